@@ -1,0 +1,49 @@
+"""Entity: what a flow is run for, and the rules for its key. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pipeline.errors import KeyFormatError
+
+MAX_KEY_BYTES = 200
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Entity(str):
+    """An entity's key, a plain text, that also knows the entity's features and partition."""
+
+    __slots__ = ("features", "partition")
+
+    features: Mapping[str, Any]  # as the state held them when the wave was submitted
+    partition: str | None  # the partition that it lies in; None for `@all`
+
+    def __new__(cls, key: str, features: Mapping[str, Any] = _NOTHING, partition: str | None = None) -> Entity:
+        self = super().__new__(cls, key)
+        self.features = features
+        self.partition = partition
+        return self
+
+
+def check_entity_key(key: str, scope: bool = False) -> str:
+    """Give `key` back if it can be an entity's key, or, with `scope`, also that of a scope such as "@all".
+
+    Raises KeyFormatError for a key that is no text, empty, too long, holds white space or control characters, or
+    begins with "@".
+    """
+    if not isinstance(key, str):
+        raise KeyFormatError(f"entity key {key!r} is a {type(key).__name__}. Give a text.")
+    if not key:
+        raise KeyFormatError("an entity key is empty. Give it at least one character.")
+    if any(c.isspace() or not c.isprintable() for c in key):
+        raise KeyFormatError(
+            f"entity key {key!r} has a space or a control character, which separate the parts of a pipe's key. "
+            "Replace it, for instance by '-' or '_'."
+        )
+    if key.startswith("@") and not scope:
+        raise KeyFormatError(f"entity key {key!r} begins with '@', which is kept for partitions and waves. Drop it.")
+    if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        raise KeyFormatError(f"entity key {key[:40]!r}... is longer than {MAX_KEY_BYTES} bytes. Shorten it.")
+    return key

@@ -1,0 +1,491 @@
+"""The gate: who may run a unit, whose result counts, and when somebody must look at it next.
+
+All of it is Lua on one Redis, by that Redis' clock. A *unit* is a (task, where) of a wave; each is pending,
+running or done.
+
+    pending --claim--> running --final report--> done
+       ^                  |
+       +--- retry --------+--- claim, after the lease has run out (attempt + 1)
+
+Who may do what, and why it is safe:
+
+- `claim` grants a unit to one attempt at a time. It is refused when the unit is done, when another attempt's lease
+  holds, when the wave is closed, or when an input is still open and the timeout has not come. A message is only a
+  hint that a claim may succeed, so that messages can be lost, doubled or late.
+- `renew` lengthens the leases that one worker's attempts hold, but never past their time limit.
+- `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
+  code ran twice has one effect. The final report makes the unit done, counts down what its dependents wait for,
+  arms those that became ready, and closes the wave when no unit is open.
+- `due` gives what somebody must look at now and moves its score forward before it answers: a keeper that dies after
+  it loses nothing, two keepers share the work. Scores: ready but unclaimed, 5 s after it became ready and doubling at
+  each resend; waiting, its timeout; running, the end of its lease. A unit whose shard was not started yet has no
+  score of its own: what it waits for has one.
+- `close` ends a wave whatever is open. Claims and reports are refused from then on.
+
+A unit's record, in the hash `{wave} units`, is `state attempt need lease limit owner losses`; without a record it
+is pending with the need that its graph gives, so that submitting a wave writes nothing for each unit.
+Times are milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from pipeline.units import Unit
+
+DEADLINES = "deadlines"
+READY_MS = 5_000  # how soon a unit that is ready is looked at
+RESEND_MAX_MS = 300_000  # the longest time between two resends
+GRACE_MS = 5_000  # after its time limit, how long a run may still report before it is ended
+WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
+FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
+
+_PRELUDE = """
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function int(x) return string.format('%.0f', x) end
+local function load(wave, unit, need)
+  local raw = redis.call('HGET', wave .. ' units', unit)
+  if not raw then return {s='p', a=0, n=tonumber(need or 0), l=0, w=0, o='-', x=0} end
+  local s, a, n, l, w, o, x = string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {s=s, a=tonumber(a), n=tonumber(n), l=tonumber(l), w=tonumber(w), o=o, x=tonumber(x)}
+end
+local function save(wave, unit, u)
+  redis.call('HSET', wave .. ' units', unit, table.concat(
+    {u.s, int(u.a), int(u.n), int(u.l), int(u.w), u.o, int(u.x)}, ' '))
+end
+local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
+"""
+
+_SCRIPTS: dict[str, str] = {
+    # KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, then field value ...
+    "create": """
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if state then redis.call('DEL', KEYS[2]); return {0, state} end
+        local now = now_ms()
+        local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
+        local gone = math.min(expires, now + 31536000000) + tonumber(ARGV[3])
+        local fields = {'state', 'submitting', 'open', ARGV[4], 'submitted', int(now), 'expires', int(expires),
+                        'gone', int(gone)}
+        for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+        redis.call('HSET', KEYS[1], unpack(fields))
+        if tonumber(ARGV[4]) == 0 then
+          redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', 'empty', 'ended', int(now))
+        else
+          redis.call('RENAME', KEYS[2], KEYS[1] .. ' shards')
+          redis.call('PEXPIREAT', KEYS[1] .. ' shards', int(gone))
+          look(ARGV[1], '@wave @', expires)
+        end
+        redis.call('PEXPIREAT', KEYS[1], int(gone))
+        return {1, redis.call('HGET', KEYS[1], 'state')}
+    """,
+    # KEYS: wave. ARGV: id, units ...   Roots are ready from the start.
+    "arm": """
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if not state or state == 'closed' then return 0 end
+        local now = now_ms()
+        for i = 2, #ARGV do
+          if load(KEYS[1], ARGV[i], 0).s == 'p' then
+            redis.call('ZADD', 'deadlines', 'NX', int(now + READY), ARGV[1] .. ' ' .. ARGV[i])
+          end
+        end
+        return 1
+    """,
+    # KEYS: wave.   The canvases are sent: from now on the wave is open.
+    "open": """
+        if redis.call('HGET', KEYS[1], 'state') == 'submitting' then redis.call('HSET', KEYS[1], 'state', 'open') end
+        return redis.call('HGET', KEYS[1], 'state')
+    """,
+    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner, seize,
+    #             then for each clock: place, n, n times (unit, timeout ms)
+    "claim": """
+        local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
+        local state = redis.call('HGET', wave, 'state')
+        if not state then return {'lost', 0} end
+        if state == 'closed' then return {'closed', 0} end
+        local u, now = load(wave, unit, ARGV[3]), now_ms()
+        if u.s == 'd' then return {'done', 0} end
+        local overdue = u.s == 'r' and now >= u.w + GRACE
+        if ARGV[8] == '1' and not overdue then return {'held', 0} end
+        if u.s == 'r' and u.l > now and not overdue then return {'held', int(u.l - now)} end
+        local i = 9
+        while i <= #ARGV do
+          local place, n = ARGV[i], tonumber(ARGV[i + 1])
+          if redis.call('HSETNX', wave .. ' starts', place, int(now)) == 1 then
+            redis.call('PEXPIREAT', wave .. ' starts', redis.call('HGET', wave, 'gone'))
+            for k = 0, n - 1 do
+              local waiter = ARGV[i + 2 + 2 * k]
+              if waiter ~= unit then
+                redis.call('ZADD', 'deadlines', 'NX', int(now + tonumber(ARGV[i + 3 + 2 * k])), id .. ' ' .. waiter)
+              end
+            end
+          end
+          i = i + 2 + 2 * n
+        end
+        if u.n > 0 then
+          local place = string.match(unit, ' (%S+)$')
+          local start = tonumber(redis.call('HGET', wave .. ' starts', place) or now)
+          local left = start + tonumber(ARGV[4]) - now
+          if left > 0 then return {'waiting', int(left)} end
+        end
+        if u.s == 'r' then u.x = u.x + 1; redis.call('HINCRBY', wave, 'lost', 1) end
+        u.s, u.a, u.o, u.w = 'r', u.a + 1, ARGV[7], now + tonumber(ARGV[6])
+        u.l = math.min(now + tonumber(ARGV[5]), u.w + GRACE)
+        save(wave, unit, u)
+        redis.call('HDEL', wave .. ' resends', unit)
+        if u.a == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
+        look(id, unit, u.l)
+        return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or ''}
+    """,
+    # KEYS: waves ... ARGV: owner, lease ms, then for each wave: id, unit
+    "renew": """
+        local now, held = now_ms(), 0
+        for i, wave in ipairs(KEYS) do
+          local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+          local u = load(wave, unit, 0)
+          if u.s == 'r' and u.o == ARGV[1] and redis.call('HGET', wave, 'state') ~= 'closed' then
+            u.l = math.min(now + tonumber(ARGV[2]), u.w + GRACE)
+            save(wave, unit, u)
+            look(id, unit, u.l)
+            held = held + 1
+          end
+        end
+        return held
+    """,
+    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   What this owner ran will not come back: look now.
+    "drop": """
+        local now = now_ms()
+        for i, wave in ipairs(KEYS) do
+          local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
+          local u = load(wave, unit, 0)
+          if u.s == 'r' and u.o == ARGV[1] then
+            u.l = now
+            save(wave, unit, u)
+            look(id, unit, now)
+          end
+        end
+        return #KEYS
+    """,
+    # KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, micros, n errors, n dependents,
+    #             n counts; then errors (index text), dependents (unit need), counts (char n late-char)
+    "report": """
+        local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
+        local state = redis.call('HGET', wave, 'state')
+        if not state then return {'lost', 0, 0, {}} end
+        if state == 'closed' then return {'closed', 0, 0, {}} end
+        local u, now = load(wave, unit, 0), now_ms()
+        if u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
+        local final = ARGV[4] == '1'
+        local errors, deps, counts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+        local gone = redis.call('HGET', wave, 'gone')
+        local at, ready, late = 11, {}, 0
+        for k = 1, errors do
+          redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
+          at = at + 2
+        end
+        if errors > 0 then redis.call('PEXPIREAT', wave .. ' errors', gone) end
+        for k = 1, deps do
+          local dep = ARGV[at]
+          local d = load(wave, dep, ARGV[at + 1])
+          if d.s ~= 'p' then late = 1 end
+          if final then
+            d.n = math.max(d.n - 1, 0)
+            save(wave, dep, d)
+            if d.n == 0 and d.s == 'p' then
+              look(id, dep, now + READY)
+              ready[#ready + 1] = dep
+            end
+          end
+          at = at + 2
+        end
+        redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
+        for k = 1, counts do
+          local char = late == 1 and ARGV[at + 2] or ARGV[at]
+          redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, ARGV[at + 1])
+          at = at + 3
+        end
+        redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[7])
+        redis.call('PEXPIREAT', wave .. ' status', gone)
+        redis.call('PEXPIREAT', wave .. ' counts', gone)
+        if not final then return {'ok', late, 0, ready} end
+        u.s, u.o, u.l = 'd', '-', now
+        save(wave, unit, u)
+        redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
+        local closed = 0
+        if redis.call('HINCRBY', wave, 'open', -1) == 0 then
+          redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
+          redis.call('ZREM', 'deadlines', id .. ' @wave @')
+          closed = 1
+        end
+        return {'ok', late, closed, ready}
+    """,
+    # ARGV: limit.   Gives kind, member, kind, member ...
+    "due": """
+        local now, found = now_ms(), {}
+        for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now), 'LIMIT', 0, ARGV[1])) do
+          local id, unit = string.match(member, '^(.*) (%S+ %S+)$')
+          local wave = 'wave:' .. id
+          local state = redis.call('HGET', wave, 'state')
+          if not state or state == 'closed' then
+            redis.call('ZREM', 'deadlines', member)
+          elseif unit == '@wave @' then
+            redis.call('ZADD', 'deadlines', int(now + READY), member)
+            found[#found + 1] = 'expired'; found[#found + 1] = member
+          else
+            local u = load(wave, unit, 1)
+            if u.s == 'd' then
+              redis.call('ZREM', 'deadlines', member)
+            elseif u.s == 'r' and u.l > now then
+              redis.call('ZADD', 'deadlines', int(u.l), member)
+            else
+              local overdue = u.s == 'r' and now >= u.w + GRACE
+              local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
+              redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
+              local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
+              redis.call('ZADD', 'deadlines', int(now + wait), member)
+              found[#found + 1] = overdue and 'overdue' or (u.s == 'r' and 'lost' or 'send')
+              found[#found + 1] = member
+            end
+          end
+        end
+        return found
+    """,
+    # KEYS: wave. ARGV: id, reason
+    "close": """
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if not state or state == 'closed' then return 0 end
+        redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now_ms()))
+        redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
+        return 1
+    """,
+    # KEYS: wave. ARGV: id, expiry ms, open units.   Only a closed wave is opened again.
+    "reopen": """
+        if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
+        local now = now_ms()
+        local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
+        redis.call('HSET', KEYS[1], 'state', 'submitting', 'open', ARGV[3], 'expires', int(expires))
+        redis.call('HDEL', KEYS[1], 'reason', 'ended')
+        redis.call('DEL', KEYS[1] .. ' starts')
+        look(ARGV[1], '@wave @', expires)
+        return 1
+    """,
+    # KEYS: wave. ARGV: unit, need, statuses, and again ...
+    "reset": """
+        for at = 1, #ARGV, 3 do
+          local u = load(KEYS[1], ARGV[at], 0)
+          u.s, u.n, u.a, u.l, u.o, u.x = 'p', tonumber(ARGV[at + 1]), u.a + 1, 0, '-', 0
+          save(KEYS[1], ARGV[at], u)
+          redis.call('HSET', KEYS[1] .. ' status', ARGV[at], ARGV[at + 2])
+        end
+        return #ARGV / 3
+    """,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The gate's answer to a claim."""
+
+    answer: str  # granted, or why not: done, held, waiting, closed, lost (the wave is not in Redis)
+    attempt: int = 0  # number of this attempt, from 1
+    losses: int = 0  # attempts before it that vanished
+    open_inputs: int = 0  # units that it would still have waited for, had its timeout not come
+    statuses: str = ""  # of the entities, as earlier attempts left them; "" when none did
+    wait: float = 0.0  # seconds until a refused claim may succeed, where that is known
+
+    @property
+    def granted(self) -> bool:
+        return self.answer == "granted"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The gate's answer to a report."""
+
+    answer: str  # ok, or why it was refused: stale, closed, lost
+    late: bool = False  # dependents had started without it
+    closed: bool = False  # it was the last unit of its wave
+    ready: tuple[Unit, ...] = ()  # dependents that wait for nothing now
+
+    @property
+    def ok(self) -> bool:
+        return self.answer == "ok"
+
+
+def wave_key(wave_id: str) -> str:
+    """Give the key of a wave's hash; its other keys begin with it and a space."""
+    return f"wave:{wave_id}"
+
+
+class Gate:
+    """The scripts, bound to a client of the control Redis."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        constants = {"READY": READY_MS, "RESEND": RESEND_MAX_MS, "GRACE": GRACE_MS, "FAR": FAR_MS}
+        head = "".join(f"local {name} = {value}\n" for name, value in constants.items()) + _PRELUDE
+        self._scripts = {name: client.register_script(head + body) for name, body in _SCRIPTS.items()}
+
+    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        return self._scripts[script](keys=keys, args=args)
+
+    def create(
+        self, wave_id: str, shards_key: str, fields: Mapping[str, Any], units: int, expiry: float, ttl: float
+    ) -> tuple[bool, str]:
+        """Make a wave from its shards under a temporary key, unless it is there.
+
+        `expiry` in seconds from now, 0 for none; `ttl` how long its keys are kept after that. Gives whether this
+        call made it, and its condition: submitting, open or closed.
+        """
+        pairs = [item for pair in fields.items() for item in pair]
+        args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, *pairs]
+        made, state = self._run("create", [wave_key(wave_id), shards_key], args)
+        return bool(made), state.decode()
+
+    def arm(self, wave_id: str, units: Iterable[Unit]) -> None:
+        """Give the units that wait for none their first deadline."""
+        names = [str(unit) for unit in units]
+        for i in range(0, len(names), 1000):
+            self._run("arm", [wave_key(wave_id)], [wave_id, *names[i : i + 1000]])
+
+    def open(self, wave_id: str) -> str:
+        """Say that everything was sent; gives the wave's condition."""
+        return self._run("open", [wave_key(wave_id)], []).decode()
+
+    def claim(
+        self,
+        wave_id: str,
+        unit: Unit,
+        *,
+        need: int,
+        timeout: float,
+        lease: float,
+        limit: float,
+        owner: str,
+        waiting: Mapping[str, Sequence[tuple[Unit, float]]],
+        seize: bool = False,
+    ) -> Claim:
+        """Ask to run a unit.
+
+        need     how many units it waits for, by the wave's graph
+        timeout  seconds after its place's start that it runs without them
+        lease    seconds that the claim holds without being renewed
+        limit    seconds that the run may take; the lease ends soon after it in any case
+        owner    who renews the lease
+        waiting  place -> units whose clocks start if this is the first claim there, with their timeouts
+        seize    only take it from a run that is past its limit, to end it
+        """
+        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), owner, int(seize)]
+        for place, units in waiting.items():
+            args += [place, len(units)]
+            for waiter, wait in units:
+                args += [str(waiter), _ms(wait)]
+        answer, *rest = self._run("claim", [wave_key(wave_id)], args)
+        if answer != b"granted":
+            return Claim(answer.decode(), wait=int(rest[0]) / 1000)
+        attempt, losses, open_inputs, statuses = rest
+        return Claim("granted", int(attempt), int(losses), int(open_inputs), statuses.decode())
+
+    def renew(self, owner: str, lease: float, held: Sequence[tuple[str, Unit]]) -> int:
+        """Lengthen the leases of what `owner` runs, given as (wave id, unit); gives how many it still holds."""
+        return self._held("renew", [owner, _ms(lease)], held)
+
+    def drop(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
+        """End the leases of what `owner` will not finish."""
+        self._held("drop", [owner], held)
+
+    def _held(self, script: str, args: list[Any], held: Sequence[tuple[str, Unit]]) -> int:
+        if not held:
+            return 0
+        pairs = [item for wave_id, unit in held for item in (wave_id, str(unit))]
+        return int(self._run(script, [wave_key(wave_id) for wave_id, _ in held], [*args, *pairs]))
+
+    def report(
+        self,
+        wave_id: str,
+        unit: Unit,
+        attempt: int,
+        *,
+        statuses: str,
+        late_statuses: str,
+        counts: Mapping[tuple[str, str], int],
+        errors: Mapping[int, str],
+        dependents: Sequence[tuple[Unit, int]],
+        took: float,
+        final: bool,
+    ) -> Receipt:
+        """Tell how the entities of a unit stand.
+
+        statuses       all entities' characters; `late_statuses` the same if dependents have started without them
+        counts         (character, late character) -> how many entities got it since the last report
+        errors         index of an entity -> its text
+        dependents     units that wait for this one, each with how many it waits for
+        took           seconds of work since the last report
+        final          whether this was all of it
+        """
+        lists = [
+            *(item for index, text in errors.items() for item in (index, text)),
+            *(item for dep, need in dependents for item in (str(dep), need)),
+            *(item for (char, late), n in counts.items() for item in (char, n, late)),
+        ]
+        sizes = [len(errors), len(dependents), len(counts)]
+        head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, int(took * 1e6), *sizes]
+        answer, late, closed, ready = self._run("report", [wave_key(wave_id)], [*head, *lists])
+        return Receipt(answer.decode(), bool(late), bool(closed), tuple(_unit(r.decode()) for r in ready))
+
+    def due(self, limit: int = 200) -> list[tuple[str, str, Unit]]:
+        """Take what somebody must look at now, as (kind, wave id, unit), and move its score forward.
+
+        Kinds: send (ready, its timeout has come, or unclaimed), lost (its worker vanished), overdue (past its time
+        limit) and expired (the wave is past its expiry; the unit is `WAVE_UNIT`).
+        """
+        flat = [item.decode() for item in self._run("due", [], [limit])]
+        found = []
+        for kind, member in zip(flat[::2], flat[1::2], strict=True):
+            wave_id, task, where = member.rsplit(" ", 2)
+            found.append((kind, wave_id, Unit(task, where)))
+        return found
+
+    def close(self, wave_id: str, reason: str, units: Iterable[Unit]) -> bool:
+        """End a wave for a reason (expired, cancelled), and drop the deadlines of its units."""
+        if not self._run("close", [wave_key(wave_id)], [wave_id, reason]):
+            return False
+        members = [f"{wave_id} {unit}" for unit in units]
+        for i in range(0, len(members), 1000):
+            self._client.zrem(DEADLINES, *members[i : i + 1000])
+        return True
+
+    def reopen(
+        self,
+        wave_id: str,
+        expiry: float,
+        units: Sequence[tuple[Unit, int, str]],
+        counts: Mapping[str, int],
+    ) -> bool:
+        """Open a closed wave again for some units, given as (unit, what it waits for, statuses).
+
+        `counts` are taken away from the wave's, as "task character" -> n. False when the wave is not closed.
+        """
+        if not self._run("reopen", [wave_key(wave_id)], [wave_id, int(expiry * 1000), len(units)]):
+            return False
+        for field, n in counts.items():
+            self._client.hincrby(f"{wave_key(wave_id)} counts", field, -n)
+        flat = [item for unit, need, statuses in units for item in (str(unit), need, statuses)]
+        for i in range(0, len(flat), 1500):
+            self._run("reset", [wave_key(wave_id)], flat[i : i + 1500])
+        return True
+
+
+def _unit(text: str) -> Unit:
+    task, _, where = text.partition(" ")
+    return Unit(task, where)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,115 @@
+"""Settings: one frozen value, read from the environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+from pipeline import durations
+from pipeline.errors import SettingsError
+from pipeline.pipe import check_version
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What differs between a laptop, a test and production."""
+
+    redis_url: str = DEFAULT_REDIS_URL  # REDIS_URL: broker, control keys, states
+    store_url: str = ""  # PIPELINE_STORE_URL: the pipe store; "" for the same Redis
+    version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither
+    flows: tuple[str, ...] = ()  # PIPELINE_FLOWS: module[:flow],...
+    models: str = "models"  # PIPELINE_MODELS: folder of the model registry
+    lease: float = 30.0  # PIPELINE_LEASE: seconds that a claim holds without being renewed
+    min_ttl: float = 86400.0  # PIPELINE_MIN_TTL: seconds that a pipe is kept at least, however old its date
+    wave_ttl: float = 7 * 86400.0  # PIPELINE_WAVE_TTL: seconds that a wave's record is kept after its expiry
+    max_value: int = 1_000_000  # PIPELINE_MAX_VALUE: bytes of one encoded pipe at most
+    shard_seconds: float = 2.0  # PIPELINE_SHARD_SECONDS: how much work one message should be worth
+    shard_size: int = 500  # PIPELINE_SHARD_SIZE: entities of a shard before any cost was measured
+    shard_max: int = 1000  # PIPELINE_SHARD_MAX: entities of a shard at most
+    socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
+    keeper: float = field(default=1.0)  # PIPELINE_KEEPER: seconds between two looks at the deadlines
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment (`os.environ` by default). Raises SettingsError, which names the variable."""
+        env = os.environ if environ is None else environ
+        default = cls()
+        version = env.get("PIPELINE_VERSION") or git_version()
+        return cls(
+            redis_url=env.get("REDIS_URL") or default.redis_url,
+            store_url=env.get("PIPELINE_STORE_URL", ""),
+            version=check_version(version) if version else None,
+            flows=tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip()),
+            models=env.get("PIPELINE_MODELS") or default.models,
+            lease=_seconds(env, "PIPELINE_LEASE", default.lease),
+            min_ttl=_seconds(env, "PIPELINE_MIN_TTL", default.min_ttl),
+            wave_ttl=_seconds(env, "PIPELINE_WAVE_TTL", default.wave_ttl),
+            max_value=_count(env, "PIPELINE_MAX_VALUE", default.max_value),
+            shard_seconds=_seconds(env, "PIPELINE_SHARD_SECONDS", default.shard_seconds),
+            shard_size=_count(env, "PIPELINE_SHARD_SIZE", default.shard_size),
+            shard_max=_count(env, "PIPELINE_SHARD_MAX", default.shard_max),
+            socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
+            keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
+        )
+
+    @property
+    def pipe_store_url(self) -> str:
+        """Where pipes are stored."""
+        return self.store_url or self.redis_url
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__slots__}
+        shown["redis_url"], shown["store_url"] = without_secret(self.redis_url), without_secret(self.store_url)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def own_version(self) -> str:
+        """Give the version that this process works for. Raises SettingsError when nothing tells it."""
+        if self.version is None:
+            raise SettingsError(
+                "no version: PIPELINE_VERSION is not set and this is no git checkout on a branch or tag. "
+                "Set PIPELINE_VERSION to the branch that this code was built from (images bake it in)."
+            )
+        return self.version
+
+
+def git_version() -> str | None:
+    """Give the branch, or else the tag, that is checked out in the working folder; None outside a checkout."""
+    for command in (["git", "symbolic-ref", "--short", "-q", "HEAD"], ["git", "describe", "--tags", "--exact-match"]):
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if found.returncode == 0 and found.stdout.strip():
+            return found.stdout.strip()
+    return None
+
+
+def without_secret(url: str) -> str:
+    """Write a URL without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    value = env.get(name)
+    if not value:
+        return default
+    try:
+        return durations.seconds(float(value) if value.replace(".", "", 1).isdigit() else value, name)
+    except durations.DurationError as error:
+        raise SettingsError(f"{error} (from the environment)") from None
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdigit() or int(value) < 1:
+        raise SettingsError(f"{name}={value!r} is no whole number above zero.")
+    return int(value)

@@ -1,0 +1,208 @@
+"""Task and @task: a function that reads pipes and yields one pipe.
+
+The names of a function's parameters are the pipes that it reads. Three names are reserved and filled in by the
+engine: `entity` (what the call is for), `date` (the wave's hour, UTC) and `state` (the registry, to add to).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, overload
+
+from pipeline import durations
+from pipeline.durations import Duration
+from pipeline.errors import DurationError, TaskError
+
+RESERVED = ("entity", "date", "state")
+COLLECT, COMPUTE = "collect", "compute"
+
+DEFAULT_TIME_LIMIT = "10m"
+DEFAULT_TTL = "30d"
+
+Scope = Literal["partition", "wave"]
+_QUEUE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One node of a flow. Made by `@task`; calling it calls the function that was decorated."""
+
+    name: str  # the name of the pipe that it yields
+    fn: Callable[..., Any]
+    required: tuple[str, ...] = ()  # inputs without a default
+    optional: Mapping[str, Any] = field(default_factory=dict)  # input -> what it gets when there is no pipe
+    wants: frozenset[str] = frozenset()  # which of the reserved names it takes
+    batch: bool = False  # called once for a whole shard, with mappings
+    per: Scope | None = None  # None: for each entity
+    window: Mapping[str, int] = field(default_factory=dict)  # input -> how many hours of it, this one included
+    timeout: float | None = None  # seconds that it waits for its inputs; None: the flow's default
+    time_limit: float = 600.0  # seconds that one run over one shard may take
+    ttl: float = 30 * 86400.0  # seconds after their date that its pipes are kept
+    queue: str = COMPUTE  # the kind of worker that runs it
+    concurrency: int = 1  # threads that call it, within one shard
+    rate: float | None = None  # calls a second over all workers
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.fn, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the plain function, as a unit test does."""
+        return self.fn(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the pipes that it reads, required ones first."""
+        return (*self.required, *self.optional)
+
+    @property
+    def collects(self) -> bool:
+        """True for a collection task: one without inputs."""
+        return not self.inputs
+
+
+@overload
+def task(fn: Callable[..., Any], /) -> Task: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    batch: bool = False,
+    per: Scope | None = None,
+    window: Mapping[str, Duration] | None = None,
+    timeout: Duration | None = None,
+    time_limit: Duration = DEFAULT_TIME_LIMIT,
+    ttl: Duration = DEFAULT_TTL,
+    queue: str | None = None,
+    concurrency: int = 1,
+    rate: str | None = None,
+) -> Callable[[Callable[..., Any]], Task]: ...
+
+
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task. Used bare, or with options:
+
+    name         the pipe's name; the function's by default
+    batch        called once a shard with mappings entity -> value, and answers with one; else once an entity
+    per          "partition" or "wave": runs once over all entities of that scope, each input an iterable of chunks
+    window       {"pipe": "28d"}: read the pipe's hours of that length, this one included, instead of one value
+    timeout      how long after the shard's start it waits for its inputs (default "10m", later than each input's)
+    time_limit   how long one run over one shard may take (default "10m")
+    ttl          how long its pipes are kept after their date (default "30d")
+    queue        the kind of worker: "collect" without inputs, "compute" with them, or a name of your own
+    concurrency  threads that call a task that waits for a network (not with batch or per)
+    rate         "50/s": calls over all workers together
+
+    Raises TaskError or DurationError, naming the task.
+    """
+    if fn is None:
+        return lambda f: _declare(f, **options)
+    return _declare(fn, **options)
+
+
+def _declare(
+    fn: Callable[..., Any],
+    *,
+    name: str | None = None,
+    batch: bool = False,
+    per: Scope | None = None,
+    window: Mapping[str, Duration] | None = None,
+    timeout: Duration | None = None,
+    time_limit: Duration = DEFAULT_TIME_LIMIT,
+    ttl: Duration = DEFAULT_TTL,
+    queue: str | None = None,
+    concurrency: int = 1,
+    rate: str | None = None,
+) -> Task:
+    if isinstance(fn, Task):
+        raise TaskError(f"{fn.name!r} is a task already: remove one @task.")
+    if not callable(fn):
+        raise TaskError(f"@task takes a function, not {fn!r}. Options go by name: @task(batch=True).")
+    name = name or getattr(fn, "__name__", None) or type(fn).__name__
+    _check_name(name)
+    what = f"task {name!r}"
+    required, optional, wants = _parameters(fn, what)
+    inputs = (*required, *optional)
+    if timeout is not None and not inputs:
+        raise TaskError(f"{what} reads no pipe, so there is nothing to wait for: remove timeout={timeout!r}.")
+    _check_scope(what, per, batch, concurrency, queue)
+    return Task(
+        name=name,
+        fn=fn,
+        required=required,
+        optional=MappingProxyType(optional),
+        wants=wants,
+        batch=bool(batch),
+        per=per,
+        window=MappingProxyType(_windows(what, window or {}, inputs)),
+        timeout=None if timeout is None else durations.seconds(timeout, f"{what}: timeout"),
+        time_limit=durations.seconds(time_limit, f"{what}: time_limit"),
+        ttl=durations.seconds(ttl, f"{what}: ttl"),
+        queue=queue or (COMPUTE if inputs else COLLECT),
+        concurrency=concurrency,
+        rate=None if rate is None else durations.per_second(rate, f"{what}: rate"),
+    )
+
+
+def _check_name(name: str) -> None:
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise TaskError(
+            f"task name {name!r} is no Python name, and inputs are parameter names. "
+            "Give it one: @task(name='delay') above a def."
+        )
+    if name in RESERVED:
+        raise TaskError(f"task name {name!r} is reserved for the engine ({', '.join(RESERVED)}). Rename the task.")
+
+
+def _parameters(fn: Callable[..., Any], what: str) -> tuple[tuple[str, ...], dict[str, Any], frozenset[str]]:
+    """Sort a function's parameters into required inputs, optional inputs and reserved names."""
+    required: list[str] = []
+    optional: dict[str, Any] = {}
+    wants: set[str] = set()
+    for parameter in inspect.signature(fn).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TaskError(
+                f"{what} has the parameter {str(parameter)!r}, but each input needs a name of its own. "
+                "Name the pipes that it reads."
+            )
+        if parameter.name in RESERVED:
+            wants.add(parameter.name)
+        elif parameter.default is parameter.empty:
+            required.append(parameter.name)
+        else:
+            optional[parameter.name] = parameter.default
+    return tuple(required), optional, frozenset(wants)
+
+
+def _check_scope(what: str, per: str | None, batch: bool, concurrency: int, queue: str | None) -> None:
+    if per not in (None, "partition", "wave"):
+        raise TaskError(f"{what}: per={per!r} is no scope. Use per='partition' or per='wave', or leave it out.")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise TaskError(f"{what}: concurrency={concurrency!r} is no number of threads. Use 1 or more.")
+    if concurrency > 1 and (batch or per):
+        raise TaskError(
+            f"{what} is called once for many entities, so concurrency={concurrency} has nothing to spread. "
+            "Remove it, or remove batch/per."
+        )
+    if queue is not None and not _QUEUE.fullmatch(queue):
+        raise TaskError(f"{what}: queue={queue!r} is no name. Use letters, digits, - and _.")
+
+
+def _windows(what: str, window: Mapping[str, Duration], inputs: tuple[str, ...]) -> dict[str, int]:
+    hours: dict[str, int] = {}
+    for pipe, length in window.items():
+        if pipe not in inputs:
+            raise TaskError(f"{what} has a window over {pipe!r}, which is none of its inputs ({', '.join(inputs)}).")
+        value = durations.seconds(length, f"{what}: window of {pipe!r}")
+        if value % durations.HOUR:
+            raise DurationError(f"{what}: window of {pipe!r} {length!r} is no whole number of hours.")
+        hours[pipe] = int(value // durations.HOUR)
+    return hours
