@@ -1,0 +1,304 @@
+"""Store: what every pipe store does. What differs between them is the handful of methods at its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pipeline import codec, series
+from pipeline.codec import Encoded
+from pipeline.errors import CodecError, WindowError
+from pipeline.pipe import PipeKey, check_version, hour, stamp
+
+L = TypeVar("L")
+
+DAY = 86400.0
+SLICE = 500  # keys that travel in one go
+BLOCK = 100  # entities whose windows travel in one go: some 500 KB
+
+
+class Store(ABC):
+    """Keeps pipes, written once, and the series of those that are numbers.
+
+    min_ttl     seconds that a pipe is kept at least, however old its date
+    max_value   bytes that one encoded value may take
+    clock       gives the time in seconds since 1970
+
+    Dates are aware datetimes on the hour, or texts as `pipe.hour` reads them. `base` is a second version,
+    read for what `version` does not have. Methods raise KeyFormatError for a date or version that no key can
+    hold.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_ttl: float = DAY,
+        max_value: int = codec.MAX_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.min_ttl = min_ttl
+        self.max_value = max_value
+        self.clock = clock
+
+    # -- writing
+
+    def encode(self, values: Mapping[str, Any]) -> tuple[Encoded, dict[str, CodecError]]:
+        """Encode entity -> value for `put_encoded`; for those that no codec takes, give entity -> error."""
+        return codec.encode_many(values, self.max_value)
+
+    def put(
+        self,
+        version: str,
+        pipe: str,
+        date: datetime | str,
+        values: Mapping[str, Any],
+        ttl: float,
+        series_ttl: float | None = None,
+    ) -> set[str]:
+        """Write one pipe an entity; give the entities whose pipe was there already and keeps its value.
+
+        Pipes live for `ttl` seconds from their date; see `put_encoded`. Raises CodecError, which names the
+        pipe, when one value cannot be stored, and then writes none.
+        """
+        encoded, errors = self.encode(values)
+        for entity, error in errors.items():
+            raise CodecError(f"{PipeKey(version, pipe, entity, hour(date))}: {error}")
+        return self.put_encoded(version, pipe, date, encoded, ttl, series_ttl)
+
+    def put_encoded(
+        self,
+        version: str,
+        pipe: str,
+        date: datetime | str,
+        encoded: Encoded,
+        ttl: float,
+        series_ttl: float | None = None,
+    ) -> set[str]:
+        """Do the same with values that are encoded already.
+
+        Numbers also go into their series, which live for `series_ttl` seconds (at least `ttl`) from the end
+        of their period. Where a pipe was there already, what it holds is what goes into the series: a run
+        that died between the two is so repaired by the next one.
+        """
+        date, prefix = hour(date), _prefix(version, pipe)
+        tail = f" {stamp(date)}"
+        keys = [f"{prefix}{entity}{tail}" for entity in encoded.entities]
+        added = self._add(keys, encoded.blobs, self._expiry(date.timestamp() + ttl))
+        refused = {entity for entity, new in zip(encoded.entities, added, strict=True) if not new}
+        numbers = dict(zip(encoded.entities, encoded.numbers, strict=False))
+        if refused and numbers:
+            again = [entity for entity in numbers if entity in refused]
+            stored = self._load([f"{prefix}{entity}{tail}" for entity in again], again)
+            numbers = {e: n for e, n in numbers.items() if e not in refused} | _numbers(stored)
+        if numbers:
+            (span,) = series.spans(date, 1)
+            tail = span.tail
+            keys = [f"{prefix}{entity}{tail}" for entity in numbers]
+            slots = list(series.cut(series.pack(list(numbers.values()))))
+            self._write_slots(keys, span.offset, slots, self._expiry(span.ends + max(ttl, series_ttl or 0)))
+        return refused
+
+    def rebuild(
+        self, version: str, pipe: str, entity: str, end: datetime | str, hours: int, series_ttl: float
+    ) -> int:
+        """Write the `hours` slots up to and including `end` of one series again, from its pipes.
+
+        Slots whose pipe is gone stay as they are. Gives how many were written.
+        """
+        end, prefix = hour(end), _prefix(version, pipe)
+        found = _numbers(self.get_dates(version, pipe, entity, series.dates(end, hours)))
+        values = np.array([found.get(date, math.nan) for date in series.dates(end, hours)])
+        start = 0
+        for span in series.spans(end, hours):
+            expires = self._expiry(span.ends + series_ttl)
+            part = values[start : start + span.hours]
+            for first, stop in series.runs(part):
+                key, slots = f"{prefix}{entity}{span.tail}", series.pack(part[first:stop].tolist())
+                self._write_slots([key], span.offset + first * series.SLOT, [slots], expires)
+            start += span.hours
+        return len(found)
+
+    # -- reading
+
+    def get(
+        self, version: str, pipe: str, date: datetime | str, entities: Sequence[str], base: str | None = None
+    ) -> dict[str, Any]:
+        """Give entity -> value for those entities that have the pipe."""
+        tail = f" {stamp(hour(date))}"
+        return self._first(version, base, pipe, entities, lambda prefix, entity: f"{prefix}{entity}{tail}")
+
+    def get_dates(
+        self, version: str, pipe: str, entity: str, dates: Sequence[datetime], base: str | None = None
+    ) -> dict[datetime, Any]:
+        """Give date -> value of one entity, for those dates that have the pipe."""
+        dates = [hour(date) for date in dates]
+        return self._first(version, base, pipe, dates, lambda prefix, date: f"{prefix}{entity} {stamp(date)}")
+
+    def get_grid(
+        self,
+        version: str,
+        pipe: str,
+        dates: Sequence[datetime],
+        entities: Sequence[str],
+        base: str | None = None,
+    ) -> dict[tuple[str, datetime], Any]:
+        """Give (entity, date) -> value for those pairs that have the pipe."""
+        tails = {date: f" {stamp(date)}" for date in map(hour, dates)}
+        pairs = [(entity, date) for date in tails for entity in entities]
+        return self._first(
+            version, base, pipe, pairs, lambda prefix, pair: f"{prefix}{pair[0]}{tails[pair[1]]}"
+        )
+
+    def window(
+        self,
+        version: str,
+        pipe: str,
+        end: datetime | str,
+        hours: int,
+        entities: Sequence[str],
+        base: str | None = None,
+        own_last: bool = False,
+    ) -> series.Floats:
+        """Read the numbers of `hours` hours up to and including `end`.
+
+        Gives an array (hours, entities) of float64, the oldest hour first, NaN where there is none. Slots
+        that `version` has not are filled from `base`; with `own_last` those of `end` are not. Raises
+        WindowError when the pipe turns out to hold no numbers.
+        """
+        end = hour(end)
+        if hours < 1:
+            raise WindowError(f"a window of {pipe!r} over {hours} hours holds nothing. Ask for 1 or more.")
+        rows = series.table(len(entities), hours)
+        spans = series.spans(end, hours)
+        self._read_slots(_prefix(version, pipe), entities, spans, rows)
+        if base is not None and base != version:
+            self._fill(_prefix(base, pipe), entities, spans, rows, hours - 1 if own_last else hours)
+        window = series.window(rows)
+        if len(entities) and np.isnan(window[-1]).all() and np.isnan(window).all():
+            self._check_numeric(version, base, pipe, end, entities)
+        return window
+
+    def keys(self, version: str, pipe: str, entity: str | None = None) -> list[PipeKey]:
+        """List the pipes of one task, of all entities or one, by date. It looks at every key of the store."""
+        head = _prefix(version, pipe) + ("" if entity is None else f"{entity} ")
+        found = [PipeKey.parse(key) for key in self._scan(head) if " series " not in key]
+        return sorted(found, key=lambda key: (key.date, key.entity))
+
+    # -- what the parts above are made of
+
+    def _expiry(self, wanted: float) -> int:
+        """When a key is to go, in seconds since 1970: not before the minimum time to live is over."""
+        return math.ceil(max(wanted, self.clock() + self.min_ttl))
+
+    def _first(
+        self,
+        version: str,
+        base: str | None,
+        pipe: str,
+        labels: Sequence[L],
+        key: Callable[[str, L], str],
+    ) -> dict[L, Any]:
+        """Read each label's pipe from `version`, and those that it has not from `base`."""
+        prefix = _prefix(version, pipe)
+        found = self._load([key(prefix, label) for label in labels], labels)
+        if base is not None and base != version:
+            prefix = _prefix(base, pipe)
+            missing = [label for label in labels if label not in found]
+            found |= self._load([key(prefix, label) for label in missing], missing)
+        return found
+
+    def _load(self, keys: Sequence[str], labels: Sequence[L]) -> dict[L, Any]:
+        """Read and decode; give label -> value for the keys that exist."""
+        blobs = self._read(keys)
+        there = [label for label, blob in zip(labels, blobs, strict=True) if blob is not None]
+        try:
+            values = codec.decode_many([blob for blob in blobs if blob is not None])
+        except CodecError:
+            for key, blob in zip(keys, blobs, strict=True):
+                _decode(key, blob)
+            raise
+        return dict(zip(there, values, strict=True))
+
+    def _fill(
+        self,
+        prefix: str,
+        entities: Sequence[str],
+        spans: Sequence[series.Span],
+        rows: series.Bits,
+        hours: int,
+    ) -> None:
+        """Fill the NaNs of the first `hours` hours from another version, some entities at a time."""
+        values = rows.view(np.float64)
+        for start in range(0, len(entities), SLICE):
+            part = values[start : start + SLICE, :hours]
+            lacking = np.flatnonzero(np.isnan(part).any(axis=1))
+            if lacking.size:
+                other = series.table(len(lacking), rows.shape[1])
+                self._read_slots(prefix, [entities[start + i] for i in lacking.tolist()], spans, other)
+                own = part[lacking]
+                part[lacking] = np.where(np.isnan(own), other.view(np.float64)[:, :hours], own)
+
+    def _check_numeric(
+        self, version: str, base: str | None, pipe: str, end: datetime, entities: Sequence[str]
+    ) -> None:
+        """Tell a window without any number apart from a pipe that holds something else."""
+        for entity, value in self.get(version, pipe, end, entities[:SLICE], base).items():
+            if not codec.is_numeric(value):
+                raise WindowError(
+                    f"a window of {pipe!r} was asked for, but the pipe of {entity!r} at {stamp(end)} is a "
+                    f"{type(value).__name__}. Windows are made of numbers: let {pipe!r} return one."
+                )
+
+    # -- what each store does in its own way
+
+    @abstractmethod
+    def raw(self, key: str) -> bytes | None:
+        """Give the bytes under a key, a pipe's or a series', None when there is none."""
+
+    @abstractmethod
+    def ttl(self, key: str) -> float | None:
+        """Give the seconds that a key has to live, None when there is none."""
+
+    @abstractmethod
+    def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:
+        """Write each blob whose key does not exist, to go at `expires`; tell for each if it was written."""
+
+    @abstractmethod
+    def _read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Read the blobs of some keys."""
+
+    @abstractmethod
+    def _write_slots(self, keys: Sequence[str], offset: int, slots: Sequence[bytes], expires: int) -> None:
+        """Write slots at an offset into a series each, which then lives until `expires` or longer."""
+
+    @abstractmethod
+    def _read_slots(
+        self, prefix: str, entities: Sequence[str], spans: Sequence[series.Span], rows: series.Bits
+    ) -> None:
+        """Fill a row an entity with the slots of some spans, one span after the other."""
+
+    @abstractmethod
+    def _scan(self, head: str) -> Iterator[str]:
+        """Find the keys that begin with `head`."""
+
+
+def _prefix(version: str, pipe: str) -> str:
+    return f"{check_version(version)}/{pipe} "
+
+
+def _numbers(values: Mapping[L, Any]) -> dict[L, float]:
+    return {label: value for label, value in values.items() if codec.is_numeric(value)}
+
+
+def _decode(key: str, blob: bytes | None) -> None:
+    """Name the key whose bytes cannot be read."""
+    try:
+        codec.decode(blob or b"null")
+    except CodecError as error:
+        raise CodecError(f"{key}: {error}") from None
