@@ -1,0 +1,100 @@
+"""RedisStates: states in Redis, which is not a Cluster.
+
+state:{name}         hash: entity -> its features as JSON
+state:{name} seen    sorted set: the entities by when they were last added or touched
+states               set: the names of all states that ever held an entity
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from redis import Redis
+
+from pipeline.registry.base import SLICE, States
+
+# In one piece, so that an entity that is seen again at the same moment stays.
+_DROP = """
+local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+if #old > 0 then
+  redis.call('ZREM', KEYS[2], unpack(old))
+  redis.call('HDEL', KEYS[1], unpack(old))
+end
+return #old
+"""
+
+
+class RedisStates(States):
+    """States in Redis, on its clock unless another is given (seconds)."""
+
+    def __init__(self, client: Redis, clock: Callable[[], float] | None = None) -> None:
+        self._client: Any = client
+        self._clock = clock or self._server_clock
+
+    def names(self) -> list[str]:
+        """List the names of the states that ever held an entity and were not cleared, sorted."""
+        return sorted(name.decode() for name in self._client.sscan_iter("states", count=SLICE))
+
+    def _put(self, name: str, blobs: Mapping[str, bytes]) -> None:
+        now = self._clock()
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hset(_hash(name), mapping=dict(blobs))
+            pipe.zadd(_zset(name), dict.fromkeys(blobs, now))
+            pipe.sadd("states", name)
+            pipe.execute()
+
+    def _touch(self, name: str, keys: Sequence[str]) -> set[str]:
+        now = self._clock()
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.zmscore(_zset(name), list(keys))
+            pipe.zadd(_zset(name), dict.fromkeys(keys, now), xx=True)
+            scores, _ = pipe.execute()
+        return {key for key, score in zip(keys, scores, strict=True) if score is None}
+
+    def _remove(self, name: str, keys: Sequence[str]) -> int:
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.hdel(_hash(name), *keys)
+            pipe.zrem(_zset(name), *keys)
+            removed: int = pipe.execute()[0]
+        return removed
+
+    def _drop(self, name: str, ttl: float) -> None:
+        before = self._clock() - ttl
+        while self._client.eval(_DROP, 2, _hash(name), _zset(name), before, SLICE) == SLICE:
+            pass
+
+    def _clear(self, name: str) -> None:
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.unlink(_hash(name), _zset(name))
+            pipe.srem("states", name)
+            pipe.execute()
+
+    def _get(self, name: str, key: str) -> bytes | None:
+        blob: bytes | None = self._client.hget(_hash(name), key)
+        return blob
+
+    def _seen(self, name: str, key: str) -> float | None:
+        score: float | None = self._client.zscore(_zset(name), key)
+        return score
+
+    def _count(self, name: str) -> int:
+        return int(self._client.hlen(_hash(name)))
+
+    def _pages(self, name: str) -> Iterator[Mapping[str, bytes]]:
+        cursor = None
+        while cursor != 0:
+            cursor, page = self._client.hscan(_hash(name), cursor or 0, count=SLICE)
+            yield {key.decode(): blob for key, blob in page.items()}
+
+    def _server_clock(self) -> float:
+        seconds, micros = self._client.time()
+        return float(seconds + micros / 1e6)
+
+
+def _hash(name: str) -> str:
+    return f"state:{name}"
+
+
+def _zset(name: str) -> str:
+    return f"state:{name} seen"
