@@ -37,7 +37,7 @@ def check_entity_key(key: str, scope: bool = False) -> str:
         raise KeyFormatError(f"entity key {key!r} is a {type(key).__name__}. Give a text.")
     if not key:
         raise KeyFormatError("an entity key is empty. Give it at least one character.")
-    if any(c.isspace() or not c.isprintable() for c in key):
+    if " " in key or not key.isprintable():  # other white space does not print either
         raise KeyFormatError(
             f"entity key {key!r} has a space or a control character, which separate the parts of a pipe's key. "
             "Replace it, for instance by '-' or '_'."
