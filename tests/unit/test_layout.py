@@ -33,8 +33,8 @@ LAYERS = (
     {"codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"}
     | {"store"},
     # Celery, and what runs a task
-    {"app", "canvas", "keeper", "results", "runner", "runtime", "schedule", "submit", "testing", "wave"}
-    | {"work", "worker"},
+    {"app", "canvas", "keeper", "processes", "ready", "results", "runner", "runtime", "schedule", "submit"}
+    | {"testing", "wave", "work", "worker"},
     # faces
     {"cli", "web"},
 )
