@@ -29,7 +29,9 @@ def seconds(value: Duration, what: str = "duration") -> float:
     elif isinstance(value, str) and value.strip() and not _PART.sub("", value).strip():
         result = sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(value))
     else:
-        raise DurationError(f"{what} {value!r} is no length of time. Write it like '90s', '5m', '2h' or '28d'.")
+        raise DurationError(
+            f"{what} {value!r} is no length of time. Write it like '90s', '5m', '2h' or '28d'."
+        )
     if not 0 < result < float("inf"):
         raise DurationError(f"{what} {value!r} must be longer than zero and finite.")
     return result

@@ -15,15 +15,18 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Entity(str):
     """An entity's key, a plain text, that also knows the entity's features and partition."""
 
-    __slots__ = ("features", "partition")
+    __slots__ = ("features", "partition_name")
 
     features: Mapping[str, Any]  # as the state held them when the wave was submitted
-    partition: str | None  # the partition that it lies in; None for `@all`
+    partition_name: str | None  # of the partition that it lies in; None for `@all` (str has a `partition`)
 
-    def __new__(cls, key: str, features: Mapping[str, Any] = _NOTHING, partition: str | None = None) -> Entity:
+    def __new__(
+        cls, key: str, features: Mapping[str, Any] = _NOTHING, partition: str | None = None
+    ) -> Entity:
+        """Make the key, with what is known of the entity."""
         self = super().__new__(cls, key)
         self.features = features
-        self.partition = partition
+        self.partition_name = partition
         return self
 
 
@@ -43,7 +46,9 @@ def check_entity_key(key: str, scope: bool = False) -> str:
             "Replace it, for instance by '-' or '_'."
         )
     if key.startswith("@") and not scope:
-        raise KeyFormatError(f"entity key {key!r} begins with '@', which is kept for partitions and waves. Drop it.")
+        raise KeyFormatError(
+            f"entity key {key!r} begins with '@', which is kept for partitions and waves. Drop it."
+        )
     if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         raise KeyFormatError(f"entity key {key[:40]!r}... is longer than {MAX_KEY_BYTES} bytes. Shorten it.")
     return key

@@ -14,6 +14,7 @@
     |   +-- CodecError           a value that no codec takes
     |   +-- WindowError          a window over what is no number
     +-- WaveError              what cannot be asked of a wave in its present condition
+    +-- ProcessError           a worker, or another process of ours, that does not start
     +-- RunError               one run of a task
         +-- AnswerError          a batch task answered for too few or for foreign entities
         +-- TimedOut             it took longer than its time limit
@@ -81,6 +82,10 @@ class WindowError(StoreError, TypeError):
 
 class WaveError(PipelineError):
     """A wave cannot do this in the condition that it is in."""
+
+
+class ProcessError(PipelineError):
+    """A process that was started did not come up."""
 
 
 class RunError(PipelineError):

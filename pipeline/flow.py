@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pipeline import durations
+from pipeline.cron import Cron
 from pipeline.durations import Duration
-from pipeline.errors import FlowError, near
+from pipeline.errors import DurationError, FlowError, near
 from pipeline.state import State
 from pipeline.task import Task
 
@@ -31,7 +32,9 @@ class Flow:
     tasks: Mapping[str, Task]  # by name, in an order in which each comes after its inputs
     state: State | None  # whose entities it is run for; None: given at submission
     schedule: str | None  # five cron fields, UTC
-    expiry: float | None  # seconds after submission that a wave of it is closed; None: one period of the schedule
+    expiry: (
+        float | None
+    )  # seconds after submission that a wave of it is closed; None: one period of the schedule
     timeouts: Mapping[str, float] = field(repr=False)  # task -> seconds, for those with inputs
 
     def __init__(
@@ -44,7 +47,9 @@ class Flow:
     ) -> None:
         """Check the graph and put it in order. Raises FlowError, which names the flow and the tasks."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise FlowError(f"flow name {name!r}: use letters, digits and . _ - (it is part of the wave's name).")
+            raise FlowError(
+                f"flow name {name!r}: use letters, digits and . _ - (it is part of the wave's name)."
+            )
         by_name = _by_name(name, tasks)
         _check_inputs(name, by_name)
         ordered = _ordered(name, by_name)
@@ -150,9 +155,7 @@ def _timeouts(flow: str, tasks: Mapping[str, Task]) -> dict[str, float]:
 def _check_schedule(flow: str, schedule: str | None) -> str | None:
     if schedule is None:
         return None
-    if not isinstance(schedule, str) or len(schedule.split()) != 5:
-        raise FlowError(
-            f"flow {flow!r}: schedule {schedule!r} is no cron line. Write five fields, as in '5 * * * *' "
-            "for five past each hour (UTC)."
-        )
-    return schedule
+    try:
+        return Cron.parse(schedule).line
+    except DurationError as error:
+        raise FlowError(f"flow {flow!r}: {error}") from None

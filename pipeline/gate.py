@@ -38,6 +38,7 @@ from redis import Redis
 from pipeline.units import Unit
 
 DEADLINES = "deadlines"
+WAVES = "waves"
 READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
 GRACE_MS = 5_000  # after its time limit, how long a run may still report before it is ended
@@ -83,6 +84,8 @@ _SCRIPTS: dict[str, str] = {
           look(ARGV[1], '@wave @', expires)
         end
         redis.call('PEXPIREAT', KEYS[1], int(gone))
+        redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
+        redis.call('ZADD', 'waves', int(gone), ARGV[1])
         return {1, redis.call('HGET', KEYS[1], 'state')}
     """,
     # KEYS: wave. ARGV: id, units ...   Roots are ready from the start.
@@ -301,6 +304,7 @@ class Claim:
 
     @property
     def granted(self) -> bool:
+        """Whether the unit may be run."""
         return self.answer == "granted"
 
 
@@ -315,6 +319,7 @@ class Receipt:
 
     @property
     def ok(self) -> bool:
+        """Whether the report counts."""
         return self.answer == "ok"
 
 
@@ -356,7 +361,7 @@ class Gate:
 
     def open(self, wave_id: str) -> str:
         """Say that everything was sent; gives the wave's condition."""
-        return self._run("open", [wave_key(wave_id)], []).decode()
+        return str(self._run("open", [wave_key(wave_id)], []).decode())
 
     def claim(
         self,

@@ -24,7 +24,9 @@ def hour(value: datetime | str) -> datetime:
     if isinstance(value, str):
         value = _parse(value)
     if not isinstance(value, datetime):
-        raise KeyFormatError(f"date {value!r} is a {type(value).__name__}. Give a datetime in UTC, on the hour.")
+        raise KeyFormatError(
+            f"date {value!r} is a {type(value).__name__}. Give a datetime in UTC, on the hour."
+        )
     if value.tzinfo is None:
         raise KeyFormatError(
             f"date {value.isoformat()} has no time zone. Give it one, as in value.replace(tzinfo=timezone.utc)."
@@ -59,7 +61,7 @@ def check_version(version: str) -> str:
     """Give `version` back if it can be part of a key: a git branch or tag. Raises KeyFormatError."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise KeyFormatError(
-            f"version {version!r} cannot be part of a key. Use the name of a branch or tag: letters, digits and . _ / + -"
+            f"version {version!r} cannot be part of a key. Use a branch or tag: letters, digits and . _ / + -"
         )
     return version
 
@@ -88,5 +90,7 @@ class PipeKey:
         entity, _, date = rest.partition(" ")
         version, _, pipe = head.rpartition("/")
         if not (version and pipe and entity and date):
-            raise KeyFormatError(f"{text!r} is no pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'.")
+            raise KeyFormatError(
+                f"{text!r} is no pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'."
+            )
         return cls(version, pipe, entity, hour(date))

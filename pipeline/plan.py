@@ -64,8 +64,16 @@ class Plan:
 
     def dump(self) -> dict[str, Any]:
         """Give it as plain values, the form in which a wave carries it."""
-        steps = [[s.name, list(s.inputs), s.per, s.segment, s.queue, s.timeout, s.time_limit] for s in self.steps.values()]
-        return {"flow": self.flow, "steps": steps, "segments": [_dump(p) for p in self.segments], "waits": self.waits}
+        steps = [
+            [s.name, list(s.inputs), s.per, s.segment, s.queue, s.timeout, s.time_limit]
+            for s in self.steps.values()
+        ]
+        return {
+            "flow": self.flow,
+            "steps": steps,
+            "segments": [_dump(p) for p in self.segments],
+            "waits": self.waits,
+        }
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Plan:
@@ -167,7 +175,11 @@ def _cut(names: list[str], before: Mapping[str, frozenset[str]]) -> tuple[list[s
     ancestors puts an exact cut at some index.
     """
     order = sorted(names, key=lambda n: (len(before[n]), names.index(n)))
-    cuts = [(order[:k], order[k:]) for k in range(1, len(order)) if len(before[order[k]]) > len(before[order[k - 1]])]
+    cuts = [
+        (order[:k], order[k:])
+        for k in range(1, len(order))
+        if len(before[order[k]]) > len(before[order[k - 1]])
+    ]
     return min(cuts, key=lambda cut: sum(a not in before[b] for b in cut[1] for a in cut[0]))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline import durations
-from pipeline.errors import SettingsError
+from pipeline.errors import DurationError, SettingsError
 from pipeline.pipe import check_version
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
@@ -64,7 +64,10 @@ class Settings:
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__slots__}
-        shown["redis_url"], shown["store_url"] = without_secret(self.redis_url), without_secret(self.store_url)
+        shown["redis_url"], shown["store_url"] = (
+            without_secret(self.redis_url),
+            without_secret(self.store_url),
+        )
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def own_version(self) -> str:
@@ -79,7 +82,10 @@ class Settings:
 
 def git_version() -> str | None:
     """Give the branch, or else the tag, that is checked out in the working folder; None outside a checkout."""
-    for command in (["git", "symbolic-ref", "--short", "-q", "HEAD"], ["git", "describe", "--tags", "--exact-match"]):
+    for command in (
+        ["git", "symbolic-ref", "--short", "-q", "HEAD"],
+        ["git", "describe", "--tags", "--exact-match"],
+    ):
         try:
             found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired):
@@ -104,7 +110,7 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
         return default
     try:
         return durations.seconds(float(value) if value.replace(".", "", 1).isdigit() else value, name)
-    except durations.DurationError as error:
+    except DurationError as error:
         raise SettingsError(f"{error} (from the environment)") from None
 
 

@@ -41,7 +41,11 @@ class Status:
     observed: bool = True  # False: finished, but it made no observation
 
     def __str__(self) -> str:
-        marks = [m for m, on in (("late", self.late), ("degraded", self.degraded), ("empty", not self.observed)) if on]
+        marks = [
+            m
+            for m, on in (("late", self.late), ("degraded", self.degraded), ("empty", not self.observed))
+            if on
+        ]
         reason = f": {self.reason}" if self.reason else ""
         return self.status + reason + (f" ({', '.join(marks)})" if marks else "")
 

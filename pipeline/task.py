@@ -6,7 +6,6 @@ engine: `entity` (what the call is for), `date` (the wave's hour, UTC) and `stat
 
 from __future__ import annotations
 
-import functools
 import inspect
 import keyword
 import re
@@ -40,7 +39,9 @@ class Task:
     wants: frozenset[str] = frozenset()  # which of the reserved names it takes
     batch: bool = False  # called once for a whole shard, with mappings
     per: Scope | None = None  # None: for each entity
-    window: Mapping[str, int] = field(default_factory=dict)  # input -> how many hours of it, this one included
+    window: Mapping[str, int] = field(
+        default_factory=dict
+    )  # input -> how many hours of it, this one included
     timeout: float | None = None  # seconds that it waits for its inputs; None: the flow's default
     time_limit: float = 600.0  # seconds that one run over one shard may take
     ttl: float = 30 * 86400.0  # seconds after their date that its pipes are kept
@@ -49,7 +50,10 @@ class Task:
     rate: float | None = None  # calls a second over all workers
 
     def __post_init__(self) -> None:
-        functools.update_wrapper(self, self.fn, updated=())
+        # What functools.update_wrapper does, past the frozen dataclass: help() and inspect show the function.
+        for attribute in ("__module__", "__doc__", "__name__", "__qualname__"):
+            object.__setattr__(self, attribute, getattr(self.fn, attribute, None))
+        object.__setattr__(self, "__wrapped__", self.fn)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function, as a unit test does."""
@@ -159,7 +163,9 @@ def _check_name(name: str) -> None:
             "Give it one: @task(name='delay') above a def."
         )
     if name in RESERVED:
-        raise TaskError(f"task name {name!r} is reserved for the engine ({', '.join(RESERVED)}). Rename the task.")
+        raise TaskError(
+            f"task name {name!r} is reserved for the engine ({', '.join(RESERVED)}). Rename the task."
+        )
 
 
 def _parameters(fn: Callable[..., Any], what: str) -> tuple[tuple[str, ...], dict[str, Any], frozenset[str]]:
@@ -184,7 +190,9 @@ def _parameters(fn: Callable[..., Any], what: str) -> tuple[tuple[str, ...], dic
 
 def _check_scope(what: str, per: str | None, batch: bool, concurrency: int, queue: str | None) -> None:
     if per not in (None, "partition", "wave"):
-        raise TaskError(f"{what}: per={per!r} is no scope. Use per='partition' or per='wave', or leave it out.")
+        raise TaskError(
+            f"{what}: per={per!r} is no scope. Use per='partition' or per='wave', or leave it out."
+        )
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise TaskError(f"{what}: concurrency={concurrency!r} is no number of threads. Use 1 or more.")
     if concurrency > 1 and (batch or per):
@@ -200,7 +208,9 @@ def _windows(what: str, window: Mapping[str, Duration], inputs: tuple[str, ...])
     hours: dict[str, int] = {}
     for pipe, length in window.items():
         if pipe not in inputs:
-            raise TaskError(f"{what} has a window over {pipe!r}, which is none of its inputs ({', '.join(inputs)}).")
+            raise TaskError(
+                f"{what} has a window over {pipe!r}, which is none of its inputs ({', '.join(inputs)})."
+            )
         value = durations.seconds(length, f"{what}: window of {pipe!r}")
         if value % durations.HOUR:
             raise DurationError(f"{what}: window of {pipe!r} {length!r} is no whole number of hours.")

@@ -102,7 +102,9 @@ class Units:
         found: dict[str, list[tuple[Unit, float]]] = {}
         for place in clocks:
             here = [
-                (Unit(s.name, place), s.timeout) for s in self.plan.steps.values() if s.inputs and self._runs(s.per, place)
+                (Unit(s.name, place), s.timeout)
+                for s in self.plan.steps.values()
+                if s.inputs and self._runs(s.per, place)
             ]
             if here:
                 found[place] = here

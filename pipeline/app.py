@@ -1,0 +1,81 @@
+"""The Celery application and its settings: the one global of celery-waves.
+
+celery -A pipeline.app worker -Q main.collect,main.compute,main.control
+celery -A pipeline.app beat
+celery -A pipeline.app flower
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+
+from pipeline.canvas import CONTROL
+from pipeline.settings import Settings
+from pipeline.task import COLLECT, COMPUTE
+
+KINDS = (CONTROL, COLLECT, COMPUTE)
+VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims rescue what is lost long before
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Give the Celery configuration for some settings."""
+    version = settings.version or "unknown"
+    transport = {
+        "visibility_timeout": VISIBILITY,
+        "socket_timeout": settings.socket_timeout,
+        "socket_connect_timeout": settings.socket_timeout,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "retry_on_timeout": True,
+    }
+    return {
+        "broker_url": settings.redis_url,
+        "result_backend": f"pipeline.results:ChordBackend+{settings.redis_url}",
+        "include": ["pipeline.worker"],
+        # JSON only: a message of another kind is refused, never unpickled.
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        # A message is given back when its worker dies, and one is taken at a time: shards are long.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        # Chords count their headers without results; what they store is tiny and short-lived.
+        "task_ignore_result": True,
+        "result_expires": 3600,
+        "task_track_started": False,
+        # Flower and events.
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        # Queues of this version. A worker without -Q takes from all of them.
+        "task_default_queue": f"{version}.{CONTROL}",
+        "task_queues": [Queue(f"{version}.{kind}") for kind in KINDS],
+        "task_create_missing_queues": True,
+        "beat_scheduler": "pipeline.schedule:WaveScheduler",
+        "beat_max_loop_interval": 5,
+        "enable_utc": True,
+        "timezone": "UTC",
+        # A lost connection is never the end of a worker.
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_transport_options": transport,
+        "result_backend_transport_options": {"retry_policy": {"timeout": settings.socket_timeout}},
+        "redis_socket_timeout": settings.socket_timeout,
+        "redis_socket_connect_timeout": settings.socket_timeout,
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": 25,
+        "worker_hijack_root_logger": True,
+        "worker_proc_alive_timeout": 60,
+    }
+
+
+settings = Settings.from_env()
+app = Celery("pipeline")
+app.conf.update(celery_settings(settings))

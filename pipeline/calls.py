@@ -1,0 +1,130 @@
+"""Calling a user's function: one at a time, in threads, or in batches that are halved; always within a time limit.
+
+A time limit is kept in two ways. In a process' main thread, which is where a prefork child runs its tasks, an alarm
+interrupts the call. Everywhere else, and for tasks that ask for threads of their own, calls run in daemon threads
+that are left alone when the time is over: what they still answer is not used.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pipeline.errors import AnswerError, TimedOut
+
+Answer = tuple[int, Any, BaseException | None]  # index of the call, its value, or what it raised
+Function = Callable[..., Any]
+
+
+class _Interrupt(BaseException):
+    """Raised into the user's code by the alarm. Not an Exception, so that `except Exception` does not eat it."""
+
+
+def over(limit: float) -> TimedOut:
+    """Make the error of a call that ran into its time limit (seconds)."""
+    return TimedOut(f"not done within the time limit of {limit:g} s")
+
+
+def in_turn(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: int = 1) -> Iterator[Answer]:
+    """Call `fn(*row)` for each row and give each answer as it comes; what the limit (seconds) cuts off is TimedOut.
+
+    With one thread they run in order, in the calling thread where an alarm can guard it. Close the iterator when
+    you leave it before its end.
+    """
+    if threads == 1 and threading.current_thread() is threading.main_thread():
+        return _guarded(fn, rows, limit)
+    return _threaded(fn, rows, limit, min(threads, len(rows)))
+
+
+def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Iterator[Answer]:
+    """Call in this thread. The alarm strikes only inside a call, never while its answer is used."""
+    inside = fired = False
+
+    def strike(*_: Any) -> None:
+        nonlocal fired
+        fired = True
+        if inside:
+            raise _Interrupt
+
+    before = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        for index, row in enumerate(rows):
+            value = error = None
+            if fired:
+                yield index, None, over(limit)
+                continue
+            try:
+                try:
+                    inside = True
+                    value = fn(*row)
+                    inside = False
+                except (Exception, SystemExit) as raised:
+                    inside, error = False, raised
+            except _Interrupt:
+                inside, error = False, over(limit)
+            yield index, value, error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: int) -> Iterator[Answer]:
+    done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    todo = iter(range(len(rows)))
+    lock, stop = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                index = next(todo, None)
+            if index is None:
+                return
+            try:
+                done.put((index, fn(*rows[index]), None))
+            except BaseException as error:
+                done.put((index, None, error))
+
+    for _ in range(threads):
+        threading.Thread(target=work, daemon=True).start()
+    left, deadline = set(range(len(rows))), time.monotonic() + limit
+    try:
+        while left:
+            answer = done.get(timeout=max(deadline - time.monotonic(), 0.001))
+            left.remove(answer[0])
+            yield answer
+    except queue.Empty:
+        for index in sorted(left):
+            yield index, None, over(limit)
+    finally:
+        stop.set()
+
+
+def halving(
+    call: Callable[[Sequence[int]], Any], size: int, limit: float
+) -> Iterator[tuple[Sequence[int], Any, BaseException | None]]:
+    """Call once for `range(size)`; where that raises, for each half of it, until the one that raises is alone.
+
+    Gives (indices, value, error) with indices that are disjoint and together all. A call that ran out of time, or
+    whose answer was for others than were asked for, is not halved: it would go wrong again.
+    """
+    deadline = time.monotonic() + limit
+    todo: list[Sequence[int]] = [range(size)]
+    while todo:
+        part = todo.pop()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            yield part, None, over(limit)
+            continue
+        ((_, value, error),) = in_turn(call, [(part,)], left)
+        if isinstance(error, TimedOut):
+            yield part, None, over(limit)
+        elif error is None or len(part) == 1 or isinstance(error, AnswerError):
+            yield part, value, error
+        else:
+            half = len(part) // 2
+            todo += [part[half:], part[:half]]

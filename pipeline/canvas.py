@@ -1,0 +1,119 @@
+"""Plan -> Celery: the one module that names chords, chains and groups.
+
+Messages carry references (wave, task, where), never data. Every signature is immutable and every group is a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from celery import Celery, chain, group
+from celery.canvas import Signature
+
+from pipeline.plan import Parallel, Part
+from pipeline.records import WaveSpec
+from pipeline.units import Unit
+
+RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"
+CONTROL = "control"
+HARD_LIMIT = 3.0  # seconds after its own time limit that a hung run is killed, before the keeper ends it
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """A whole segment at one shard, to be sent as one canvas."""
+
+    segment: int
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One unit on its own; whoever ends it sends on what it made ready."""
+
+    unit: Unit
+
+
+Message = Canvas | Single
+
+
+def first_messages(spec: WaveSpec) -> list[Message]:
+    """Give what starts a wave: the canvases of the segments that wait for nothing, and scoped tasks that do so."""
+    return following(spec, None, False, spec.units.roots())
+
+
+def following(spec: WaveSpec, done: Unit | None, follow: bool, ready: Sequence[Unit]) -> list[Message]:
+    """Say what must be sent for the units that a report made ready.
+
+    What lies in the canvas that brought `done` comes by itself, unless `follow` says that no canvas brought it. A
+    segment whose first tasks are all ready is sent whole.
+    """
+    units, steps = spec.units, spec.plan.steps
+    brought = steps[done.task].segment if done is not None and not follow else None
+    messages: list[Message] = []
+    starting: dict[tuple[int, str], list[Unit]] = {}
+    for unit in ready:
+        segment = steps[unit.task].segment
+        if segment < 0:
+            messages.append(Single(unit))
+        elif done is None or not (segment == brought and unit.where == done.where):
+            starting.setdefault((segment, unit.where), []).append(unit)
+    for (segment, where), found in starting.items():
+        whole = (
+            units.segment_roots(segment) == {unit.task for unit in found} and len(units.segment(segment)) > 1
+        )
+        messages += [Canvas(segment, where)] if whole else [Single(unit) for unit in found]
+    return messages
+
+
+class Sender:
+    """Sends messages for one Celery application."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, spec: WaveSpec, messages: Iterable[Message]) -> int:
+        """Send canvases and single units; gives how many. Uses one connection for all of them."""
+        count = 0
+        with self._app.producer_or_acquire() as producer:
+            for message in messages:
+                self.signature(spec, message).apply_async(producer=producer)
+                count += 1
+        return count
+
+    def signature(self, spec: WaveSpec, message: Message) -> Signature:
+        """Build a message's canvas, without sending it."""
+        if isinstance(message, Single):
+            return self._run(spec, message.unit, follow=True)
+        return self._build(spec, spec.plan.segments[message.segment], message.where)
+
+    def _build(self, spec: WaveSpec, part: Part, where: str) -> Signature:
+        if isinstance(part, str):
+            return self._run(spec, Unit(part, where))
+        if isinstance(part, Parallel):
+            return group([self._build(spec, p, where) for p in part.parts], app=self._app)
+        steps: list[Signature] = []
+        for before, inner in zip((None, *part.parts), part.parts, strict=False):
+            if isinstance(before, Parallel) and isinstance(inner, Parallel):
+                steps.append(self._join(spec))
+            steps.append(self._build(spec, inner, where))
+        return chain(*steps, app=self._app)
+
+    def _run(self, spec: WaveSpec, unit: Unit, follow: bool = False) -> Signature:
+        step = spec.plan.steps[unit.task]
+        return self._app.signature(
+            RUN,
+            args=(spec.id, unit.task, unit.where, int(follow)),
+            immutable=True,
+            ignore_result=True,
+            queue=spec.queue(unit.task),
+            shadow=f"{spec.flow}.{unit.task}",
+            time_limit=step.time_limit + HARD_LIMIT,
+        )
+
+    def _join(self, spec: WaveSpec) -> Signature:
+        """A task that does nothing: a chord's body between two parallel parts."""
+        return self._app.signature(
+            JOIN, immutable=True, ignore_result=True, queue=f"{spec.version}.{CONTROL}"
+        )

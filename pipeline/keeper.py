@@ -1,0 +1,114 @@
+"""The deadline keeper: looks at what is due, and renews the leases of what its worker runs.
+
+It runs in every worker's main process, beside beat and in the control service. Everything that it does may be done
+twice, or by another keeper, without harm: the gate decides.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from redis.exceptions import RedisError
+
+from pipeline.canvas import Sender, Single, following
+from pipeline.gate import Gate
+from pipeline.records import Records, WaveSpec
+from pipeline.runner import Ran, Runner
+from pipeline.units import Unit
+
+log = structlog.get_logger("pipeline.keeper")
+
+Held = Callable[[], Sequence[tuple[str, Unit]]]
+
+
+class Keeper:
+    """Keeps the deadlines of all waves, of whatever version."""
+
+    def __init__(self, runner: Runner, sender: Sender, held: Held, every: float = 1.0) -> None:
+        """`held` gives the units that this process' children run now; `every` is in seconds."""
+        self._runner = runner
+        self._sender = sender
+        self._held = held
+        self._every = every
+        self._renewed = 0.0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def _gate(self) -> Gate:
+        return self._runner.gate
+
+    @property
+    def _records(self) -> Records:
+        return self._runner.records
+
+    def start(self) -> None:
+        """Look at the deadlines every so often in a thread of its own."""
+        self._thread = threading.Thread(target=self._loop, name="keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what it has taken is due again soon and found by another keeper."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._every):
+            try:
+                self.tick()
+            except (RedisError, OSError) as error:
+                log.warning("redis does not answer, trying again", error=str(error))
+            except Exception:
+                log.exception("the keeper met an error and goes on")
+
+    def tick(self) -> int:
+        """Renew leases if it is time, and look once at all that is due; gives how many units that were."""
+        self.renew()
+        count = 0
+        while found := self._gate.due():
+            for kind, wave_id, unit in found:
+                self._look(kind, wave_id, unit)
+            count += len(found)
+        return count
+
+    def renew(self) -> None:
+        """Lengthen the leases that this process' children hold, three times as often as they would end."""
+        if time.monotonic() - self._renewed >= self._runner.lease / 3:
+            self._renewed = time.monotonic()
+            self._gate.renew(self._runner.owner, self._runner.lease, self._held())
+
+    def _look(self, kind: str, wave_id: str, unit: Unit) -> None:
+        spec = self._records.spec(wave_id)
+        if spec is None:
+            return
+        if kind == "expired":
+            close(self._gate, spec, "expired")
+        elif kind == "overdue":
+            finish(self._runner.end(wave_id, unit), unit, True, self._sender, self._records)
+        else:
+            log.info("sending again", wave=wave_id, task=unit.task, shard=unit.where, why=kind)
+            self._sender.send(spec, [Single(unit)])
+
+
+def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records) -> None:
+    """Do what follows a run: send what it made ready and no canvas brings; learn from a wave that has ended."""
+    if ran.spec is None:
+        return
+    messages = following(ran.spec, unit, follow, ran.ready)
+    if messages:
+        sender.send(ran.spec, messages)
+    if ran.closed:
+        records.learn_costs(ran.spec)
+        log.info("wave has ended", wave=ran.spec.id)
+
+
+def close(gate: Gate, spec: WaveSpec, reason: str) -> bool:
+    """Close a wave for a reason (expired, cancelled): what is open is not run any more."""
+    closed = gate.close(spec.id, reason, spec.units)
+    if closed:
+        log.info("wave is closed", wave=spec.id, reason=reason)
+    return closed

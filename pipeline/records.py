@@ -1,0 +1,264 @@
+"""What Redis holds of a wave: its graph, its shards, how its entities stand.
+
+A wave carries all that is needed to run it to its end, so that a keeper of any version can rescue it; nobody asks
+the flow that its own code knows.
+
+    wave:{id}            hash: state, open, submitted, expires, ended, reason, spec (JSON)
+    wave:{id} shards     hash: number -> JSON [partition, [entity, ...], [features, ...] or null]
+    wave:{id} units      hash: "task where" -> record (see gate)
+    wave:{id} status     hash: "task where" -> a character an entity
+    wave:{id} errors     hash: "task where index" -> text
+    wave:{id} counts     hash: "task character" -> entities, "task us" -> microseconds of work
+    wave:{id} starts     hash: where -> when its first unit was claimed (ms)
+    wave:{id} resends    hash: "task where" -> how often a keeper has sent it
+    waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
+    costs:{version}/{flow}  hash: task -> seconds an entity, a moving mean over waves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from pipeline.entity import Entity
+from pipeline.gate import WAVES, wave_key
+from pipeline.pipe import hour, stamp
+from pipeline.plan import Plan
+from pipeline.units import ALL, Unit, Units
+
+COST_WEIGHT = 0.3  # of the newest wave in the moving mean of a task's cost
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Some entities of one partition that travel together."""
+
+    partition: str
+    keys: tuple[str, ...]
+    features: tuple[Mapping[str, Any], ...] | None = (
+        None  # in the order of the keys; None when no entity has any
+    )
+
+    def entities(self) -> list[Entity]:
+        """Give the entities with their features."""
+        if self.features is None:
+            return [Entity(key, partition=self.partition) for key in self.keys]
+        return [Entity(k, f, self.partition) for k, f in zip(self.keys, self.features, strict=True)]
+
+    def dump(self) -> bytes:
+        """Write it as stored."""
+        return orjson.dumps([self.partition, self.keys, self.features])
+
+    @classmethod
+    def load(cls, data: bytes) -> Shard:
+        """Read what `dump` gave."""
+        partition, keys, features = orjson.loads(data)
+        return cls(partition, tuple(keys), None if features is None else tuple(features))
+
+
+@dataclass(frozen=True)
+class WaveSpec:
+    """What a wave was submitted as. It never changes."""
+
+    id: str
+    version: str
+    base: str | None  # where inputs that this wave does not make are read from when `version` has none
+    date: datetime
+    state: str | None  # name of the state that its entities came from
+    plan: Plan
+    partitions: tuple[str, ...]  # of each shard
+    sizes: tuple[int, ...]  # entities of each shard
+    expiry: float  # seconds after submission, 0 for none
+    commit: str | None = None  # of the code that submitted it
+    backfill: bool = False  # an old hour: it neither supersedes nor is superseded
+
+    @property
+    def flow(self) -> str:
+        """The flow's name."""
+        return self.plan.flow
+
+    @cached_property
+    def units(self) -> Units:
+        """All its units."""
+        return Units(self.plan, self.partitions)
+
+    @property
+    def entities(self) -> int:
+        """How many entities it runs for."""
+        return sum(self.sizes)
+
+    def size(self, unit: Unit) -> int:
+        """How many entities a unit has: one for a scope."""
+        return 1 if unit.where.startswith("@") else self.sizes[int(unit.where)]
+
+    def queue(self, task: str) -> str:
+        """Give the full name of the queue of a task."""
+        return f"{self.version}.{self.plan.steps[task].queue}"
+
+    def dump(self) -> bytes:
+        """Write it as stored, without the id."""
+        values = {
+            name: getattr(self, name) for name in ("version", "base", "state", "expiry", "commit", "backfill")
+        }
+        return orjson.dumps(
+            values
+            | {
+                "date": stamp(self.date),
+                "plan": self.plan.dump(),
+                "partitions": self.partitions,
+                "sizes": self.sizes,
+            }
+        )
+
+    @classmethod
+    def load(cls, wave_id: str, data: bytes) -> WaveSpec:
+        """Read what `dump` gave."""
+        values = orjson.loads(data)
+        values["date"] = hour(values["date"])
+        values["plan"] = Plan.load(values["plan"])
+        values["partitions"], values["sizes"] = tuple(values["partitions"]), tuple(values["sizes"])
+        return cls(wave_id, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class WaveInfo:
+    """How a wave stands as a whole. Times are seconds since the epoch, by Redis' clock."""
+
+    state: str  # submitting, open or closed
+    reason: str | None  # why it is closed: done, empty, expired or cancelled
+    open: int  # units that are not done
+    submitted: float
+    expires: float
+    ended: float | None
+    lost: int  # attempts whose worker vanished
+
+
+class Records:
+    """Reads and writes waves in the control Redis."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client: Any = client
+        self._spec = lru_cache(maxsize=64)(self._load_spec)
+        self._shard = lru_cache(maxsize=64)(self._load_shard)
+
+    def spec(self, wave_id: str) -> WaveSpec | None:
+        """Give what a wave was submitted as, None when Redis does not hold it (any more)."""
+        try:
+            return self._spec(wave_id)
+        except LookupError:
+            return None
+
+    def _load_spec(self, wave_id: str) -> WaveSpec:
+        data = self.client.hget(wave_key(wave_id), "spec")
+        if data is None:
+            raise LookupError(wave_id)
+        return WaveSpec.load(wave_id, data)
+
+    def shard(self, wave_id: str, where: str) -> Shard:
+        """Give the shard of that number. Raises LookupError when Redis does not hold it."""
+        return self._shard(wave_id, where)
+
+    def _load_shard(self, wave_id: str, where: str) -> Shard:
+        data = self.client.hget(f"{wave_key(wave_id)} shards", where)
+        if data is None:
+            raise LookupError(f"wave {wave_id!r} has no shard {where} in Redis any more")
+        return Shard.load(data)
+
+    def scope_entity(self, where: str) -> Entity:
+        """Give the entity that a scoped task runs for."""
+        return Entity(where, partition=None if where == ALL else where[1:])
+
+    def put_shards(self, key: str, shards: Sequence[Shard], ttl: float) -> None:
+        """Store shards under a key of their own, to be renamed when the wave is made."""
+        for start in range(0, len(shards), 100):
+            part = {str(start + i): shard.dump() for i, shard in enumerate(shards[start : start + 100])}
+            self.client.hset(key, mapping=part)
+        if shards:
+            self.client.expire(key, int(ttl))
+
+    def info(self, wave_id: str) -> WaveInfo | None:
+        """Give how a wave stands, None when Redis does not hold it."""
+        names = ("state", "reason", "open", "submitted", "expires", "ended", "lost")
+        state, reason, left, submitted, expires, ended, lost = self.client.hmget(wave_key(wave_id), names)
+        if state is None:
+            return None
+        return WaveInfo(
+            state.decode(),
+            reason.decode() if reason else None,
+            int(left or 0),
+            int(submitted) / 1000,
+            int(expires) / 1000,
+            int(ended) / 1000 if ended else None,
+            int(lost or 0),
+        )
+
+    def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
+        """Give, for each task, its characters with how many entities have them, and "us": microseconds of work."""
+        found: dict[str, dict[str, int]] = {}
+        for field, n in self.client.hgetall(f"{wave_key(wave_id)} counts").items():
+            task, _, char = field.decode().partition(" ")
+            found.setdefault(task, {})[char] = int(n)
+        return found
+
+    def statuses(self, wave_id: str, units: Sequence[Unit]) -> list[str]:
+        """Give the units' characters, "" for those of which nothing was reported."""
+        found = []
+        for start in range(0, len(units), 500):
+            fields = [str(unit) for unit in units[start : start + 500]]
+            found += self.client.hmget(f"{wave_key(wave_id)} status", fields)
+        return [chars.decode() if chars else "" for chars in found]
+
+    def errors(self, wave_id: str, task: str | None = None) -> dict[tuple[str, str, int], str]:
+        """Give the texts by (task, where, index of the entity)."""
+        found = {}
+        match = f"{task} *" if task else None
+        for field, text in self.client.hscan_iter(f"{wave_key(wave_id)} errors", match=match, count=1000):
+            name, where, index = field.decode().split(" ")
+            found[name, where, int(index)] = text.decode()
+        return found
+
+    def drop_errors(self, wave_id: str, keys: Iterable[tuple[str, str, int]]) -> None:
+        """Forget texts, because their entities are run again."""
+        fields = [f"{task} {where} {index}" for task, where, index in keys]
+        for start in range(0, len(fields), 1000):
+            self.client.hdel(f"{wave_key(wave_id)} errors", *fields[start : start + 1000])
+
+    def running(self, wave_id: str) -> dict[Unit, str]:
+        """Give the condition of each unit that was ever claimed: running or done."""
+        found = {}
+        for field, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
+            task, _, where = field.decode().partition(" ")
+            found[Unit(task, where)] = {b"p": "pending", b"r": "running", b"d": "done"}[record[:1]]
+        return found
+
+    def costs(self, version: str, flow: str) -> dict[str, float]:
+        """Give the seconds an entity that each task took in earlier waves."""
+        found = self.client.hgetall(f"costs:{version}/{flow}")
+        return {task.decode(): float(value) for task, value in found.items()}
+
+    def learn_costs(self, spec: WaveSpec) -> None:
+        """Blend what a wave's tasks took into what is known of them."""
+        known, measured = self.costs(spec.version, spec.flow), {}
+        for task, counts in self.counts(spec.id).items():
+            micros = counts.pop("us", 0)
+            ran = sum(counts.values())
+            if ran and not spec.plan.steps[task].per:
+                cost = micros / 1e6 / ran
+                measured[task] = known.get(task, cost) * (1 - COST_WEIGHT) + cost * COST_WEIGHT
+        if measured:
+            self.client.hset(f"costs:{spec.version}/{spec.flow}", mapping=measured)
+
+    def ids(self, version: str | None = None, flow: str | None = None) -> list[str]:
+        """Give the ids of the waves that Redis holds, newest date first, of one version or flow where given."""
+        found = [member.decode() for member in self.client.zrange(WAVES, 0, -1)]
+        if version is not None:
+            found = [i for i in found if i.split(" ")[0].rpartition("/")[0] == version]
+        if flow is not None:
+            found = [i for i in found if i.split(" ")[0].rpartition("/")[2] == flow]
+        return sorted(found, key=lambda i: (i.split(" ")[1], i), reverse=True)

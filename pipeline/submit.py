@@ -1,0 +1,180 @@
+"""submit_wave: start one execution of a flow over a state."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+
+from pipeline.app import app
+from pipeline.app import settings as app_settings
+from pipeline.canvas import Sender, first_messages
+from pipeline.cron import Cron
+from pipeline.errors import WaveError
+from pipeline.flow import Flow
+from pipeline.pipe import check_version, floor, hour, stamp
+from pipeline.plan import compile_flow
+from pipeline.records import WaveSpec
+from pipeline.runtime import Runtime, process_runtime
+from pipeline.shards import Group, cut_shards, own_entities, shard_size
+from pipeline.state import State
+from pipeline.wave import Wave
+
+log = structlog.get_logger("pipeline.submit")
+
+
+def submit_wave(
+    flow: Flow,
+    date: datetime | str | None = None,
+    state: State | str | None = None,
+    entities: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    version: str | None = None,
+    base: str | None = None,
+    only: Iterable[str] | None = None,
+    *,
+    expiry: float | None = None,
+    backfill: bool = False,
+    runtime: Runtime | None = None,
+) -> Wave:
+    """Start a wave of a flow; gives the wave, which may be one that was submitted before.
+
+    date      the hour (UTC) that it is about; this hour by default
+    state     whose entities it is run for; the flow's by default
+    entities  keys, or key -> features, instead of a state's
+    version   the code's version, under which its pipes are written; PIPELINE_VERSION or the git branch by default
+    base      the version whose pipes are read where this one has none
+    only      names of the tasks to run; other inputs are read from the store
+    expiry    seconds from now after which it is closed; 0 for never; the flow's by default
+
+    Raises UnknownName, KeyFormatError, FlowError or UnreachableError.
+    """
+    runtime = runtime or process_runtime(app_settings)
+    runtime.check()
+    when = floor(datetime.now(UTC)) if date is None else hour(date)
+    version = check_version(version or runtime.settings.own_version())
+    only = None if only is None else tuple(only)
+    plan = compile_flow(flow, only)
+    base = base if base is None else check_version(base)
+    source = _state_of(flow, state, entities is not None)
+    own = None if entities is None else own_entities(entities, source or State("entities"))
+    wave_id = _wave_id(flow, when, version, base, only, own, None if state is None else source)
+    known = runtime.records.spec(wave_id)
+    if known is not None:
+        return _sent(Wave(known, runtime))
+    groups = own if own is not None else _snapshot(runtime, source)
+    shards = cut_shards(groups, shard_size(runtime.settings, plan, runtime.records.costs(version, flow.name)))
+    spec = WaveSpec(
+        wave_id,
+        version,
+        base,
+        when,
+        None if source is None else source.name,
+        plan,
+        tuple(shard.partition for shard in shards),
+        tuple(len(shard.keys) for shard in shards),
+        _expiry(flow, expiry, backfill),
+        _commit(),
+        backfill,
+    )
+    key = f"wave-shards:{uuid4().hex}"
+    runtime.records.put_shards(key, shards, ttl=3600)
+    units = len(spec.units) if shards else 0
+    runtime.gate.create(wave_id, key, {"spec": spec.dump()}, units, spec.expiry, runtime.settings.wave_ttl)
+    stored = runtime.records.spec(wave_id)
+    if stored is None:
+        raise WaveError(
+            f"wave {wave_id!r} was not kept by Redis. Check its memory and eviction policy (noeviction)."
+        )
+    return _sent(Wave(stored, runtime))
+
+
+def _sent(wave: Wave) -> Wave:
+    """Send what starts a wave, unless that was done: a submission that died halfway is continued here."""
+    if wave.info().state == "submitting":
+        gate = wave._runtime.gate
+        gate.arm(wave.id, wave.spec.units.roots())
+        Sender(app).send(wave.spec, first_messages(wave.spec))
+        gate.open(wave.id)
+    return wave
+
+
+def _snapshot(runtime: Runtime, state: State | None) -> list[Group]:
+    """Give the entities that are active now; a state with a source is filled from it first.
+
+    A source that fails does not stop the wave while the state holds entities from before.
+    """
+    assert state is not None
+    registry = runtime.states.bind(state)
+    try:
+        registry.fill()
+    except Exception as error:
+        if not len(registry):
+            raise
+        log.warning(
+            "the state's source failed; going on with the entities it has", state=state.name, error=str(error)
+        )
+    if state == State(state.name):  # only a name: the entities must have come from elsewhere
+        runtime.states.check(state.name)
+    return [(partition, keys, features) for partition, keys, features in registry.snapshot()]
+
+
+def _state_of(flow: Flow, state: State | str | None, optional: bool) -> State | None:
+    if isinstance(state, State):
+        return state
+    if isinstance(state, str):
+        return flow.state if flow.state is not None and flow.state.name == state else State(state)
+    if flow.state is None and not optional:
+        raise WaveError(
+            f"flow {flow.name!r} names no state. Give it one, or give submit_wave(..., entities=[...])."
+        )
+    return flow.state
+
+
+def _wave_id(
+    flow: Flow,
+    date: datetime,
+    version: str,
+    base: str | None,
+    only: Sequence[str] | None,
+    own: Any,
+    state: State | None,
+) -> str:
+    wave_id = f"{version}/{flow.name} {stamp(date)}"
+    other = {
+        "base": base,
+        "only": None if only is None else sorted(only),
+        "entities": own,
+        "state": None if state is None or state == flow.state else state.name,
+    }
+    if all(value is None for value in other.values()):
+        return wave_id
+    digest = hashlib.sha256(orjson.dumps(other, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return f"{wave_id} {digest[:10]}"
+
+
+def _expiry(flow: Flow, given: float | None, backfill: bool) -> float:
+    if given is not None:
+        return given
+    if backfill:
+        return 0.0
+    if flow.expiry is not None:
+        return flow.expiry
+    return Cron.parse(flow.schedule).period(datetime.now(UTC)) if flow.schedule else 0.0
+
+
+@cache
+def _commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,258 @@
+"""Wave: one execution of a flow over a state at a date, and how it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipeline import status
+from pipeline.app import app
+from pipeline.app import settings as app_settings
+from pipeline.canvas import Sender, Single
+from pipeline.errors import UnknownName, WaveError, near
+from pipeline.keeper import close
+from pipeline.records import WaveInfo, WaveSpec
+from pipeline.runtime import Runtime, process_runtime
+from pipeline.status import Status
+from pipeline.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a wave is, in entities of tasks."""
+
+    wave: str
+    state: str  # submitting, open or closed
+    reason: str | None  # why it is closed: done, empty, expired or cancelled
+    tasks: Mapping[str, Mapping[str, int]]  # task -> status ("finished", "failed: error", ...) -> entities
+    total: int  # entities of all tasks
+    ended: int  # of these, how many have a terminal status
+    seconds: float  # since it was submitted, or until it ended
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self.state == "closed"
+
+    def count(self, name: str) -> int:
+        """Count the entity-tasks of one status, whatever their reason: pending, finished, failed or skipped."""
+        return sum(
+            n
+            for counts in self.tasks.values()
+            for text, n in counts.items()
+            if text.partition(":")[0].split(" ")[0] == name
+        )
+
+    def __str__(self) -> str:
+        shown = ", ".join(
+            f"{self.count(s):,} {s}" for s in ("finished", "failed", "skipped", "pending") if self.count(s)
+        )
+        reason = f" ({self.reason})" if self.reason not in (None, "done") else ""
+        return f"{self.wave}: {self.state}{reason}, {self.ended:,} of {self.total:,} ended: {shown or 'no entities'}"
+
+
+class Wave:
+    """One execution of a flow over a state at a date."""
+
+    def __init__(self, spec: WaveSpec, runtime: Runtime) -> None:
+        self._spec = spec
+        self._runtime = runtime
+
+    @classmethod
+    def find(cls, wave_id: str, runtime: Runtime | None = None) -> Wave:
+        """Give the wave of that id. Raises UnknownName with the near ones."""
+        runtime = runtime or process_runtime(app_settings)
+        spec = runtime.records.spec(wave_id)
+        if spec is None:
+            known = runtime.records.ids()
+            raise UnknownName(
+                f"no wave {wave_id!r} in Redis.{near(wave_id, known)} `wave ls` lists them all."
+            )
+        return cls(spec, runtime)
+
+    def __repr__(self) -> str:
+        return f"Wave({self.id!r})"
+
+    @property
+    def id(self) -> str:
+        """`{version}/{flow} {date}`, and a digest where it differs from the flow's ordinary wave."""
+        return self._spec.id
+
+    @property
+    def spec(self) -> WaveSpec:
+        """What it was submitted as."""
+        return self._spec
+
+    @property
+    def date(self) -> datetime:
+        """The hour (UTC) that it is about."""
+        return self._spec.date
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended: all is done, or it was closed by its expiry or by `cancel`."""
+        return self.info().state == "closed"
+
+    def info(self) -> WaveInfo:
+        """Give how it stands as a whole. Raises UnknownName when Redis has forgotten it."""
+        info = self._runtime.records.info(self.id)
+        if info is None:
+            raise UnknownName(
+                f"wave {self.id!r} is not in Redis any more: its ttl is over, or Redis lost it."
+            )
+        return info
+
+    def wait(self, timeout: float | None = None) -> Wave:
+        """Wait until the wave has ended; gives the wave. Raises WaveError when it has not within `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = 0.005
+        while not self.closed:
+            if deadline is not None and time.monotonic() > deadline:
+                raise WaveError(
+                    f"not ended within {timeout:g} s: {self.progress()}. `wave show` tells what is open."
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.3, 0.1)
+        return self
+
+    def progress(self) -> Progress:
+        """Count the entities of each task by status."""
+        info, counts = self.info(), self._runtime.records.counts(self.id)
+        units, tasks, ended = self._spec.units, {}, 0
+        for task in self._spec.plan.steps:
+            size = sum(self._spec.size(Unit(task, where)) for where in units.places(task))
+            found = {c: n for c, n in counts.get(task, {}).items() if c != "us" and n}
+            left = size - sum(found.values())
+            if left:
+                char = (
+                    status.char(status.REASONS[info.reason])
+                    if info.reason in status.REASONS
+                    else status.PENDING_CHAR
+                )
+                found[char] = found.get(char, 0) + left
+            ended += size - found.get(status.PENDING_CHAR, 0)
+            tasks[task] = {str(status.decode(c)): n for c, n in sorted(found.items())}
+        total = sum(sum(t.values()) for t in tasks.values())
+        seconds = (self._now() if info.ended is None else info.ended) - info.submitted
+        return Progress(self.id, info.state, info.reason, tasks, total, ended, seconds)
+
+    def _now(self) -> float:
+        whole, micros = self._runtime.client.time()
+        return whole + micros / 1e6
+
+    def statuses(self, task: str) -> dict[str, Status]:
+        """Give the status of each entity of a task; of its scope for a partition- or wave-scoped one."""
+        units = self._units(task)
+        reason = self.info().reason
+        found: dict[str, Status] = {}
+        for unit, chars in zip(units, self._runtime.records.statuses(self.id, units), strict=True):
+            chars = chars or status.PENDING_CHAR * self._spec.size(unit)
+            if reason in status.REASONS:
+                chars = status.settle(chars, reason)
+            found |= {key: status.decode(c) for key, c in zip(self._keys(unit), chars, strict=True)}
+        return found
+
+    def errors(self, task: str | None = None) -> dict[str, dict[str, str]]:
+        """Give the texts of what failed or was skipped: task -> entity -> text."""
+        names = [task] if task is not None else list(self._spec.plan.steps)
+        found: dict[str, dict[str, str]] = {name: {} for name in names}
+        for (name, where, index), text in self._runtime.records.errors(self.id, task).items():
+            found[name][self._keys(Unit(name, where))[index]] = text
+        for name in names:
+            found[name] |= self._missing(name)
+        return {name: texts for name, texts in found.items() if texts}
+
+    def _missing(self, task: str) -> dict[str, str]:
+        """Say which inputs the skipped entities of a task had to do without."""
+        skipped = {k for k, s in self.statuses(task).items() if s.reason == "missing input"}
+        if not skipped:
+            return {}
+        inputs = self._spec.plan.steps[task].inputs
+        failed = {name: self.statuses(name) for name in inputs if self._spec.plan.steps[name].per is None}
+        texts = {}
+        for key in skipped:
+            gone = [f"{i} ({s[key]})" for i, s in failed.items() if key in s and not _has_pipe(s[key])]
+            texts[key] = (
+                f"missing input: {', '.join(gone)}"
+                if gone
+                else "missing input: an input had no pipe at this date"
+            )
+        return texts
+
+    def result(self, task: str, entity: str) -> Any:
+        """Give the value of a task for an entity. Raises UnknownName, with the status, when there is no pipe."""
+        self._units(task)
+        found = self._runtime.store.get(self._spec.version, task, self.date, [entity], base=self._spec.base)
+        if entity not in found:
+            known = self.statuses(task)
+            why = (
+                f"it is {known[entity]}"
+                if entity in known
+                else f"no entity of that name{near(entity, known)}"
+            )
+            raise UnknownName(f"wave {self.id!r} has no pipe {task!r} of {entity!r}: {why}.")
+        return found[entity]
+
+    def cancel(self) -> bool:
+        """Close it: what is open is not run any more. False when it has ended already."""
+        return close(self._runtime.gate, self._spec, "cancelled")
+
+    def retry(self) -> Wave:
+        """Run failed, skipped and expired entities again; what is finished is kept.
+
+        Raises WaveError while the wave is open.
+        """
+        if not self.closed:
+            raise WaveError(
+                f"wave {self.id!r} is still open. Wait for its end, or cancel it, and retry then."
+            )
+        again, taken = self._unfinished()
+        if not again:
+            return self
+        texts = [key for key in self._runtime.records.errors(self.id) if Unit(key[0], key[1]) in again]
+        self._runtime.records.drop_errors(self.id, texts)
+        needs = [
+            (unit, sum(i in again for i in self._spec.units.inputs(unit)), s) for unit, s in again.items()
+        ]
+        if not self._runtime.gate.reopen(self.id, self._spec.expiry, needs, taken):
+            raise WaveError(f"wave {self.id!r} was opened by somebody else just now. Look at `wave show`.")
+        first = [unit for unit, need, _ in needs if need == 0]
+        self._runtime.gate.arm(self.id, first)
+        Sender(app).send(self._spec, [Single(unit) for unit in first])
+        self._runtime.gate.open(self.id)
+        return self
+
+    def _unfinished(self) -> tuple[dict[Unit, str], dict[str, int]]:
+        """Give the units with unfinished entities and their statuses without these, and the counts to take away."""
+        units = list(self._spec.units)
+        again: dict[Unit, str] = {}
+        taken: dict[str, int] = {}
+        for unit, chars in zip(units, self._runtime.records.statuses(self.id, units), strict=True):
+            chars = chars or status.PENDING_CHAR * self._spec.size(unit)
+            kept = "".join(c if status.done(c) else status.PENDING_CHAR for c in chars)
+            if status.PENDING_CHAR in kept:
+                again[unit] = kept
+                for old in chars:
+                    if not status.done(old) and old != status.PENDING_CHAR:
+                        taken[f"{unit.task} {old}"] = taken.get(f"{unit.task} {old}", 0) + 1
+        return again, taken
+
+    def _units(self, task: str) -> list[Unit]:
+        if task not in self._spec.plan.steps:
+            steps = self._spec.plan.steps
+            raise UnknownName(
+                f"wave {self.id!r} has no task {task!r}.{near(task, steps)} It has: {', '.join(steps)}."
+            )
+        return [Unit(task, where) for where in self._spec.units.places(task)]
+
+    def _keys(self, unit: Unit) -> Sequence[str]:
+        if unit.where.startswith("@"):
+            return (unit.where,)
+        return self._runtime.records.shard(self.id, unit.where).keys
+
+
+def _has_pipe(found: Status) -> bool:
+    return found.status == "finished" and found.observed

@@ -1,0 +1,201 @@
+"""One run of a task: read its inputs, call it, give what came of each entity. Knows no gate and no Celery."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.calls import halving, in_turn
+from pipeline.entity import Entity
+from pipeline.errors import AnswerError, RunError, listed
+from pipeline.inputs import Read, Source, batch_input, column, read, scoped_input
+from pipeline.task import Task
+
+Outcome = tuple[int, Any, BaseException | None]  # index of the entity, its value, or why there is none
+Throttle = Callable[[], None]
+
+
+class MissingInput(RunError):
+    """A required input has no pipe for this entity."""
+
+    def __init__(self, pipes: Sequence[str]) -> None:
+        super().__init__(f"no {' and no '.join(pipes)} at this date")
+
+
+@dataclass
+class Work:
+    """A task and the entities of one shard that it must run for."""
+
+    task: Task
+    source: Source
+    entities: Sequence[str]  # Entity where the task asks for `entity`
+    partition: str | None  # that they all lie in
+    state: Any = None  # what a task that asks for `state` gets
+    throttle: Throttle | None = None  # waits until the next call is allowed
+    without: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # optional input -> entities that went without it
+
+    def outcomes(self, positions: Sequence[int]) -> Iterator[Outcome]:
+        """Run the task for the entities at those positions, and give what came of each, as it comes."""
+        keys = [self.entities[i] for i in positions]
+        found = read(self.task, self.source, keys, self.partition)
+        self.without = dict(found.gaps)
+        absent = found.absent
+        for i, key in zip(positions, keys, strict=True):
+            if key in absent:
+                yield i, None, MissingInput(absent[key])
+        here = [n for n, key in enumerate(keys) if key not in absent]
+        if not here:
+            return
+        chosen = [keys[n] for n in here]
+        run = self._batch if self.task.batch else self._each
+        for n, value, error in run(found, chosen, here):
+            yield positions[here[n]], value, error
+
+    def _each(self, found: Read, keys: Sequence[str], places: Sequence[int]) -> Iterator[Outcome]:
+        task, date = self.task, self.source.date
+        columns = [
+            self._reserved(name, keys) or column(task, name, found, keys, places, date)
+            for name in parameters(task)
+        ]
+        rows = list(zip(*columns, strict=True)) if columns else [()] * len(keys)
+        return in_turn(self._function(), rows, task.time_limit, task.concurrency)
+
+    def _reserved(self, name: str, keys: Sequence[str]) -> Sequence[Any] | None:
+        if name == "entity":
+            return keys
+        if name == "date":
+            return [self.source.date] * len(keys)
+        return [self.state] * len(keys) if name == "state" else None
+
+    def _function(self) -> Callable[..., Any]:
+        return throttled(positional(self.task), self.throttle)
+
+    def _batch(self, found: Read, keys: Sequence[str], places: Sequence[int]) -> Iterator[Outcome]:
+        function = self._function()
+
+        def call(part: Sequence[int]) -> Mapping[str, Any]:
+            chosen = [keys[n] for n in part]
+            arguments = [
+                self._batch_argument(name, found, chosen, [places[n] for n in part])
+                for name in parameters(self.task)
+            ]
+            return checked(self.task, function(*arguments), chosen)
+
+        for part, value, error in halving(call, len(keys), self.task.time_limit):
+            for n in part:
+                if error is not None:
+                    yield n, None, error
+                elif keys[n] in value:
+                    yield n, value[keys[n]], None
+                else:
+                    yield n, None, unanswered(self.task, keys[n])
+
+    def _batch_argument(self, name: str, found: Read, keys: Sequence[str], places: Sequence[int]) -> Any:
+        if name == "entity":
+            return list(keys)
+        if name == "date":
+            return self.source.date
+        if name == "state":
+            return self.state
+        return batch_input(self.task, name, found, keys, places, self.source.date)
+
+
+def scoped(
+    task: Task,
+    source: Source,
+    entity: Entity,
+    shards: Sequence[tuple[str, Sequence[str]]],
+    state: Any = None,
+    throttle: Throttle | None = None,
+) -> tuple[Mapping[str, Any], BaseException | None]:
+    """Run a partition- or wave-scoped task once, and give {key: value} to put, or why there is none."""
+    reserved = {"entity": entity, "date": source.date, "state": state}
+    try:
+        arguments = [
+            reserved[name]
+            if name in reserved
+            else scoped_input(task, name, source, entity.partition_name, shards)
+            for name in parameters(task)
+        ]
+    except LookupError as error:
+        return {}, MissingInput([str(error.args[0])])
+    ((_, value, raised),) = in_turn(throttled(positional(task), throttle), [arguments], task.time_limit)
+    if raised is not None or value is None:
+        return {}, raised
+    if not task.batch:
+        return {entity: value}, None
+    try:
+        return checked(task, value, [key for _, keys in shards for key in keys]), None
+    except AnswerError as error:
+        return {}, error
+
+
+def parameters(task: Task) -> list[str]:
+    """Give the names of a task's parameters, in their order."""
+    return list(inspect.signature(task.fn).parameters)
+
+
+def positional(task: Task) -> Callable[..., Any]:
+    """Give the task's function, callable with all its arguments by position."""
+    found = inspect.signature(task.fn).parameters.values()
+    if not any(p.kind is p.KEYWORD_ONLY for p in found):
+        return task.fn
+    names = [p.name for p in found]
+    return lambda *row: task.fn(**dict(zip(names, row, strict=True)))
+
+
+def throttled(fn: Callable[..., Any], throttle: Throttle | None) -> Callable[..., Any]:
+    """Make each call wait for the throttle first."""
+    if throttle is None:
+        return fn
+
+    def call(*row: Any) -> Any:
+        throttle()
+        return fn(*row)
+
+    return call
+
+
+def checked(task: Task, answer: Any, keys: Sequence[str]) -> Mapping[str, Any]:
+    """Check that a batch task's answer is a mapping and for no other entities. Raises AnswerError."""
+    if not hasattr(answer, "items"):
+        raise AnswerError(
+            f"batch task {task.name!r} answered with a {type(answer).__name__}. Return a mapping {{entity: value}}, "
+            "with None where there is no observation."
+        )
+    answered = dict(answer.items())
+    foreign = answered.keys() - set(keys)
+    if foreign:
+        some = listed(repr(str(key)) for key in list(foreign)[:3])
+        raise AnswerError(
+            f"batch task {task.name!r} answered for {len(foreign)} entities that it was not asked for: {some}. Use "
+            "the keys that it was given."
+        )
+    return answered
+
+
+def unanswered(task: Task, key: str) -> AnswerError:
+    """Make the error of an entity that a batch task left out."""
+    return AnswerError(
+        f"batch task {task.name!r} gave no answer for {str(key)!r}. Return a value for each entity, None where there "
+        "is no observation."
+    )
+
+
+def describe(error: BaseException, limit: int = 2000) -> str:
+    """Write an error as one short text: its kind, what it says, and where in the user's code it was raised."""
+    if isinstance(error, RunError):
+        return str(error)[:limit]
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith("<"):
+            place = f" ({code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}, in {code.co_name})"
+        trace = trace.tb_next
+    text = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {text[: limit - 200]}{place}"
