@@ -27,14 +27,39 @@ PACKAGES = {
 # Inside `pipeline` a module may import its own layer and those above it in this list.
 LAYERS = (
     # pure: the standard library only
-    {"calls", "cron", "discover", "durations", "entity", "errors", "flow", "pipe", "plan", "settings"}
+    {
+        "calls",
+        "cron",
+        "discover",
+        "durations",
+        "entity",
+        "errors",
+        "flow",
+        "pipe",
+        "plan",
+        "render",
+        "settings",
+    }
     | {"state", "status", "task", "units"},
     # storage
     {"codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"}
     | {"store"},
     # Celery, and what runs a task
-    {"app", "canvas", "keeper", "processes", "ready", "results", "runner", "runtime", "schedule", "submit"}
-    | {"testing", "wave", "work", "worker"},
+    {
+        "app",
+        "backfill",
+        "canvas",
+        "keeper",
+        "processes",
+        "ready",
+        "replay",
+        "results",
+        "runner",
+        "runtime",
+        "schedule",
+        "submit",
+    }
+    | {"supervise", "testing", "wave", "work", "worker"},
     # faces
     {"cli", "web"},
 )
