@@ -1,8 +1,7 @@
 """A private redis-server for the demo and the tests: nobody else can use it, and it is gone afterwards.
 
-It listens on 127.0.0.1 with a random password and keeps its files in a folder of its own. A sentinel, some
-lines of shell that wait for the end of a pipe, ends the server and removes the folder however the owner ends:
-by leaving the `with` block, by Ctrl-C, by SIGTERM or by SIGKILL.
+It listens on 127.0.0.1 with a random password, because whoever can talk to a Redis can write files as its user.
+It keeps its own files in a private folder. Both end with their owner, whichever way that ends: see `supervise`.
 """
 
 from __future__ import annotations
@@ -12,20 +11,21 @@ import random
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.errors import SettingsError, UnreachableError
+from pipeline.supervise import Child, Processes
 
 OLDEST = (6, 2)
 START_LIMIT = 10.0  # seconds until a server must answer
@@ -35,12 +35,7 @@ STOP_LIMIT = 5.0  # seconds until a server that was asked to end is killed
 # again while the server is stopped could otherwise be given the server's own port.
 _PORTS = range(20_000, 32_000)
 
-# Each line names the server that runs now, an empty one that none does. The pipe ends when its owner does.
-_SENTINEL = """
-while read -r line; do server=$line; done
-[ -z "$server" ] || kill -KILL "$server"
-rm -rf "$1"
-"""
+_NO_PORT = "No free port was found for the embedded Redis. Set REDIS_URL to a server of yours."
 
 
 class EmbeddedRedis:
@@ -56,9 +51,9 @@ class EmbeddedRedis:
         self._options = dict(options or {})
         self._password = secrets.token_hex(16)
         self._port = 0
-        self._folder: Path | None = None
-        self._sentinel: subprocess.Popen[str] | None = None
-        self._server: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        self._processes = Processes(patience=0)
+        self._server: Child | None = None
 
     @property
     def url(self) -> str:
@@ -78,13 +73,7 @@ class EmbeddedRedis:
 
     def __enter__(self) -> Self:
         binary = redis_server_binary()
-        self._folder = Path(tempfile.mkdtemp(prefix="wave-redis-"))
-        self._sentinel = subprocess.Popen(
-            ["/bin/sh", "-c", _SENTINEL, "sentinel", str(self._folder)],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._processes.__enter__()
         try:
             self._start_on_a_free_port(binary)
         except BaseException:
@@ -98,24 +87,30 @@ class EmbeddedRedis:
         self.close()
 
     def close(self) -> None:
-        """End the server and remove its folder. A second call does nothing."""
-        self.kill()
-        if self._sentinel is not None:
-            self._sentinel.communicate()
-            self._sentinel = None
+        """End the server and remove its files. A second call does nothing."""
+        self._server = None
+        self._processes.__exit__(None, None, None)
 
     def start(self) -> None:
         """Start the server again, at the same address; does nothing when it runs. Raises UnreachableError."""
-        if self._server is None or self._server.poll() is not None:
-            self._start(redis_server_binary())
+        if self._server is not None and self._server.code is None:
+            return
+        self.kill()
+        self._start(redis_server_binary())
 
     def stop(self) -> None:
         """End the server in good order: with `appendonly` nothing is lost. start() brings it back."""
-        self._end(kill=False)
+        if self._server is not None:
+            self._server.send(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._server.process.wait(STOP_LIMIT)
+        self.kill()
 
     def kill(self) -> None:
         """End the server at once, as a crash does. start() brings it back."""
-        self._end(kill=True)
+        if self._server is not None:
+            self._server = None
+            self._processes.kill(-1)
 
     def restart(self) -> None:
         """Stop and start: connections break, and without `appendonly` the data is gone."""
@@ -127,84 +122,41 @@ class EmbeddedRedis:
             self._port = _free_port()
             try:
                 return self._start(binary)
-            except UnreachableError:
+            except UnreachableError as error:
                 # Somebody took the port between our look and the server's.
-                if "already in use" not in self._log():
+                if "already in use" not in str(error):
                     raise
-        raise UnreachableError(
-            "No free port was found for the embedded Redis. Set REDIS_URL to a server of yours."
-        )
+        raise UnreachableError(_NO_PORT)
 
     def _start(self, binary: Path) -> None:
-        assert self._folder is not None, "enter the `with` block first"
-        config = self._folder / "redis.conf"
+        config = self._processes.folder / "redis.conf"
         config.write_text(self._config())
-        with self._log_file("wb") as log:
-            self._server = subprocess.Popen(
-                [binary, config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._tell_sentinel(str(self._server.pid))
-        self._wait_until_it_answers()
+        self._starts += 1
+        self._server = self._processes.start(f"redis-{self._starts}", [binary, config], {})
+        self._wait_until_it_answers(self._server)
 
     def _config(self) -> str:
         lines = {
             "bind": "127.0.0.1",
             "port": str(self._port),
             "requirepass": self._password,
-            "dir": f'"{self._folder}"',
+            "dir": f'"{self._processes.folder}"',
             "save": '""',
             **self._options,
         }
         return "".join(f"{name} {value}\n" for name, value in lines.items())
 
-    def _wait_until_it_answers(self) -> None:
-        server, limit = self._server, time.monotonic() + START_LIMIT
-        assert server is not None
+    def _wait_until_it_answers(self, server: Child) -> None:
+        limit = time.monotonic() + START_LIMIT
         with self.client() as client:
-            while server.poll() is None and time.monotonic() < limit:
+            while server.code is None and time.monotonic() < limit:
                 try:
                     client.ping()
                     return
                 except RedisError:
                     time.sleep(0.01)
         self.kill()
-        raise UnreachableError(
-            f"The embedded Redis did not start. It said: {self._log()[-1000:] or 'nothing'}"
-        )
-
-    def _end(self, *, kill: bool) -> None:
-        server, self._server = self._server, None
-        if server is None:
-            return
-        if kill:
-            server.kill()
-        else:
-            server.terminate()
-        try:
-            server.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        self._tell_sentinel("")
-
-    def _tell_sentinel(self, line: str) -> None:
-        assert self._sentinel is not None
-        assert self._sentinel.stdin is not None
-        with suppress(BrokenPipeError):  # somebody killed it: the server must still be ours to end
-            self._sentinel.stdin.write(line + "\n")
-            self._sentinel.stdin.flush()
-
-    def _log_file(self, mode: str) -> IO[bytes]:
-        assert self._folder is not None
-        return open(self._folder / "redis.log", mode)
-
-    def _log(self) -> str:
-        with self._log_file("rb") as log:
-            return log.read().decode(errors="replace").strip()
+        raise UnreachableError(f"The embedded Redis did not start. It said:\n{server.tail()}")
 
 
 @contextmanager

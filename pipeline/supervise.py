@@ -114,14 +114,19 @@ class Processes:
             self._close()
 
     @property
+    def folder(self) -> Path:
+        """A folder that goes with the last of them, for files of theirs."""
+        assert self._folder is not None, "enter the `with` block first"
+        return self._folder
+
+    @property
     def pids(self) -> list[int]:
         """The process ids of the children, in the order in which they were started."""
         return [child.pid for child in self.children]
 
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str]) -> Child:
         """Start a child with that environment, beside what is in this process' own."""
-        assert self._folder is not None, "enter the `with` block first"
-        child = self._spawn(name, command, {**os.environ, **env, READY: str(self._folder / f"{name}.ready")})
+        child = self._spawn(name, command, {**os.environ, **env, READY: str(self.folder / f"{name}.ready")})
         self.children.append(child)
         self._tell_sentinel()
         assert child.process.stdin is not None
@@ -131,8 +136,7 @@ class Processes:
         return child
 
     def _spawn(self, name: str, command: Sequence[str | Path], env: Mapping[str, str]) -> Child:
-        assert self._folder is not None
-        folder = self._logs or self._folder
+        folder = self._logs or self.folder
         folder.mkdir(parents=True, exist_ok=True)
         log = None if self._show else folder / f"{name}.log"
         output: IO[bytes] | int = log.open("ab") if log else subprocess.PIPE
@@ -215,6 +219,7 @@ class Processes:
         if number == signal.SIGKILL:
             child.process.wait()
             child.cleared = True
+            self._tell_sentinel()
             if child.process.stdin is not None:
                 child.process.stdin.close()
 

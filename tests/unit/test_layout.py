@@ -40,7 +40,7 @@ LAYERS = (
         "render",
         "settings",
     }
-    | {"state", "status", "task", "units"},
+    | {"state", "status", "supervise", "task", "units"},
     # storage
     {"codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"}
     | {"store"},
@@ -59,7 +59,7 @@ LAYERS = (
         "schedule",
         "submit",
     }
-    | {"supervise", "testing", "wave", "work", "worker"},
+    | {"testing", "wave", "work", "worker"},
     # faces
     {"cli", "web"},
 )
