@@ -27,7 +27,19 @@ PACKAGES = {
 # Inside `pipeline` a module may import its own layer and those above it: pure modules, storage, all others (what uses
 # Celery), faces. A new module that is none of the others stands with those.
 PURE = {
-    *("calls", "cron", "discover", "durations", "entity", "errors", "flow", "pipe", "plan", "settings"),
+    *(
+        "calls",
+        "cron",
+        "discover",
+        "durations",
+        "entity",
+        "errors",
+        "flow",
+        "pipe",
+        "plan",
+        "render",
+        "settings",
+    ),
     *("state", "status", "supervise", "task", "units"),
 }
 STORAGE = {
@@ -90,7 +102,7 @@ PIPELINE = [name for name in MODULES if top(name) == "pipeline" and name != "pip
 
 
 def test_the_layers_name_modules_that_exist():
-    assert PURE | STORAGE <= {name.split(".")[1] for name in PIPELINE}
+    assert {name.split(".")[1] for name in PIPELINE} >= PURE | STORAGE
 
 
 def test_packages_import_one_way():
