@@ -76,11 +76,9 @@ class ClusterStore(Store):
             self._expire(short[start : start + SLICE], need + _SLACK)
 
     def _expire(self, keys: Sequence[str], seconds: int) -> None:
-        """Let keys live for that long or longer."""
-        pipe = self._pipeline()
+        """Let keys live for that long or longer. One by one: a Cluster's pipelines take no scripts."""
         for key in keys:
-            pipe.eval(EXTEND, 1, key, seconds)
-        pipe.execute()
+            self.client.eval(EXTEND, 1, key, seconds)
 
     def _read_slots(
         self, prefix: str, entities: Sequence[str], spans: Sequence[series.Span], rows: series.Bits
