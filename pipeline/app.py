@@ -76,6 +76,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+def make_app(settings: Settings) -> Celery:
+    """Make an application for some settings, for a process that sends to another Redis than its environment's."""
+    made = Celery("pipeline", set_as_current=False)
+    made.conf.update(celery_settings(settings))
+    return made
+
+
 settings = Settings.from_env()
-app = Celery("pipeline")
-app.conf.update(celery_settings(settings))
+app = make_app(settings)
+app.set_current()

@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from pipeline import app
+from pipeline.canvas import Sender
 from pipeline.errors import UnreachableError
 from pipeline.gate import Gate
 from pipeline.rate import RateLimiter
@@ -61,6 +63,11 @@ class Runtime:
     def rates(self) -> RateLimiter:
         """The rates of collectors."""
         return RateLimiter(self.client)
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Sends messages to this Redis' queues."""
+        return Sender(app.app if self.settings == app.settings else app.make_app(self.settings))
 
     def check(self) -> None:
         """Ask both Redis for an answer. Raises UnreachableError, which names the address without its password."""

@@ -14,7 +14,7 @@ from celery import schedules
 from celery.beat import ScheduleEntry, Scheduler
 
 from pipeline.app import app, settings
-from pipeline.canvas import CONTROL, SUBMIT, Sender
+from pipeline.canvas import CONTROL, SUBMIT
 from pipeline.cron import Cron
 from pipeline.flow import Flow
 from pipeline.keeper import Keeper
@@ -52,7 +52,7 @@ class WaveScheduler(Scheduler):
         now = datetime.now(UTC)
         self.schedule = {f.name: entry(f, now) for f in known_flows().values() if f.schedule}
         self.install_default_entries(self.schedule)
-        self._keeper = Keeper(make_runner(runtime()), Sender(app), lambda: (), settings.keeper)
+        self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper)
         self._keeper.start()
 
     def apply_async(

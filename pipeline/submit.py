@@ -13,9 +13,8 @@ from uuid import uuid4
 import orjson
 import structlog
 
-from pipeline.app import app
 from pipeline.app import settings as app_settings
-from pipeline.canvas import Sender, first_messages
+from pipeline.canvas import first_messages
 from pipeline.cron import Cron
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
@@ -100,7 +99,7 @@ def _sent(wave: Wave) -> Wave:
     if wave.info().state == "submitting":
         gate = wave._runtime.gate
         gate.arm(wave.id, wave.spec.units.roots())
-        Sender(app).send(wave.spec, first_messages(wave.spec))
+        wave._runtime.sender.send(wave.spec, first_messages(wave.spec))
         gate.open(wave.id)
     return wave
 

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline import status
-from pipeline.app import app
 from pipeline.app import settings as app_settings
-from pipeline.canvas import Sender, Single
+from pipeline.canvas import Single
 from pipeline.errors import UnknownName, WaveError, near
 from pipeline.keeper import close
 from pipeline.records import WaveInfo, WaveSpec
@@ -189,11 +188,11 @@ class Wave:
         if entity not in found:
             known = self.statuses(task)
             why = (
-                f"it is {known[entity]}"
+                f"it is {known[entity]}."
                 if entity in known
-                else f"no entity of that name{near(entity, known)}"
+                else f"it has no such entity.{near(entity, known)}"
             )
-            raise UnknownName(f"wave {self.id!r} has no pipe {task!r} of {entity!r}: {why}.")
+            raise UnknownName(f"wave {self.id!r} has no pipe {task!r} of {entity!r}: {why}")
         return found[entity]
 
     def cancel(self) -> bool:
@@ -221,7 +220,7 @@ class Wave:
             raise WaveError(f"wave {self.id!r} was opened by somebody else just now. Look at `wave show`.")
         first = [unit for unit, need, _ in needs if need == 0]
         self._runtime.gate.arm(self.id, first)
-        Sender(app).send(self._spec, [Single(unit) for unit in first])
+        self._runtime.sender.send(self._spec, [Single(unit) for unit in first])
         self._runtime.gate.open(self.id)
         return self
 

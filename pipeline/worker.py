@@ -19,7 +19,7 @@ from celery.worker import state as worker_state
 from celery.worker.request import Request
 
 from pipeline.app import app, settings
-from pipeline.canvas import JOIN, RUN, SUBMIT, Sender
+from pipeline.canvas import JOIN, RUN, SUBMIT
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
@@ -79,7 +79,7 @@ def run(wave_id: str, task: str, where: str, follow: int) -> None:
         try:
             found = runtime()
             ran = make_runner(found).run(wave_id, unit)
-            finish(ran, unit, bool(follow), Sender(app), found.records)
+            finish(ran, unit, bool(follow), runtime().sender, found.records)
         except Exception:
             log.exception("a run broke off; its lease will end and it is run again")
             return
@@ -129,7 +129,7 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Start it when the pool runs."""
-        self.keeper = Keeper(make_runner(runtime()), Sender(app), held, settings.keeper)
+        self.keeper = Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper)
         self.keeper.start()
 
     def stop(self, parent: Any) -> None:
