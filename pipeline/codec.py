@@ -65,7 +65,10 @@ def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
     elif frames.is_frame(value):
         blob = ARROW + frames.dump(value)
     else:
-        _check(value, "the value")
+        try:
+            _check(value, "the value")
+        except RecursionError:
+            raise CodecError("the value is nested too deep, or holds itself. Flatten it.") from None
         blob = _dump(value)
     if len(blob) > limit:
         raise CodecError(
