@@ -47,9 +47,9 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_ignore_result": True,
         "result_expires": 3600,
         "task_track_started": False,
-        # Flower and events.
+        # Flower lives on events. Those of senders tell it nothing that the workers' do not.
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
+        "task_send_sent_event": False,
         # Queues of this version. A worker without -Q takes from all of them.
         "task_default_queue": f"{version}.{CONTROL}",
         "task_queues": [Queue(f"{version}.{kind}") for kind in KINDS],

@@ -43,6 +43,7 @@ READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
 GRACE_MS = 5_000  # after its time limit, how long a run may still report before it is ended
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
+MAX_ROOTS = 1000  # units that one script arms
 FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
 
 _PRELUDE = """
@@ -65,7 +66,7 @@ local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), 
 """
 
 _SCRIPTS: dict[str, str] = {
-    # KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, then field value ...
+    # KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
     "create": """
         local state = redis.call('HGET', KEYS[1], 'state')
         if state then redis.call('DEL', KEYS[2]); return {0, state} end
@@ -74,7 +75,8 @@ _SCRIPTS: dict[str, str] = {
         local gone = math.min(expires, now + 31536000000) + tonumber(ARGV[3])
         local fields = {'state', 'submitting', 'open', ARGV[4], 'submitted', int(now), 'expires', int(expires),
                         'gone', int(gone)}
-        for i = 5, #ARGV do fields[#fields + 1] = ARGV[i] end
+        local roots = tonumber(ARGV[5])
+        for i = 6 + roots, #ARGV do fields[#fields + 1] = ARGV[i] end
         redis.call('HSET', KEYS[1], unpack(fields))
         if tonumber(ARGV[4]) == 0 then
           redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', 'empty', 'ended', int(now))
@@ -82,6 +84,7 @@ _SCRIPTS: dict[str, str] = {
           redis.call('RENAME', KEYS[2], KEYS[1] .. ' shards')
           redis.call('PEXPIREAT', KEYS[1] .. ' shards', int(gone))
           look(ARGV[1], '@wave @', expires)
+          for i = 6, 5 + roots do look(ARGV[1], ARGV[i], now + READY) end
         end
         redis.call('PEXPIREAT', KEYS[1], int(gone))
         redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
@@ -341,23 +344,32 @@ class Gate:
         return self._scripts[script](keys=keys, args=args)
 
     def create(
-        self, wave_id: str, shards_key: str, fields: Mapping[str, Any], units: int, expiry: float, ttl: float
+        self,
+        wave_id: str,
+        shards_key: str,
+        fields: Mapping[str, Any],
+        units: int,
+        roots: Sequence[Unit],
+        expiry: float,
+        ttl: float,
     ) -> tuple[bool, str]:
         """Make a wave from its shards under a temporary key, unless it is there.
 
-        `expiry` in seconds from now, 0 for none; `ttl` how long its keys are kept after that. Gives whether this
-        call made it, and its condition: submitting, open or closed.
+        `roots` get their first deadline; more than `MAX_ROOTS` of them are left to `arm`. `expiry` in seconds from
+        now, 0 for none; `ttl` how long its keys are kept after that. Gives whether this call made it, and its
+        condition: submitting, open or closed.
         """
         pairs = [item for pair in fields.items() for item in pair]
-        args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, *pairs]
+        first = [str(unit) for unit in roots[:MAX_ROOTS]]
+        args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, len(first), *first, *pairs]
         made, state = self._run("create", [wave_key(wave_id), shards_key], args)
         return bool(made), state.decode()
 
     def arm(self, wave_id: str, units: Iterable[Unit]) -> None:
         """Give the units that wait for none their first deadline."""
         names = [str(unit) for unit in units]
-        for i in range(0, len(names), 1000):
-            self._run("arm", [wave_key(wave_id)], [wave_id, *names[i : i + 1000]])
+        for i in range(0, len(names), MAX_ROOTS):
+            self._run("arm", [wave_key(wave_id)], [wave_id, *names[i : i + MAX_ROOTS]])
 
     def open(self, wave_id: str) -> str:
         """Say that everything was sent; gives the wave's condition."""

@@ -174,13 +174,14 @@ class Records:
         """Give the entity that a scoped task runs for."""
         return Entity(where, partition=None if where == ALL else where[1:])
 
-    def put_shards(self, key: str, shards: Sequence[Shard], ttl: float) -> None:
-        """Store shards under a key of their own, to be renamed when the wave is made."""
+    def put_shards(self, key: str, shards: Sequence[Shard], ttl: int) -> None:
+        """Store shards under a key of their own, to be renamed when the wave is made; `ttl` in seconds."""
         for start in range(0, len(shards), 100):
             part = {str(start + i): shard.dump() for i, shard in enumerate(shards[start : start + 100])}
-            self.client.hset(key, mapping=part)
-        if shards:
-            self.client.expire(key, int(ttl))
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.hset(key, mapping=part)
+                pipe.expire(key, ttl)
+                pipe.execute()
 
     def info(self, wave_id: str) -> WaveInfo | None:
         """Give how a wave stands, None when Redis does not hold it."""

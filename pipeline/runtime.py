@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
+from kombu.exceptions import OperationalError
 from redis import ConnectionPool, Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -68,6 +71,14 @@ class Runtime:
     def sender(self) -> Sender:
         """Sends messages to this Redis' queues."""
         return Sender(app.app if self.settings == app.settings else app.make_app(self.settings))
+
+    @contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Turn what clients raise when Redis does not answer into UnreachableError."""
+        try:
+            yield
+        except (RedisConnectionError, RedisTimeoutError, OperationalError) as error:
+            raise unreachable(self.settings.redis_url, error) from None
 
     def check(self) -> None:
         """Ask both Redis for an answer. Raises UnreachableError, which names the address without its password."""

@@ -18,13 +18,16 @@ from pipeline.canvas import first_messages
 from pipeline.cron import Cron
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
+from pipeline.gate import MAX_ROOTS
 from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
-from pipeline.records import WaveSpec
+from pipeline.records import Shard, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.shards import Group, cut_shards, own_entities, shard_size
 from pipeline.state import State
 from pipeline.wave import Wave
+
+SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept
 
 log = structlog.get_logger("pipeline.submit")
 
@@ -55,53 +58,69 @@ def submit_wave(
     Raises UnknownName, KeyFormatError, FlowError or UnreachableError.
     """
     runtime = runtime or process_runtime(app_settings)
-    runtime.check()
     when = floor(datetime.now(UTC)) if date is None else hour(date)
     version = check_version(version or runtime.settings.own_version())
+    base = base if base is None else check_version(base)
     only = None if only is None else tuple(only)
     plan = compile_flow(flow, only)
-    base = base if base is None else check_version(base)
     source = _state_of(flow, state, entities is not None)
     own = None if entities is None else own_entities(entities, source or State("entities"))
     wave_id = _wave_id(flow, when, version, base, only, own, None if state is None else source)
-    known = runtime.records.spec(wave_id)
-    if known is not None:
-        return _sent(Wave(known, runtime))
-    groups = own if own is not None else _snapshot(runtime, source)
-    shards = cut_shards(groups, shard_size(runtime.settings, plan, runtime.records.costs(version, flow.name)))
-    spec = WaveSpec(
-        wave_id,
-        version,
-        base,
-        when,
-        None if source is None else source.name,
-        plan,
-        tuple(shard.partition for shard in shards),
-        tuple(len(shard.keys) for shard in shards),
-        _expiry(flow, expiry, backfill),
-        _commit(),
-        backfill,
-    )
-    key = f"wave-shards:{uuid4().hex}"
-    runtime.records.put_shards(key, shards, ttl=3600)
+    with runtime.reachable():
+        known = runtime.records.spec(wave_id)
+        if known is not None:
+            return _continued(Wave(known, runtime))
+        groups = own if own is not None else _snapshot(runtime, source)
+        size = shard_size(runtime.settings, plan, runtime.records.costs(version, flow.name))
+        shards = cut_shards(groups, size)
+        spec = WaveSpec(
+            id=wave_id,
+            version=version,
+            base=base,
+            date=when,
+            state=None if source is None else source.name,
+            plan=plan,
+            partitions=tuple(shard.partition for shard in shards),
+            sizes=tuple(len(shard.keys) for shard in shards),
+            expiry=_expiry(flow, expiry, backfill),
+            commit=_commit(),
+            backfill=backfill,
+        )
+        return _made(runtime, spec, shards)
+
+
+def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
+    """Write a wave to Redis and start it, or continue the one that somebody else wrote in the meantime."""
+    key, roots = f"wave-shards:{uuid4().hex}", spec.units.roots() if shards else []
+    runtime.records.put_shards(key, shards, SHARDS_TTL)
     units = len(spec.units) if shards else 0
-    runtime.gate.create(wave_id, key, {"spec": spec.dump()}, units, spec.expiry, runtime.settings.wave_ttl)
-    stored = runtime.records.spec(wave_id)
+    fields = {"spec": spec.dump()}
+    made, state = runtime.gate.create(
+        spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl
+    )
+    if made and len(roots) <= MAX_ROOTS:
+        if state == "submitting":
+            _start(Wave(spec, runtime))
+        return Wave(spec, runtime)
+    stored = runtime.records.spec(spec.id)
     if stored is None:
         raise WaveError(
-            f"wave {wave_id!r} was not kept by Redis. Check its memory and eviction policy (noeviction)."
+            f"wave {spec.id!r} was not kept by Redis. Check its memory and eviction policy (noeviction)."
         )
-    return _sent(Wave(stored, runtime))
+    return _continued(Wave(stored, runtime))
 
 
-def _sent(wave: Wave) -> Wave:
-    """Send what starts a wave, unless that was done: a submission that died halfway is continued here."""
+def _continued(wave: Wave) -> Wave:
+    """Start a wave whose submission has not come to its end."""
     if wave.info().state == "submitting":
-        gate = wave._runtime.gate
-        gate.arm(wave.id, wave.spec.units.roots())
-        wave._runtime.sender.send(wave.spec, first_messages(wave.spec))
-        gate.open(wave.id)
+        wave.runtime.gate.arm(wave.id, wave.spec.units.roots())
+        _start(wave)
     return wave
+
+
+def _start(wave: Wave) -> None:
+    wave.runtime.sender.send(wave.spec, first_messages(wave.spec))
+    wave.runtime.gate.open(wave.id)
 
 
 def _snapshot(runtime: Runtime, state: State | None) -> list[Group]:

@@ -58,7 +58,7 @@ class Wave:
 
     def __init__(self, spec: WaveSpec, runtime: Runtime) -> None:
         self._spec = spec
-        self._runtime = runtime
+        self.runtime = runtime
 
     @classmethod
     def find(cls, wave_id: str, runtime: Runtime | None = None) -> Wave:
@@ -97,7 +97,7 @@ class Wave:
 
     def info(self) -> WaveInfo:
         """Give how it stands as a whole. Raises UnknownName when Redis has forgotten it."""
-        info = self._runtime.records.info(self.id)
+        info = self.runtime.records.info(self.id)
         if info is None:
             raise UnknownName(
                 f"wave {self.id!r} is not in Redis any more: its ttl is over, or Redis lost it."
@@ -119,7 +119,7 @@ class Wave:
 
     def progress(self) -> Progress:
         """Count the entities of each task by status."""
-        info, counts = self.info(), self._runtime.records.counts(self.id)
+        info, counts = self.info(), self.runtime.records.counts(self.id)
         units, tasks, ended = self._spec.units, {}, 0
         for task in self._spec.plan.steps:
             size = sum(self._spec.size(Unit(task, where)) for where in units.places(task))
@@ -139,7 +139,7 @@ class Wave:
         return Progress(self.id, info.state, info.reason, tasks, total, ended, seconds)
 
     def _now(self) -> float:
-        whole, micros = self._runtime.client.time()
+        whole, micros = self.runtime.client.time()
         return whole + micros / 1e6
 
     def statuses(self, task: str) -> dict[str, Status]:
@@ -147,7 +147,7 @@ class Wave:
         units = self._units(task)
         reason = self.info().reason
         found: dict[str, Status] = {}
-        for unit, chars in zip(units, self._runtime.records.statuses(self.id, units), strict=True):
+        for unit, chars in zip(units, self.runtime.records.statuses(self.id, units), strict=True):
             chars = chars or status.PENDING_CHAR * self._spec.size(unit)
             if reason in status.REASONS:
                 chars = status.settle(chars, reason)
@@ -158,7 +158,7 @@ class Wave:
         """Give the texts of what failed or was skipped: task -> entity -> text."""
         names = [task] if task is not None else list(self._spec.plan.steps)
         found: dict[str, dict[str, str]] = {name: {} for name in names}
-        for (name, where, index), text in self._runtime.records.errors(self.id, task).items():
+        for (name, where, index), text in self.runtime.records.errors(self.id, task).items():
             found[name][self._keys(Unit(name, where))[index]] = text
         for name in names:
             found[name] |= self._missing(name)
@@ -184,7 +184,7 @@ class Wave:
     def result(self, task: str, entity: str) -> Any:
         """Give the value of a task for an entity. Raises UnknownName, with the status, when there is no pipe."""
         self._units(task)
-        found = self._runtime.store.get(self._spec.version, task, self.date, [entity], base=self._spec.base)
+        found = self.runtime.store.get(self._spec.version, task, self.date, [entity], base=self._spec.base)
         if entity not in found:
             known = self.statuses(task)
             why = (
@@ -197,7 +197,7 @@ class Wave:
 
     def cancel(self) -> bool:
         """Close it: what is open is not run any more. False when it has ended already."""
-        return close(self._runtime.gate, self._spec, "cancelled")
+        return close(self.runtime.gate, self._spec, "cancelled")
 
     def retry(self) -> Wave:
         """Run failed, skipped and expired entities again; what is finished is kept.
@@ -211,17 +211,17 @@ class Wave:
         again, taken = self._unfinished()
         if not again:
             return self
-        texts = [key for key in self._runtime.records.errors(self.id) if Unit(key[0], key[1]) in again]
-        self._runtime.records.drop_errors(self.id, texts)
+        texts = [key for key in self.runtime.records.errors(self.id) if Unit(key[0], key[1]) in again]
+        self.runtime.records.drop_errors(self.id, texts)
         needs = [
             (unit, sum(i in again for i in self._spec.units.inputs(unit)), s) for unit, s in again.items()
         ]
-        if not self._runtime.gate.reopen(self.id, self._spec.expiry, needs, taken):
+        if not self.runtime.gate.reopen(self.id, self._spec.expiry, needs, taken):
             raise WaveError(f"wave {self.id!r} was opened by somebody else just now. Look at `wave show`.")
         first = [unit for unit, need, _ in needs if need == 0]
-        self._runtime.gate.arm(self.id, first)
-        self._runtime.sender.send(self._spec, [Single(unit) for unit in first])
-        self._runtime.gate.open(self.id)
+        self.runtime.gate.arm(self.id, first)
+        self.runtime.sender.send(self._spec, [Single(unit) for unit in first])
+        self.runtime.gate.open(self.id)
         return self
 
     def _unfinished(self) -> tuple[dict[Unit, str], dict[str, int]]:
@@ -229,7 +229,7 @@ class Wave:
         units = list(self._spec.units)
         again: dict[Unit, str] = {}
         taken: dict[str, int] = {}
-        for unit, chars in zip(units, self._runtime.records.statuses(self.id, units), strict=True):
+        for unit, chars in zip(units, self.runtime.records.statuses(self.id, units), strict=True):
             chars = chars or status.PENDING_CHAR * self._spec.size(unit)
             kept = "".join(c if status.done(c) else status.PENDING_CHAR for c in chars)
             if status.PENDING_CHAR in kept:
@@ -250,7 +250,7 @@ class Wave:
     def _keys(self, unit: Unit) -> Sequence[str]:
         if unit.where.startswith("@"):
             return (unit.where,)
-        return self._runtime.records.shard(self.id, unit.where).keys
+        return self.runtime.records.shard(self.id, unit.where).keys
 
 
 def _has_pipe(found: Status) -> bool:
