@@ -161,9 +161,10 @@ def _dump(value: Any) -> bytes:
     """Write one value that was checked."""
     try:
         # Texts of a class of their own, such as Entity, are no keys to orjson without this option.
-        return orjson.dumps(value, _plain_number, _OPTIONS | orjson.OPT_NON_STR_KEYS)
+        text = orjson.dumps(value, _plain_number, _OPTIONS | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise CodecError(f"the value cannot be written as JSON: {error}. {_FORMS}") from None
+    return bytes(memoryview(text))  # a copy: what orjson gives keeps some KB of room for as long as it lives
 
 
 def _plain_number(value: Any) -> Any:

@@ -46,10 +46,9 @@ class Registry:
         """Add many: entity -> features, or keys alone. One without features keeps those that it has."""
         given = _features_of(entities)
         bare = self.touch(*[key for key, features in given.items() if not features])
-        put = {key: features for key, features in given.items() if features or key in bare}
-        blobs = {key: self._encode(key, features) for key, features in put.items()}
-        for part in _slices(list(blobs.items())):
-            self._states._put(self.name, dict(part))
+        put = [(key, dict(features)) for key, features in given.items() if features or key in bare]
+        for blobs in [self._encode(dict(part)) for part in _slices(put)]:
+            self._states._put(self.name, blobs)
 
     def touch(self, *keys: str) -> set[str]:
         """See entities again, so that they do not drop out; give those that the state does not hold."""
@@ -137,12 +136,13 @@ class Registry:
         if self.state.ttl_seconds is not None:
             self._states._drop(self.name, self.state.ttl_seconds)
 
-    def _encode(self, key: str, features: Mapping[str, Any]) -> bytes:
-        self.state.partition_of(key, features)
-        try:
-            return codec.encode(dict(features))
-        except CodecError as error:
-            raise CodecError(f"features of entity {key!r} of state {self.name!r}: {error}") from None
+    def _encode(self, features: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
+        for key, found in features.items():
+            self.state.partition_of(key, found)
+        encoded, errors = codec.encode_many(features)
+        for key, error in errors.items():
+            raise CodecError(f"features of entity {key!r} of state {self.name!r}: {error}")
+        return dict(zip(encoded.entities, encoded.blobs, strict=True))
 
     def _unknown(self, key: str) -> UnknownName:
         names = [name for name, _ in islice(self._scan(), _NEAR)]
