@@ -1,17 +1,19 @@
 """Cron lines, as much of them as schedules of waves need: five fields of *, numbers, ranges, steps and lists. Pure.
 
-All times are UTC. Days of the week are 0 to 6 from Sunday, 7 is Sunday too. As in cron, a day matches when the day
-of the month or the day of the week does, if both are restricted.
+All times are UTC. Days of the week are 0 to 6 from Sunday, 7 is Sunday too. A line may restrict the day of the month or
+the day of the week, not both: cron takes a day that matches either, Celery's beat one that matches both.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import DurationError
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_PART = re.compile(r"(?:\*|([0-9]+)(?:-([0-9]+))?)(?:/([0-9]+))?")
 _DAYS = 366 * 8  # the farthest that 29 February can lie back
 
 
@@ -38,6 +40,10 @@ class Cron:
             _field(text, *spec, line) for text, spec in zip(fields, _FIELDS, strict=True)
         )
         found = cls(line, minutes, hours, days, months, frozenset(day % 7 for day in weekdays))
+        if len(found.days) < 31 and len(found.weekdays) < 7:
+            raise DurationError(
+                f"schedule {line!r} restricts both the day of the month and the weekday. Restrict one of them."
+            )
         if found.last(datetime(2024, 12, 31, 23, 59, tzinfo=UTC)) is None:
             raise DurationError(f"schedule {line!r} never comes: no month has such a day.")
         return found
@@ -62,12 +68,7 @@ class Cron:
         return None
 
     def _matches(self, day: datetime) -> bool:
-        if day.month not in self.months:
-            return False
-        by_day, by_weekday = day.day in self.days, (day.weekday() + 1) % 7 in self.weekdays
-        if len(self.days) < 31 and len(self.weekdays) < 7:
-            return by_day or by_weekday
-        return by_day and by_weekday
+        return day.month in self.months and day.day in self.days and (day.weekday() + 1) % 7 in self.weekdays
 
     def period(self, now: datetime, count: int = 10) -> float:
         """Give the shortest time between two of the newest `count` matches before `now`, in seconds."""
@@ -85,14 +86,17 @@ class Cron:
 def _field(text: str, name: str, low: int, high: int, line: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = (f"{low}-{high}" if span == "*" else span).partition("-")
-        last = last or (str(high) if step else first)
-        if not (first.isdigit() and last.isdigit() and (step or "1").isdigit() and int(step or 1)):
+        match = _PART.fullmatch(part)
+        if match is None or (match[3] and not int(match[3])):
             raise DurationError(
                 f"schedule {line!r}: {name} {part!r} is no number, range or step. Use *, 5, 1-5 or */15."
             )
-        if not low <= int(first) <= int(last) <= high:
-            raise DurationError(f"schedule {line!r}: {name} {part!r} lies outside {low} to {high}.")
-        found.update(range(int(first), int(last) + 1, int(step or 1)))
+        first, last, step = match.groups()
+        start = int(first or low)
+        stop = int(last or (start if first and not step else high))
+        if not low <= start <= stop <= high:
+            raise DurationError(
+                f"schedule {line!r}: {name} {part!r} must lie within {low} to {high}, the smaller number first."
+            )
+        found.update(range(start, stop + 1, int(step or 1)))
     return frozenset(found)
