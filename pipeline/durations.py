@@ -46,9 +46,9 @@ def per_second(rate: str, what: str = "rate") -> float:
 
 
 def text(value: float) -> str:
-    """Write seconds as the largest whole unit: 300 -> "5m"."""
-    for unit in ("w", "d", "h", "m", "s"):
+    """Write seconds in the largest unit, up to days, of which they are a whole number: 300 -> "5m"."""
+    for unit in ("d", "h", "m", "s"):
         size = _SECONDS[unit]
-        if value >= size and value % size == 0 and (unit != "w"):
+        if value >= size and value % size == 0:
             return f"{value / size:.0f}{unit}"
     return f"{value:g}s"

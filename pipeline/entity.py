@@ -37,7 +37,7 @@ def check_entity_key(key: str, scope: bool = False) -> str:
     begins with "@".
     """
     if not isinstance(key, str):
-        raise KeyFormatError(f"entity key {key!r} is a {type(key).__name__}. Give a text.")
+        raise KeyFormatError(f"entity key {key!r} has the type {type(key).__name__}. Give a text.")
     if not key:
         raise KeyFormatError("an entity key is empty. Give it at least one character.")
     if " " in key or not key.isprintable():  # other white space does not print either

@@ -25,7 +25,7 @@ def hour(value: datetime | str) -> datetime:
         value = _parse(value)
     if not isinstance(value, datetime):
         raise KeyFormatError(
-            f"date {value!r} is a {type(value).__name__}. Give a datetime in UTC, on the hour."
+            f"date {value!r} has the type {type(value).__name__}. Give a datetime in UTC, on the hour."
         )
     if value.tzinfo is None:
         raise KeyFormatError(
@@ -77,6 +77,10 @@ class PipeKey:
 
     def __post_init__(self) -> None:
         check_version(self.version)
+        if not isinstance(self.pipe, str) or not self.pipe.isidentifier():
+            raise KeyFormatError(
+                f"pipe name {self.pipe!r} cannot be part of a key: it is the name of a task, as Python writes names."
+            )
         check_entity_key(self.entity, scope=True)
         object.__setattr__(self, "date", hour(self.date))
 
