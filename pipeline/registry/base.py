@@ -52,6 +52,8 @@ class Registry:
 
     def touch(self, *keys: str) -> set[str]:
         """See entities again, so that they do not drop out; give those that the state does not hold."""
+        if not keys:
+            return set()
         for key in keys:
             check_entity_key(key)
         self._drop_old()
