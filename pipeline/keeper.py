@@ -10,16 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
 from redis.exceptions import RedisError
 
 from pipeline.canvas import Sender, Single, following
 from pipeline.gate import Gate
+from pipeline.logs import get_logger
 from pipeline.records import Records, WaveSpec
 from pipeline.runner import Ran, Runner
 from pipeline.units import Unit
 
-log = structlog.get_logger("pipeline.keeper")
+log = get_logger("pipeline.keeper")
 
 Held = Callable[[], Sequence[tuple[str, Unit]]]
 

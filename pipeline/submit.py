@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import structlog
 
 from pipeline.app import settings as app_settings
 from pipeline.canvas import first_messages
@@ -19,6 +18,7 @@ from pipeline.cron import Cron
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
 from pipeline.gate import MAX_ROOTS
+from pipeline.logs import get_logger
 from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
 from pipeline.records import Shard, WaveSpec
@@ -29,7 +29,7 @@ from pipeline.wave import Wave
 
 SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept
 
-log = structlog.get_logger("pipeline.submit")
+log = get_logger("pipeline.submit")
 
 
 def submit_wave(

@@ -23,12 +23,13 @@ from pipeline.canvas import JOIN, RUN, SUBMIT
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
+from pipeline.logs import get_logger
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_wave
 from pipeline.units import Unit
 
-log = structlog.get_logger("pipeline.worker")
+log = get_logger("pipeline.worker")
 
 # Of this worker's main process; children inherit it by fork, so that the main process renews what they hold.
 OWNER = uuid.uuid4().hex[:12]
@@ -106,7 +107,7 @@ def submit(flow: str, date: str) -> None:
 
 
 def _unit_of(request: Any) -> tuple[str, Unit] | None:
-    if request.name != RUN:
+    if request.type != RUN:  # its name is the shadow that Flower shows
         return None
     wave_id, task, where, *_ = request.args
     return wave_id, Unit(task, where)
@@ -114,8 +115,17 @@ def _unit_of(request: Any) -> tuple[str, Unit] | None:
 
 def held() -> list[tuple[str, Unit]]:
     """Give the units that this worker's children run now."""
-    found = [_unit_of(request) for request in list(worker_state.active_requests)]
+    found = [_unit_of(request) for request in _active()]
     return [unit for unit in found if unit is not None]
+
+
+def _active() -> list[Any]:
+    """Copy the set that the worker's loop changes while the keeper's thread reads it."""
+    while True:
+        try:
+            return list(worker_state.active_requests)
+        except RuntimeError:  # it grew meanwhile
+            continue
 
 
 class KeeperStep(bootsteps.StartStopStep):

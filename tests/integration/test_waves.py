@@ -267,7 +267,7 @@ def test_a_submission_that_died_halfway_is_finished_by_the_keepers(flows, runtim
 
 def test_unknown_names_are_answered_with_the_near_ones(flows, submit, runtime):
     wave = submit(flows["twelve"], entities=shops(2)).wait(30)
-    with pytest.raises(UnknownName, match="has no such entity. Did you mean 'shop"):
+    with pytest.raises(UnknownName, match=r"has no such entity\. Did you mean 'shop"):
         wave.result("k", "shop9")
     with pytest.raises(UnknownName, match="has no task 'kk'"):
         wave.statuses("kk")

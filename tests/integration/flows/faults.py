@@ -109,3 +109,28 @@ def discovering(entity: Any, state: Any) -> int:
 
 
 growing = Flow("growing", [discovering], state=cities)
+
+
+@task
+def long(entity: str, date: Any) -> int:
+    Redis.from_url(os.environ["REDIS_URL"]).rpush(f"long {date:%Y-%m-%dT%H}", entity)
+    time.sleep(4)
+    return 1
+
+
+@task
+def deadly(entity: str, date: Any) -> int:
+    """Kills its process, the first time."""
+    client = Redis.from_url(os.environ["REDIS_URL"])
+    if client.incr(f"deadly {date:%Y-%m-%dT%H} {entity}") == 1:
+        os.kill(os.getpid(), 9)
+    return 1
+
+
+@task
+def hearse(deadly: int) -> int:
+    return deadly
+
+
+lasting = Flow("lasting", [long])
+killing = Flow("killing", [deadly, hearse])
