@@ -201,7 +201,7 @@ def _check(value: Any, at: str) -> None:
             _check(item, f"{at}[{index}]")
     else:
         raise CodecError(
-            f"{at} is a {type(value).__name__}, which would not come back as it is. {_instead(value)}"
+            f"{at} is of type {type(value).__name__}, which would not come back as it is. {_instead(value)}"
         )
 
 

@@ -201,7 +201,7 @@ def _features_of(entities: Entities) -> dict[str, Mapping[str, Any]]:
         check_entity_key(key)
         if not isinstance(features, Mapping):
             raise KeyFormatError(
-                f"the features of entity {key!r} are a {type(features).__name__}. Give a dictionary by name."
+                f"the features of entity {key!r} are of type {type(features).__name__}. Give a dictionary by name."
             )
     return dict(given)
 

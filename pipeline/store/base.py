@@ -251,8 +251,8 @@ class Store(ABC):
         for entity, value in self.get(version, pipe, end, entities[:SLICE], base).items():
             if not codec.is_numeric(value):
                 raise WindowError(
-                    f"a window of {pipe!r} was asked for, but the pipe of {entity!r} at {stamp(end)} is a "
-                    f"{type(value).__name__}. Windows are made of numbers: let {pipe!r} return one."
+                    f"a window of {pipe!r} was asked for, but the pipe of {entity!r} at {stamp(end)} is of "
+                    f"type {type(value).__name__}. Windows are made of numbers: let {pipe!r} return one."
                 )
 
     # -- what each store does in its own way

@@ -164,7 +164,7 @@ class RegistryContract:
             ("", "is empty"),
             ("@all", "'@all' begins with '@'"),
             ("x" * 201, "longer than 200 bytes"),
-            (7, "7 is a int"),
+            (7, "7 has the type int"),
         ],
     )
     def test_keys_that_no_pipe_can_carry_are_refused_and_none_is_added(self, shops, key, text):
@@ -189,10 +189,10 @@ class RegistryContract:
 
     def test_features_that_cannot_be_stored_are_named(self, shops):
         with pytest.raises(
-            CodecError, match=r"features of entity 'S1' of state 'shops': the value\['at'\] is a date"
+            CodecError, match=r"features of entity 'S1' of state 'shops': the value\['at'\] is of type date"
         ):
             shops.add("S1", at=datetime(2013, 6, 25, tzinfo=UTC))
-        with pytest.raises(KeyFormatError, match="features of entity 'S1' are a str"):
+        with pytest.raises(KeyFormatError, match="features of entity 'S1' are of type str"):
             shops.update({"S1": "Bern"})
         with pytest.raises(KeyFormatError, match=r"'S1' is one text. Give a list of entities: \['S1'\]"):
             shops.update("S1")

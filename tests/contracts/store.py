@@ -100,7 +100,9 @@ class WritingContract:
         assert store.raw("main/delay JFK-SFO 2013-06-25T13") is None
 
     def test_a_value_that_no_codec_takes_is_named_and_none_is_written(self, store):
-        with pytest.raises(CodecError, match=r"main/delay B 2013-06-25T13: the value\['at'\] is a datetime"):
+        with pytest.raises(
+            CodecError, match=r"main/delay B 2013-06-25T13: the value\['at'\] is of type datetime"
+        ):
             store.put("main", "delay", THEN, {"A": 1, "B": {"at": THEN}}, ttl=DAY)
         assert store.get("main", "delay", THEN, ["A", "B"]) == {}
 
@@ -295,7 +297,9 @@ class WindowContract:
 
     def test_a_window_over_a_pipe_that_holds_no_numbers_says_so(self, store):
         store.put("main", "delay", THEN, {"A": {"n": 1}}, ttl=DAY)
-        with pytest.raises(WindowError, match=r"window of 'delay'.* pipe of 'A' at 2013-06-25T13 is a dict"):
+        with pytest.raises(
+            WindowError, match=r"window of 'delay'.* pipe of 'A' at 2013-06-25T13 is of type dict"
+        ):
             store.window("main", "delay", THEN, 24, ["B", "A"])
 
     def test_a_window_over_nothing_is_all_nan(self, store):
