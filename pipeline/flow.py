@@ -50,6 +50,12 @@ class Flow:
             raise FlowError(
                 f"flow name {name!r}: use letters, digits and . _ - (it is part of the wave's name)."
             )
+        if isinstance(tasks, str | Task) or not isinstance(tasks, Iterable):
+            raise FlowError(
+                f"flow {name!r}: {tasks!r} is no list of tasks. Give one: Flow({name!r}, [task, ...])."
+            )
+        if not isinstance(state, State | str | None):
+            raise FlowError(f"flow {name!r}: state={state!r} is no State. Give one, or the name of one.")
         by_name = _by_name(name, tasks)
         _check_inputs(name, by_name)
         ordered = _ordered(name, by_name)

@@ -89,6 +89,8 @@ class Plan:
 
 def compile_flow(flow: Flow, only: Iterable[str] | None = None, max_tasks: int = MAX_TASKS) -> Plan:
     """Cut a flow, or only some of its tasks, into segments and parts. Raises FlowError for an unknown task."""
+    if isinstance(only, str):
+        raise FlowError(f"flow {flow.name!r}: only={only!r} is one text. Give a list: only=[{only!r}].")
     chosen = {flow.task(name).name for name in only} if only is not None else set(flow.tasks)
     if not chosen:
         raise FlowError(f"flow {flow.name!r}: only=[] leaves no task to run. Name one, or leave it out.")

@@ -16,7 +16,7 @@ from typing import Any, Literal, overload
 
 from pipeline import durations
 from pipeline.durations import Duration
-from pipeline.errors import DurationError, TaskError
+from pipeline.errors import DurationError, TaskError, listed, near
 
 RESERVED = ("entity", "date", "state")
 COLLECT, COMPUTE = "collect", "compute"
@@ -107,6 +107,11 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Raises TaskError or DurationError, naming the task.
     """
+    for option in options:
+        if option not in _OPTIONS:
+            raise TaskError(
+                f"@task has no option {option!r}.{near(option, _OPTIONS)} It has: {listed(_OPTIONS)}."
+            )
     if fn is None:
         return lambda f: _declare(f, **options)
     return _declare(fn, **options)
@@ -133,6 +138,7 @@ def _declare(
     name = name or getattr(fn, "__name__", None) or type(fn).__name__
     _check_name(name)
     what = f"task {name!r}"
+    _check_kind(what, fn)
     required, optional, wants = _parameters(fn, what)
     inputs = (*required, *optional)
     if timeout is not None and not inputs:
@@ -146,7 +152,7 @@ def _declare(
         wants=wants,
         batch=bool(batch),
         per=per,
-        window=MappingProxyType(_windows(what, window or {}, inputs)),
+        window=MappingProxyType(_windows(what, {} if window is None else window, inputs)),
         timeout=None if timeout is None else durations.seconds(timeout, f"{what}: timeout"),
         time_limit=durations.seconds(time_limit, f"{what}: time_limit"),
         ttl=durations.seconds(ttl, f"{what}: ttl"),
@@ -156,8 +162,11 @@ def _declare(
     )
 
 
+_OPTIONS = tuple(inspect.signature(_declare).parameters)[1:]
+
+
 def _check_name(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name):
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise TaskError(
             f"task name {name!r} is no Python name, and inputs are parameter names. "
             "Give it one: @task(name='delay') above a def."
@@ -168,12 +177,28 @@ def _check_name(name: str) -> None:
         )
 
 
+def _check_kind(what: str, fn: Callable[..., Any]) -> None:
+    if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
+        raise TaskError(
+            f"{what} is an async function, and nobody awaits it. Make it a plain one; "
+            "concurrency=8 calls it in 8 threads."
+        )
+    if inspect.isgeneratorfunction(fn):
+        raise TaskError(
+            f"{what} is a generator, but a task gives its value at once. Replace yield by return."
+        )
+
+
 def _parameters(fn: Callable[..., Any], what: str) -> tuple[tuple[str, ...], dict[str, Any], frozenset[str]]:
     """Sort a function's parameters into required inputs, optional inputs and reserved names."""
     required: list[str] = []
     optional: dict[str, Any] = {}
     wants: set[str] = set()
-    for parameter in inspect.signature(fn).parameters.values():
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        raise TaskError(f"{what} does not tell the names of its parameters. Wrap {fn!r} in a def.") from None
+    for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise TaskError(
                 f"{what} has the parameter {str(parameter)!r}, but each input needs a name of its own. "
@@ -200,16 +225,21 @@ def _check_scope(what: str, per: str | None, batch: bool, concurrency: int, queu
             f"{what} is called once for many entities, so concurrency={concurrency} has nothing to spread. "
             "Remove it, or remove batch/per."
         )
-    if queue is not None and not _QUEUE.fullmatch(queue):
+    if queue is not None and not (isinstance(queue, str) and _QUEUE.fullmatch(queue)):
         raise TaskError(f"{what}: queue={queue!r} is no name. Use letters, digits, - and _.")
 
 
 def _windows(what: str, window: Mapping[str, Duration], inputs: tuple[str, ...]) -> dict[str, int]:
+    if not isinstance(window, Mapping):
+        raise TaskError(
+            f"{what}: window={window!r} does not say of which input. Write window={{'pipe': '28d'}}."
+        )
     hours: dict[str, int] = {}
     for pipe, length in window.items():
         if pipe not in inputs:
             raise TaskError(
-                f"{what} has a window over {pipe!r}, which is none of its inputs ({', '.join(inputs)})."
+                f"{what} has a window over {pipe!r}, which is none of its inputs.{near(pipe, inputs)} "
+                f"It reads: {', '.join(inputs) or 'nothing'}."
             )
         value = durations.seconds(length, f"{what}: window of {pipe!r}")
         if value % durations.HOUR:
