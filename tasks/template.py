@@ -80,8 +80,9 @@ class Template:
             return str(entity)
         # A plain text does for an entity when a task is called by hand.
         features = getattr(entity, "features", {})
-        if field == "partition" and getattr(entity, "partition", None) is not None:
-            return getattr(entity, "partition")  # noqa: B009 - mypy knows a str only
+        partition = getattr(entity, "partition_name", None)
+        if field == "partition" and partition is not None:
+            return partition
         if field in features:
             return features[field]
         raise RunError(
