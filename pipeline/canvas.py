@@ -57,7 +57,7 @@ def following(spec: WaveSpec, done: Unit | None, follow: bool, ready: Sequence[U
         segment = steps[unit.task].segment
         if segment < 0:
             messages.append(Single(unit))
-        elif done is None or not (segment == brought and unit.where == done.where):
+        elif segment != brought:  # of the same segment is only what lies at the same shard
             starting.setdefault((segment, unit.where), []).append(unit)
     for (segment, where), found in starting.items():
         whole = (

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from queue import SimpleQueue
 
 import pytest
 from celery import Celery
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kombu.transport.memory import Channel
 
 from pipeline import Flow
+from pipeline.app import celery_settings
 from pipeline.canvas import HARD_LIMIT, JOIN, RUN, Canvas, Message, Sender, Single, first_messages, following
-from pipeline.plan import Parallel, Part, Series
+from pipeline.plan import MAX_TASKS, Parallel, Part, Series
 from pipeline.records import WaveSpec
+from pipeline.settings import Settings
 from pipeline.units import ALL, Unit
 from tests.graphs import flow_of, make, spec_of, waves
 
@@ -255,6 +260,34 @@ def test_every_signature_is_immutable_and_carries_references_queue_and_limit(app
 def test_a_single_message_says_that_nothing_follows_by_itself(app):
     signature = Sender(app).signature(spec_of(flow_of(DIAMOND)), Single(Unit("b", "1")))
     assert signature.args[:4] == ("main/graph 2013-06-25T13", "b", "1", 1)
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        {0: [], **{i: [0] for i in range(1, 7)}, 7: range(1, 7)},
+        {i: range(max(i - 1, 0), i) for i in range(MAX_TASKS)},
+        {i: [] for i in range(MAX_TASKS)},
+        {i: [i // 2 * 2 - 2, i // 2 * 2 - 1] if i > 1 else [] for i in range(MAX_TASKS)},
+    ],
+    ids=["fan", "chain", "wide", "layers"],
+)
+def test_the_first_message_of_the_largest_canvas_stays_under_4_kb(edges):
+    def name(i: int) -> str:
+        return f"a_name_longer_than_most_people_give_{i}"
+
+    spec = spec_of(flow_of({name(i): tuple(map(name, inputs)) for i, inputs in edges.items()}))
+    app = Celery("test", set_as_current=False)
+    app.conf.update(
+        celery_settings(Settings(version="main", redis_url="memory://"))
+        | {"result_backend": "cache+memory://"}
+    )
+    queue = Channel.queues.setdefault("main.collect", SimpleQueue())
+    Sender(app).send(spec, [Canvas(0, "0")])
+    sizes = []
+    while not queue.empty():
+        sizes.append(len(json.dumps(queue.get())))
+    assert 0 < max(sizes) < 4096
 
 
 def test_between_two_parallel_parts_a_task_joins_them(app):
