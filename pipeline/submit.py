@@ -65,7 +65,7 @@ def submit_wave(
     plan = compile_flow(flow, only)
     source = _state_of(flow, state, entities is not None)
     own = None if entities is None else own_entities(entities, source or State("entities"))
-    wave_id = _wave_id(flow, when, version, base, only, own, None if state is None else source)
+    wave_id = wave_id_of(flow, when, version, base, only, own, None if state is None else source)
     with runtime.reachable():
         known = runtime.records.spec(wave_id)
         if known is not None:
@@ -155,7 +155,7 @@ def _state_of(flow: Flow, state: State | str | None, optional: bool) -> State | 
     return flow.state
 
 
-def _wave_id(
+def wave_id_of(
     flow: Flow,
     date: datetime,
     version: str,
@@ -164,6 +164,7 @@ def _wave_id(
     own: Any,
     state: State | None,
 ) -> str:
+    """Name a wave: `{version}/{flow} {date}`, and a digest of what makes it another than the flow's ordinary one."""
     wave_id = f"{version}/{flow.name} {stamp(date)}"
     other = {
         "base": base,
