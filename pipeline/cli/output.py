@@ -1,0 +1,88 @@
+"""How commands write: tables for people, plain lines where nobody looks, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import orjson
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+STATUSES = ("finished", "failed", "skipped", "pending")
+COLOURS = {"finished": "green", "failed": "red", "skipped": "yellow", "pending": "dim", "open": "cyan"}
+
+
+def terminal() -> Console | None:
+    """Give the terminal's console, None where the output goes to a file or another program."""
+    return Console() if sys.stdout.isatty() else None
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[str] = ()) -> None:
+    """Write rows under a head; the columns in `right` are aligned to the right."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    console = terminal()
+    if console is None:
+        _plain([list(head), *texts], [name in right for name in head])
+        return
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in head:
+        found.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in texts:
+        found.add_row(*(Text(cell, style=_colour(cell)) for cell in row))
+    console.print(found)
+
+
+def _colour(cell: str) -> str:
+    return COLOURS.get(cell.partition(" ")[0].rstrip(":,"), "")
+
+
+def _plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def write_json(value: Any) -> None:
+    """Write JSON, one value, indented."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    click.echo(orjson.dumps(value, default=_default, option=options))
+
+
+def _default(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def length(seconds: float) -> str:
+    """Write a length of time as a person reads it: "0.4 ms", "3.2 s", "4 min 05 s", "2 h 13 min"."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def moment(seconds: float) -> str:
+    """Write a time since the epoch, in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def some(keys: Sequence[str], count: int = 3) -> str:
+    """Name the first few of many."""
+    shown = ", ".join(keys[:count])
+    return f"{shown} and {len(keys) - count:,} more" if len(keys) > count else shown
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: "1 wave", "1,440 waves"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

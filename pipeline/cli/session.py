@@ -1,0 +1,170 @@
+"""What a command works with: settings, clients and flows, as the command line and the environment choose them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from pipeline.app import app, celery_settings
+from pipeline.app import settings as app_settings
+from pipeline.cli.options import Chosen, flows_option, redis_option
+from pipeline.discover import Flows, load_flows
+from pipeline.errors import FlowError, PipelineError, UnknownName, listed, near
+from pipeline.flow import Flow
+from pipeline.pipe import hour
+from pipeline.runtime import Runtime, unreachable
+from pipeline.settings import Settings
+from pipeline.wave import Wave
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ANSWER_LIMIT = 5.0  # seconds that a command waits for Redis at most; a person waits for it
+
+
+@dataclass
+class Session:
+    """One use of the command."""
+
+    chosen: Chosen
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment's settings, with what was chosen on the command line instead."""
+        found = Settings.from_env()
+        return replace(
+            found,
+            redis_url=self.chosen.redis or found.redis_url,
+            # One Redis that was named on the command line is meant for all.
+            store_url="" if self.chosen.redis else found.store_url,
+            flows=tuple(self.chosen.flows) or found.flows,
+            socket_timeout=min(found.socket_timeout, ANSWER_LIMIT),
+        )
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """Clients of a Redis that answers. Raises UnreachableError."""
+        if self.settings != app_settings:
+            app.conf.update(celery_settings(self.settings))
+        found = Runtime(self.settings)
+        found.check()
+        return found
+
+    @cached_property
+    def flows(self) -> Flows:
+        """The flows of PIPELINE_FLOWS or -F."""
+        return load(self.settings.flows)
+
+    def flow(self, name: str) -> Flow:
+        """Find a flow by its name, or load `module:flow` or `file.py[:flow]`. Raises UnknownName or FlowError."""
+        if not is_place(name):
+            return self.flows.find(name)
+        found = load([name])
+        if len(found) > 1:
+            raise FlowError(f"{name} holds several flows: {listed(found)}. Choose one: {name}:{min(found)}.")
+        return next(iter(found.values()))
+
+    def wave(self, words: Sequence[str]) -> Wave:
+        """Find a wave by its id, quoted or not, or by its flow's name: then the newest. Raises UnknownName."""
+        text, records = " ".join(words), self.runtime.records
+        if records.spec(text) is not None:
+            return Wave.find(text, self.runtime)
+        known = records.ids()
+        matching = [wave_id for wave_id in known if _matches(text, wave_id)]
+        if not matching:
+            names = {*known, *(wave_id.split(" ")[0].rpartition("/")[2] for wave_id in known)}
+            raise UnknownName(f"no wave {text!r} in Redis.{near(text, names)} `wave ls` lists them.")
+        return Wave.find(matching[0], self.runtime)
+
+
+def is_place(name: str) -> bool:
+    """Tell `module:flow` or `file.py` from the name of a flow."""
+    return ":" in name or name.endswith(".py")
+
+
+def load(names: Sequence[str]) -> Flows:
+    """Import flows; what a module of the user's raises is shown from where it was raised. Raises FlowError."""
+    try:
+        return load_flows(names)
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise FlowError(f"cannot import {listed(names)}:\n{own_traceback(error)}") from None
+
+
+def own_traceback(error: BaseException) -> str:
+    """Write a traceback from the first line on that is neither ours nor the import machinery's."""
+    home = str(Path(__file__).resolve().parent.parent) + os.sep
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        place = trace.tb_frame.f_code.co_filename
+        if not place.startswith((home, "<frozen importlib")) and os.sep + "importlib" + os.sep not in place:
+            break
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+
+
+def _matches(text: str, wave_id: str) -> bool:
+    """Say whether a wave is meant by `flow`, `version/flow`, `flow date` or `version/flow date`."""
+    head, date, *_ = wave_id.split(" ")
+    wanted, _, when = text.partition(" ")
+    return wanted in (head, head.rpartition("/")[2]) and when in ("", date)
+
+
+Command = Callable[Concatenate[Session, P], R]
+
+
+def _with(*options: Callable[[Any], Any]) -> Callable[[Command[P, R]], Callable[P, R]]:
+    """Make a decorator that gives a command its session and these options."""
+
+    def decorate(command: Command[P, R]) -> Callable[P, R]:
+        @functools.wraps(command)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            session = Session(click.get_current_context().ensure_object(Chosen))
+            with answering(session):
+                return command(session, *args, **kwargs)
+
+        for option in reversed(options):
+            call = option(call)
+        return call
+
+    return decorate
+
+
+with_session = _with(flows_option, redis_option)
+with_redis = _with(redis_option)
+with_flows = _with(flows_option)
+
+
+@contextmanager
+def answering(session: Session) -> Iterator[None]:
+    """Turn a lost connection into UnreachableError."""
+    try:
+        yield
+    except (RedisError, OperationalError) as error:
+        raise unreachable(session.settings.redis_url, error) from error
+
+
+class Hour(click.ParamType[datetime]):
+    """A date on the command line: an hour in UTC."""
+
+    name = "hour"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it. Raises KeyFormatError."""
+        return hour(value)
+
+
+HOUR = Hour()

@@ -1,0 +1,154 @@
+"""`wave show`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from pipeline.cli.options import json_option
+from pipeline.cli.output import STATUSES, length, moment, plural, some, table, write_json
+from pipeline.cli.session import Session, with_redis
+from pipeline.cli.watching import by_status, ending, outcome
+from pipeline.cli.waves import wave_argument
+from pipeline.status import REASONS
+from pipeline.wave import Progress, Wave
+
+MARKS = ("late", "empty", "degraded")  # of what is finished
+REASONS_SHOWN = 3  # of a task, without --errors
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One text, and the entities that it is the text of."""
+
+    status: str
+    text: str  # where it names its entity, that is written <entity>
+    entities: tuple[str, ...]
+
+
+@click.command()
+@wave_argument
+@click.option("--errors", is_flag=True, help="All reasons, each with all of its entities.")
+@json_option
+@with_redis
+def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -> None:
+    """Show how WAVE stands: its tasks, their statuses, and why entities failed or were skipped."""
+    found = session.wave(wave)
+    progress, found_reasons = found.progress(), reasons(found)
+    micros = {task: counts.get("us", 0) for task, counts in session.runtime.records.counts(found.id).items()}
+    if as_json:
+        write_json(_as_json(found, progress, micros, found_reasons, errors))
+        return
+    _head(found, progress)
+    table(
+        ["task", *STATUSES, *MARKS, "work", "per entity"],
+        [_row(progress, task, micros.get(task, 0)) for task in progress.tasks],
+        right=[*STATUSES, *MARKS, "work", "per entity"],
+    )
+    for task, its in found_reasons.items():
+        _reasons(task, its, errors)
+
+
+def _head(wave: Wave, progress: Progress) -> None:
+    spec, info = wave.spec, wave.info()
+    click.echo(
+        f"{wave.id}: {ending(progress)}, {'after' if progress.closed else 'for'} {length(progress.seconds)}"
+    )
+    facts = {
+        "submitted": f"{moment(info.submitted)} UTC{' as a backfill' if spec.backfill else ''}",
+        "entities": f"{plural(spec.entities, 'entity', 'entities')} in {plural(len(spec.sizes), 'shard')}"
+        + (f" of state {spec.state}" if spec.state else ""),
+        "base version": spec.base,
+        "commit": spec.commit and spec.commit[:12],
+        "expires": f"{moment(info.expires)} UTC" if spec.expiry and not progress.closed else None,
+        "lost": f"{plural(info.lost, 'run')} whose worker vanished; run again" if info.lost else None,
+    }
+    for name, value in facts.items():
+        if value:
+            click.echo(f"  {name:<12}  {value}")
+    click.echo()
+
+
+def _row(progress: Progress, task: str, micros: int) -> list[str]:
+    counts = by_status(progress, task)
+    marks = {mark: sum(n for text, n in progress.tasks[task].items() if mark in text) for mark in MARKS}
+    ran = counts["finished"] + counts["failed"]
+    cells = [f"{n:,}" if n else "" for n in (*counts.values(), *marks.values())]
+    return [
+        task,
+        *cells,
+        length(micros / 1e6) if micros else "",
+        length(micros / 1e6 / ran) if micros and ran else "",
+    ]
+
+
+def reasons(wave: Wave) -> dict[str, list[Reason]]:
+    """Group the texts of what failed or was skipped, the most frequent first: task -> reasons."""
+    found: dict[str, list[Reason]] = {}
+    errors = wave.errors()
+    for task in wave.spec.plan.steps:
+        statuses = wave.statuses(task)
+        unrun = {key: str(status) for key, status in statuses.items() if status.reason in REASONS}
+        texts = unrun | errors.get(task, {})
+        groups: dict[tuple[str, str], list[str]] = {}
+        for entity, text in sorted(texts.items()):
+            groups.setdefault((str(statuses[entity]), _general(text, entity)), []).append(entity)
+        if not groups:
+            continue
+        ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+        found[task] = [Reason(status, text, tuple(entities)) for (status, text), entities in ordered]
+    return found
+
+
+def _general(text: str, entity: str) -> str:
+    """Write a text without its entity, so that it is the same for others."""
+    return re.sub(rf"(?<![\w-]){re.escape(entity)}(?![\w-])", "<entity>", text)
+
+
+def _reasons(task: str, its: list[Reason], everything: bool) -> None:
+    click.echo(f"\n{task}")
+    for reason in its if everything else its[:REASONS_SHOWN]:
+        text = reason.text if reason.text.startswith(reason.status) else f"{reason.status}: {reason.text}"
+        if reason.text.startswith("missing input"):
+            text = f"skipped: {reason.text}"
+        click.echo(f"  {len(reason.entities):>6,} x {text}")
+        click.echo(f"           {some(reason.entities, len(reason.entities) if everything else 3)}")
+    left = 0 if everything else len(its) - REASONS_SHOWN
+    if left > 0:
+        click.echo(f"  and {plural(left, 'more reason')}: --errors shows all")
+
+
+def _as_json(
+    wave: Wave,
+    progress: Progress,
+    micros: Mapping[str, int],
+    its: Mapping[str, list[Reason]],
+    everything: bool,
+) -> dict[str, Any]:
+    spec, info = wave.spec, wave.info()
+    limit = None if everything else 3
+    return outcome(progress) | {
+        "flow": spec.flow,
+        "version": spec.version,
+        "base": spec.base,
+        "date": spec.date.isoformat(),
+        "entities": spec.entities,
+        "shards": len(spec.sizes),
+        "commit": spec.commit,
+        "backfill": spec.backfill,
+        "submitted": info.submitted,
+        "expires": info.expires if spec.expiry else None,
+        "lost": info.lost,
+        "work_seconds": {task: n / 1e6 for task, n in micros.items()},
+        "reasons": {
+            task: [
+                {"status": r.status, "text": r.text, "count": len(r.entities), "entities": r.entities[:limit]}
+                for r in all_
+            ]
+            for task, all_ in its.items()
+        },
+    }

@@ -1,0 +1,120 @@
+"""`wave state ls|show|add|rm`."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli.options import json_option
+from pipeline.cli.output import plural, table, write_json
+from pipeline.cli.run import features_of
+from pipeline.cli.session import Session, with_session
+from pipeline.registry import Registry
+from pipeline.state import State
+
+SOME_ENTITIES = 50
+
+state_argument = click.argument("name", metavar="STATE")
+
+
+@click.group()
+def state() -> None:
+    """Show and change the entities of states.
+
+    How a state is partitioned is in the flow that declares it: name its module by -F or PIPELINE_FLOWS.
+    """
+
+
+def _declared(session: Session) -> dict[str, State]:
+    return {flow.state.name: flow.state for flow in session.flows.values() if flow.state is not None}
+
+
+def _registry(session: Session, name: str, new: bool = False) -> Registry:
+    declared = _declared(session)
+    if not new:
+        session.runtime.states.check(name, declared)
+    return session.runtime.states.bind(declared.get(name, State(name)))
+
+
+@state.command()
+@json_option
+@with_session
+def ls(session: Session, as_json: bool) -> None:
+    """List the states with how many entities they hold."""
+    states, declared = session.runtime.states, _declared(session)
+    names = sorted({*states.names(), *declared})
+    found = {name: len(states.bind(declared.get(name, State(name)))) for name in names}
+    if as_json:
+        write_json(found)
+    elif found:
+        rows = [
+            [n, f"{count:,}", declared[n].partition_by if n in declared else None]
+            for n, count in found.items()
+        ]
+        table(["state", "entities", "partitioned by"], rows, right=["entities"])
+    else:
+        click.echo("no states: no flow here declares one, and Redis holds none")
+
+
+@state.command()
+@state_argument
+@click.option("--partition", metavar="PARTITION", help="Entities of this partition only.")
+@click.option(
+    "-n",
+    "--number",
+    metavar="N",
+    default=SOME_ENTITIES,
+    show_default=True,
+    help="How many entities; 0 for all.",
+)
+@json_option
+@with_session
+def show(session: Session, name: str, partition: str | None, number: int, as_json: bool) -> None:
+    """Show the partitions of STATE, and its entities with their features."""
+    groups = [g for g in _registry(session, name).snapshot() if partition in (None, g[0])]
+    if as_json:
+        write_json({p: {key: features.get(key, {}) for key in keys} for p, keys, features in groups})
+        return
+    total = sum(len(keys) for _, keys, _ in groups)
+    click.echo(f"{name}: {plural(total, 'entity', 'entities')} in {plural(len(groups), 'partition')}")
+    if not total:
+        return
+    table(["partition", "entities"], [[p, f"{len(keys):,}"] for p, keys, _ in groups], right=["entities"])
+    click.echo()
+    rows = [
+        [key, p, " ".join(f"{name}={value}" for name, value in features.get(key, {}).items())]
+        for p, keys, features in groups
+        for key in keys
+    ]
+    table(["entity", "partition", "features"], rows[: number or None])
+    if number and total > number:
+        click.echo(f"and {plural(total - number, 'entity', 'entities')} more: -n 0 shows all")
+
+
+@state.command()
+@state_argument
+@click.argument("key")
+@click.argument("features", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--new", is_flag=True, help="STATE may be one that neither a flow here nor Redis knows yet.")
+@with_session
+def add(session: Session, name: str, key: str, features: tuple[str, ...], new: bool) -> None:
+    """Add the entity KEY to STATE, with features; it joins the next wave."""
+    registry = _registry(session, name, new)
+    known = key in registry
+    registry.add(key, **features_of(features))
+    click.echo(
+        f"{name}: {'has seen' if known else 'added'} {key}; {plural(len(registry), 'entity', 'entities')} now"
+    )
+
+
+@state.command()
+@state_argument
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@with_session
+def rm(session: Session, name: str, keys: tuple[str, ...]) -> None:
+    """Take entities out of STATE; their pipes stay."""
+    registry = _registry(session, name)
+    for key in keys:
+        registry.features(key)  # names the near ones where there is none
+    click.echo(
+        f"{name}: removed {plural(registry.remove(*keys), 'entity', 'entities')}; {len(registry):,} left"
+    )

@@ -1,0 +1,101 @@
+"""`wave submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from pipeline.cli.options import base_option, json_option, only_option, version_option
+from pipeline.cli.output import plural, write_json
+from pipeline.cli.session import HOUR, Session, with_session
+from pipeline.cli.watching import exit_code, follow, outcome
+from pipeline.flow import Flow
+from pipeline.state import State
+from pipeline.submit import submit_wave
+from pipeline.wave import Wave
+
+
+@click.command()
+@click.argument("flow")
+@click.option("--date", type=HOUR, help="Hour that it is about, UTC. [default: this hour]")
+@click.option(
+    "--state", metavar="STATE", help="Run it over this state's entities. [default: the flow's state]"
+)
+@click.option(
+    "-e", "--entity", "entities", metavar="KEY", multiple=True, help="Only this entity. May be repeated."
+)
+@version_option
+@base_option
+@only_option
+@click.option("--wait", is_flag=True, help="Wait until it has ended; exit code 1 unless all is well.")
+@json_option
+@with_session
+def submit(
+    session: Session,
+    flow: str,
+    date: datetime | None,
+    state: str | None,
+    entities: tuple[str, ...],
+    version: str | None,
+    base: str | None,
+    only: tuple[str, ...],
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Start a wave of FLOW.
+
+    The same wave is never started twice: submitting it again gives the one that is there.
+
+    \b
+    Examples:
+      wave submit delays
+      wave submit delays --date 2013-06-25T13 -e JFK-LAX -e JFK-BOS --wait
+      wave submit delays --version fix-weather --base main --only delay_forecast
+    """
+    found, runtime = session.flow(flow), session.runtime
+    if state is not None:
+        declared = [f.state.name for f in session.flows.values() if f.state is not None]
+        runtime.states.check(state, [*declared, *([found.state.name] if found.state else [])])
+    own = _features(session, found, state, entities) if entities else None
+    began = runtime.client.time()
+    wave = submit_wave(found, date, state, own, version, base, only or None, runtime=runtime)
+    new = wave.info().submitted >= began[0] + began[1] / 1e6 - 0.001
+    if wait:
+        if as_json:
+            wave.wait()
+        else:
+            follow(wave)
+    if as_json:
+        write_json(outcome(wave.progress()) | {"new": new})
+    elif not wait:
+        _say(wave, new)
+    if wait:
+        raise click.exceptions.Exit(exit_code(wave.progress()))
+
+
+def _features(session: Session, flow: Flow, state: str | None, entities: Sequence[str]) -> Mapping[str, Any]:
+    """Take the entities' features from the state, where it holds them. Raises UnknownName."""
+    declared = (
+        State(state) if state is not None and (flow.state is None or flow.state.name != state) else flow.state
+    )
+    if declared is None:
+        return {key: {} for key in entities}
+    registry = session.runtime.states.bind(declared)
+    if declared.partition_by is None and not len(registry):
+        return {key: {} for key in entities}
+    return {key: registry.features(key) for key in entities}
+
+
+def _say(wave: Wave, new: bool) -> None:
+    info, spec = wave.info(), wave.spec
+    if info.reason == "empty":
+        where = f"state {spec.state!r} holds no entities" if spec.state else "it has no entities"
+        click.echo(f"{wave.id}: ended at once, because {where}. `wave state add` adds them.")
+        return
+    size = f"{plural(spec.entities, 'entity', 'entities')} in {plural(len(spec.sizes), 'shard')}"
+    click.echo(f"{wave.id}: {'submitted' if new else f'was submitted before and is {info.state}'}, {size}")
+    if new:
+        click.echo(f"  wave watch '{wave.id}'")

@@ -1,0 +1,253 @@
+"""`wave up`: workers, beat and Flower as children of one command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import click
+from redis import Redis
+from redis.exceptions import RedisError
+
+from pipeline import durations
+from pipeline.app import KINDS
+from pipeline.cli.options import version_option
+from pipeline.cli.output import length, plural
+from pipeline.cli.session import Session, with_session
+from pipeline.embedded import EmbeddedRedis
+from pipeline.errors import FlowError, SettingsError
+from pipeline.pipe import check_version
+from pipeline.processes import celery_command, node_name, worker_command, worker_env
+from pipeline.settings import DEFAULT_REDIS_URL, without_secret
+from pipeline.supervise import START_LIMIT, Processes
+from pipeline.task import COLLECT
+
+EMBEDDED = "embedded"
+NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which processes to start."""
+
+    workers: int
+    concurrency: int  # of each worker
+    queues: tuple[str, ...]  # kinds that the workers take from
+    collect_threads: int  # of a worker more, for collection tasks; 0 for none
+    beat: bool
+    flower: int | None  # its port
+    level: str
+
+    def commands(self, version: str) -> Iterator[tuple[str, list[str]]]:
+        """Give the name and the command line of each."""
+        options = ["-l", self.level]
+        for i in range(self.workers):
+            name = f"worker{i + 1}"
+            command = worker_command(version, self.concurrency, self.queues, "prefork", options)
+            yield name, [*command, "-n", node_name(name)]
+        if self.collect_threads:
+            command = worker_command(version, self.collect_threads, [COLLECT], "threads", options)
+            yield "collect", [*command, "-n", node_name("collect")]
+        if self.beat:
+            yield "beat", celery_command("beat", "-l", self.level)
+        if self.flower is not None:
+            yield "flower", celery_command("flower", "--address=127.0.0.1", f"--port={self.flower}")
+
+
+@click.command()
+@click.argument("file", required=False)
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="How many workers."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Processes of each. [default: a CPU each, shared out]",
+)
+@click.option(
+    "-Q", "--queues", metavar="KIND,...", help="Kinds of tasks they run. [default: all that the flows use]"
+)
+@click.option(
+    "--collect-threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="One worker more, of N threads, for collection tasks.",
+)
+@click.option("--no-beat", is_flag=True, help="Start no waves by schedule.")
+@click.option("--flower", is_flag=True, help="Start Flower.")
+@click.option(
+    "--flower-port", type=int, metavar="PORT", default=5555, show_default=True, help="Where Flower listens."
+)
+@version_option
+@click.option(
+    "--patience",
+    metavar="LENGTH",
+    default="20s",
+    show_default=True,
+    help="How long running tasks may take to finish at the end.",
+)
+@click.option(
+    "-l",
+    "--loglevel",
+    metavar="LEVEL",
+    default="WARNING",
+    show_default=True,
+    help="Of Celery's own messages.",
+)
+@with_session
+def up(
+    session: Session,
+    file: str | None,
+    workers: int,
+    concurrency: int | None,
+    queues: str | None,
+    collect_threads: int | None,
+    no_beat: bool,
+    flower: bool,
+    flower_port: int,
+    version: str | None,
+    patience: str,
+    loglevel: str,
+) -> None:
+    """Start workers for the flows of FILE, -F or PIPELINE_FLOWS, and beat where one has a schedule.
+
+    Redis is REDIS_URL's or --redis, or a private one with `--redis embedded` or where none is found. Ctrl-C
+    ends all of it once running tasks have finished; a second Ctrl-C gives them back to the queue at once.
+
+    \b
+    Examples:
+      wave up my_flows.py
+      wave up -F my_flows --workers 2 --concurrency 4 --collect-threads 16 --flower
+      wave up -F my_flows -Q compute --no-beat
+    """
+    if file is not None:
+        session.chosen.flows.append(file)
+    flows = session.flows
+    if not flows:
+        raise FlowError(
+            "no flow to run. Give a file (wave up my_flows.py), -F my_flows, or set PIPELINE_FLOWS."
+        )
+    version = check_version(version or session.settings.own_version())
+    found = [kind.strip() for kind in queues.split(",")] if queues else list(KINDS)
+    if not queues:
+        found += sorted({task.queue for flow in flows.values() for task in flow.tasks.values()} - set(KINDS))
+    wanted = Wanted(
+        workers,
+        concurrency or max(1, (os.cpu_count() or 1) // workers),
+        tuple(kind for kind in found if not (collect_threads and kind == COLLECT)),
+        collect_threads or 0,
+        not no_beat and any(flow.schedule for flow in flows.values()),
+        flower_port if flower else None,
+        loglevel,
+    )
+    if flower and find_spec("flower") is None:
+        raise SettingsError("Flower is not installed. Install it: pip install 'celery-waves[flower]'")
+    limit = durations.seconds(patience, "--patience")
+    with ExitStack() as stack:
+        url = _redis(session, stack)
+        for flow in flows.values():
+            click.echo(
+                f"flow {flow.name}: {plural(len(flow.tasks), 'task')}, {_when(flow.schedule, wanted.beat)}"
+            )
+        raise click.exceptions.Exit(
+            _run(wanted, worker_env(url, session.settings.flows, version), version, limit)
+        )
+
+
+def _when(schedule: str | None, beat: bool) -> str:
+    if schedule is None:
+        return "no schedule: start its waves with `wave submit`"
+    return f"schedule {schedule} (UTC){'' if beat else ', not started here'}"
+
+
+def _redis(session: Session, stack: ExitStack) -> str:
+    """Choose a Redis: the one that was named; else the default one if it answers; else a private one."""
+    named = session.chosen.redis or os.environ.get("REDIS_URL")
+    if named != EMBEDDED and (named or _answers(DEFAULT_REDIS_URL)):
+        session.runtime.check()
+        click.echo(f"Redis: {without_secret(session.settings.redis_url)}")
+        return session.settings.redis_url
+    url = stack.enter_context(EmbeddedRedis()).url
+    why = "" if named else f", because REDIS_URL is not set and nothing answers at {DEFAULT_REDIS_URL}"
+    click.echo(f"Redis: a private one, gone with all its data when this ends{why}")
+    click.echo(f"  for other commands: export REDIS_URL={url}")
+    return url
+
+
+def _answers(url: str) -> bool:
+    with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client, suppress(RedisError):
+        return bool(client.ping())
+    return False
+
+
+def _run(wanted: Wanted, env: dict[str, str], version: str, patience: float) -> int:
+    """Start all, wait for a signal or for a child that ends by itself, end all; gives the exit code."""
+    with _interrupting(), Processes(show=_Shown(), patience=patience) as processes:
+        try:
+            began = time.monotonic()
+            for name, command in wanted.commands(version):
+                processes.start(name, command, env)
+            processes.wait_ready(
+                START_LIMIT, [name for name in processes.names if name not in ("beat", "flower")]
+            )
+            click.echo(
+                f"ready after {length(time.monotonic() - began)}, as version {version}; Ctrl-C ends it"
+            )
+            while not processes.ended():
+                time.sleep(0.1)
+            for child in processes.ended():
+                click.echo(f"wave: {child.name} ended by itself with exit code {child.code}", err=True)
+            return 1
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            _let_hurry(processes)
+
+
+def _let_hurry(processes: Processes) -> None:
+    """From now on a signal makes the end quicker: children do not finish what they run, then they are killed."""
+    stages = iter((signal.SIGQUIT, signal.SIGKILL))
+
+    def quicker(*_: Any) -> None:
+        processes.send(next(stages, signal.SIGKILL))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, quicker)
+    if len(processes.ended()) < len(processes.children):
+        click.echo("ending; Ctrl-C again does not wait for running tasks", err=True)
+
+
+@contextmanager
+def _interrupting() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does; afterwards all is as before."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+class _Shown:
+    """Writes the children's lines: with their names in a terminal, as they are elsewhere."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: dict[str, str] = {}
+
+    def __call__(self, name: str, line: str) -> None:
+        with self._lock:
+            if sys.stdout.isatty():
+                colour = self._names.setdefault(name, NAME_COLOURS[len(self._names) % len(NAME_COLOURS)])
+                line = f"{click.style(f'{name:<8}', fg=colour)} {line}"
+            click.echo(line)
