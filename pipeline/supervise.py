@@ -124,6 +124,11 @@ class Processes:
         """The process ids of the children, in the order in which they were started."""
         return [child.pid for child in self.children]
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the children, in the same order."""
+        return [child.name for child in self.children]
+
     def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str]) -> Child:
         """Start a child with that environment, beside what is in this process' own."""
         child = self._spawn(name, command, {**os.environ, **env, READY: str(self.folder / f"{name}.ready")})
@@ -169,10 +174,15 @@ class Processes:
         """Give the children that have ended."""
         return [child for child in self.children if child.code is not None]
 
-    def wait_ready(self, timeout: float = START_LIMIT) -> None:
-        """Wait until each child has said that it is ready. Raises ProcessError, with the end of its output."""
+    def wait_ready(self, timeout: float = START_LIMIT, names: Sequence[str] | None = None) -> None:
+        """Wait until each child, or each of those names, has said that it is ready.
+
+        Raises ProcessError, with the end of its output, for one that ended or that took longer than `timeout` s.
+        """
         deadline = time.monotonic() + timeout
         for child in self.children:
+            if names is not None and child.name not in names:
+                continue
             while not child.ready.exists():
                 if child.code is not None:
                     raise ProcessError(
