@@ -456,14 +456,14 @@ def test_the_time_limit_kills_all_its_processes_and_keeps_what_was_answered(tmp_
     pids = tmp_path / "pids"
     made = sh(
         f'read line; echo \'{{"entity":"jfk","value":1}}\'; sleep 60 & echo $! $$ > {pids}; wait',
-        time_limit="1s",
+        time_limit="2s",
     )
     began = time.monotonic()
     answer = made(["jfk", "lga"], DATE)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert answer["jfk"] == 1
     assert isinstance(answer["lga"], TimedOut)
-    assert str(answer["lga"]) == "not done within the time limit of 1 s"
+    assert str(answer["lga"]) == "not done within the time limit of 2 s"
     assert all(gone(int(pid)) for pid in pids.read_text().split())
 
 
@@ -475,7 +475,7 @@ def test_nobody_answered_in_time_is_timed_out():
 
 def test_half_a_line_before_the_time_limit_is_no_answer():
     made = sh(
-        'echo \'{"entity":"jfk","value":1}\'; printf \'{"entity":"lga","va\'; sleep 60', time_limit="0.5s"
+        'echo \'{"entity":"jfk","value":1}\'; printf \'{"entity":"lga","va\'; sleep 60', time_limit="2s"
     )
     answer = made(["jfk", "lga"], DATE)
     assert answer["jfk"] == 1
