@@ -1,0 +1,74 @@
+"""Forecasts: what a model gives for some origins, leads and entities; in the long format, and as pipe values.
+
+A forecast of one entity is stored as one pipe, a JSON object with a list a column, a number a lead from 1 on:
+
+    {"mean": [12.1, ...], "lo-80": [...], "hi-80": [...], "lo-95": [...], "hi-95": [...], "model": "..."}
+
+Its date is the issue date, so the number at index k is about the hour k + 1 after it. `model` names the version of
+the model, where there is one. Numbers are rounded to six digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.names import MEAN, MODEL
+from forecasting.panel import Floats, Ints
+
+DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Forecasts of R (origin, lead) pairs for E entities."""
+
+    entities: tuple[str, ...]
+    issued: pd.DatetimeIndex  # (R,): when each was made
+    leads: Ints  # (R,): hours from then to the target hour
+    mean: Floats  # (R, E)
+    bounds: Mapping[str, Floats]  # "lo-80", "hi-80", ...: (R, E) each; empty for a model without intervals
+
+    @property
+    def targets(self) -> pd.DatetimeIndex:
+        """The hours that the rows are about, (R,)."""
+        return self.issued + pd.to_timedelta(self.leads, unit="h")
+
+    def to_long(self) -> pd.DataFrame:
+        """Give the long format: unique_id, ds, lead, mean, lo-80, ..., by entity, then by row."""
+        rows, count = len(self.leads), len(self.entities)
+        columns: dict[str, Any] = {
+            "unique_id": np.repeat(np.array(self.entities), rows),
+            "ds": np.tile(self.targets, count) if rows else [],
+            "lead": np.tile(self.leads, count),
+            MEAN: self.mean.T.ravel(),
+        }
+        frame = pd.DataFrame(columns | {name: values.T.ravel() for name, values in self.bounds.items()})
+        frame["ds"] = pd.DatetimeIndex(frame["ds"]).as_unit("s")
+        return frame
+
+    def to_pipes(self, model: str | None = None) -> dict[str, dict[str, Any]]:
+        """Give entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date."""
+        if list(self.leads) != list(range(1, len(self.leads) + 1)) or len(set(self.issued)) > 1:
+            raise ValueError("a pipe holds one issue date's leads from 1 on, in order")
+        columns: dict[str, Any] = {
+            name: _rounded(values).T.tolist() for name, values in {MEAN: self.mean, **self.bounds}.items()
+        }
+        extra = {} if model is None else {MODEL: model}
+        return {
+            entity: {name: values[i] for name, values in columns.items()} | extra
+            for i, entity in enumerate(self.entities)
+        }
+
+
+def _rounded(values: Floats) -> Floats:
+    """Round to six significant digits: a stored forecast needs no more, and takes half the room."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.floor(np.log10(np.abs(values)))
+    power = np.power(10.0, DIGITS - 1 - np.where(np.isfinite(size), size, 0.0))
+    result: Floats = np.round(values * power) / power
+    return result

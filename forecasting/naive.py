@@ -1,0 +1,69 @@
+"""Simple forecasts to compare with. Each has `forecast_at`, as the models have; none needs to be fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from forecasting.forecasts import Forecasts
+from forecasting.panel import Floats, Ints, Panel
+from forecasting.trailing import Trailing, divide
+
+_NO_BOUNDS: Mapping[str, Floats] = MappingProxyType({})
+
+
+class Forecaster(Protocol):
+    """What can be asked for forecasts from any hour of a panel."""
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+        """Forecast from R origins (row numbers of the panel), each for its lead, by what was known then."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalNaive:
+    """The last value that was seen at the same hour of the season; 0 where there is none in the lookback."""
+
+    season: int = 24
+    lookback: int = 672
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+        """Repeat the same hour."""
+        rows = origins + leads - self.season * -(-leads // self.season)
+        mean = np.full((len(rows), len(panel.entities)), np.nan)
+        for back in range(0, self.lookback, self.season):
+            earlier = rows - back
+            seen = np.where((earlier >= 0)[:, None], panel.y[np.maximum(earlier, 0)], np.nan)
+            mean = np.where(np.isnan(mean), seen, mean)
+        return _point(panel, origins, leads, np.nan_to_num(mean))
+
+
+@dataclass(frozen=True, slots=True)
+class TrailingMean:
+    """The weighted mean of the last hours; 0 where nothing was seen in them."""
+
+    hours: int = 336
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+        """Repeat the mean."""
+        sums = Trailing(panel.y * panel.weight).at(origins, self.hours)
+        weights = Trailing(panel.weight).at(origins, self.hours)
+        return _point(panel, origins, leads, np.nan_to_num(divide(sums, weights)))
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Always the same value."""
+
+    value: float = 0.0
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+        """Give the value."""
+        return _point(panel, origins, leads, np.full((len(origins), len(panel.entities)), self.value))
+
+
+def _point(panel: Panel, origins: Ints, leads: Ints, mean: Floats) -> Forecasts:
+    return Forecasts(panel.entities, panel.hours[origins], leads, mean, _NO_BOUNDS)

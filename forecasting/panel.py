@@ -1,0 +1,127 @@
+"""Panel: hourly series side by side, the form in which everything here computes.
+
+People and pipes speak the long format (`unique_id`, `ds`, `y`) or one DataFrame (hours x entities) a pipe; both
+become arrays of shape (hours, entities), without a hole in the hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from forecasting.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+HOUR = pd.Timedelta(hours=1)
+_NOTHING: Mapping[str, Floats] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Series of the same hours. Each array has the shape (hours, entities); NaN is a missing value."""
+
+    hours: pd.DatetimeIndex  # UTC, one row an hour, no hole
+    entities: tuple[str, ...]
+    y: Floats  # what is to be forecast
+    weight: Floats  # how much each observation counts; 0 where there is none
+    past: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)  # what else was known at each hour
+
+    def __len__(self) -> int:
+        return len(self.hours)
+
+    @classmethod
+    def from_frames(
+        cls,
+        y: pd.DataFrame,
+        weight: pd.DataFrame | None = None,
+        past: Mapping[str, pd.DataFrame] | None = None,
+    ) -> Panel:
+        """Make a panel of frames (hours x entities), such as windows of pipes.
+
+        `weight` defaults to 1 an observation. A row that stands twice counts as its last one, rows may come in
+        any order, and hours that lack are missing values. Raises DataError for an index without a time zone or
+        off the hour.
+        """
+        table = _hourly(y)
+        hours, entities = pd.DatetimeIndex(table.index), tuple(map(str, table.columns))
+        values = table.to_numpy(np.float64)
+        values = np.where(np.isfinite(values), values, np.nan)
+        counts = np.ones_like(values) if weight is None else _like(weight, hours, y.columns)
+        counts = np.where(np.isnan(values) | ~(counts > 0), 0.0, counts)
+        extra = {name: _like(frame, hours, y.columns) for name, frame in (past or {}).items()}
+        return cls(hours, entities, values, counts, MappingProxyType(extra))
+
+    @classmethod
+    def from_long(cls, data: pd.DataFrame, weight: str | None = None, past: Sequence[str] = ()) -> Panel:
+        """Make a panel of the long format: columns `unique_id`, `ds`, `y` and those that are named.
+
+        Raises DataError when a column is missing.
+        """
+        wanted = ["unique_id", "ds", "y", *([weight] if weight else []), *past]
+        if missing := [name for name in wanted if name not in data.columns]:
+            raise DataError(
+                f"the data lack {', '.join(missing)}; they have {', '.join(map(str, data.columns))}. "
+                "The long format has a row an entity and hour: unique_id, ds, y."
+            )
+        data = data.drop_duplicates(["unique_id", "ds"], keep="last")
+
+        def wide(name: str) -> pd.DataFrame:
+            return data.pivot(index="ds", columns="unique_id", values=name)
+
+        return cls.from_frames(
+            wide("y"), wide(weight) if weight else None, {name: wide(name) for name in past}
+        )
+
+    def part(self, start: int, stop: int) -> Panel:
+        """Give the rows from `start` up to, without, `stop`."""
+        rows = slice(start, stop)
+        past = {name: values[rows] for name, values in self.past.items()}
+        return Panel(self.hours[rows], self.entities, self.y[rows], self.weight[rows], MappingProxyType(past))
+
+    def to_long(self) -> pd.DataFrame:
+        """Give the observations in the long format, by entity and hour."""
+        hour, entity = np.nonzero(~np.isnan(self.y))
+        order = np.lexsort((hour, entity))
+        hour, entity = hour[order], entity[order]
+        return pd.DataFrame(
+            {
+                "unique_id": np.array(self.entities)[entity],
+                "ds": self.hours[hour],
+                "y": self.y[hour, entity],
+                "weight": self.weight[hour, entity],
+            }
+        )
+
+
+def side_by_side(chunks: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put the chunks of a scoped task's window, a frame a shard, into one frame (hours x entities)."""
+    return pd.concat(list(chunks), axis=1)
+
+
+def _hourly(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort the rows, keep the last of a repeated hour, put in the missing ones."""
+    index = pd.DatetimeIndex(frame.index)
+    if not len(index):
+        raise DataError("the data have no hours. Give at least one.")
+    if index.tz is None:
+        raise DataError("the hours have no time zone. Make them aware: data.ds.dt.tz_localize('UTC').")
+    index = index.tz_convert("UTC")
+    if (index != index.floor("h")).any():
+        bad = index[index != index.floor("h")][0]
+        raise DataError(f"{bad.isoformat()} is not on the hour. Sum or average the data by the hour first.")
+    table = frame.set_axis(index, axis=0)
+    table = table[~index.duplicated(keep="last")].sort_index()
+    return table.reindex(pd.date_range(table.index[0], table.index[-1], freq=HOUR))
+
+
+def _like(frame: pd.DataFrame, hours: pd.DatetimeIndex, entities: pd.Index) -> Floats:
+    """Give a second frame's values at the same hours and entities."""
+    values: Floats = _hourly(frame).reindex(index=hours, columns=entities).to_numpy(np.float64)
+    return values

@@ -1,0 +1,66 @@
+"""Drawing rows for fitting from a history: some targets and leads, all entities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from forecasting.features import Features
+from forecasting.panel import Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """n rows with a known truth."""
+
+    x: npt.NDArray[np.float32]  # (n, features)
+    y: Floats  # (n,): the truth, less the base, in scales
+    weight: Floats  # (n,)
+    targets: Ints  # (n,): the row numbers of the hours that they are about
+    leads: Ints  # (n,)
+
+    def until(self, last: int) -> Self:
+        """Give those about hours up to and including `last`."""
+        return self._where(self.targets <= last)
+
+    def thinned(self, step: int) -> Self:
+        """Give every `step`-th row."""
+        return self._where(slice(None, None, step))
+
+    def _where(self, chosen: npt.NDArray[np.bool_] | slice) -> Self:
+        return replace(
+            self,
+            x=self.x[chosen],
+            y=self.y[chosen],
+            weight=self.weight[chosen],
+            targets=self.targets[chosen],
+            leads=self.leads[chosen],
+        )
+
+
+def draw(features: Features, first: int, last: int, max_rows: int, seed: int) -> Sample:
+    """Draw about `max_rows` rows about the hours from `first` to `last`, both included; all where there are fewer.
+
+    Every hour is drawn with every lead alike, so that leads can be compared.
+    """
+    panel, horizon = features.panel, features.spec.horizon
+    first = max(first, horizon)  # so that the origin of the longest lead lies in the panel
+    count = max(last - first + 1, 0) * horizon
+    observed = float((panel.weight[first : last + 1] > 0).sum()) * horizon
+    rng = np.random.default_rng(seed)
+    wanted = count if observed <= max_rows else int(count * max_rows / observed)
+    pairs = np.sort(rng.permutation(count)[:wanted])
+    targets, leads = first + pairs // horizon, 1 + pairs % horizon
+    rows = features.at(targets - leads, leads)
+    known = (panel.weight[targets] > 0).ravel()
+    entities = len(panel.entities)
+    return Sample(
+        rows.x[known],
+        ((panel.y[targets] - rows.base) / rows.scale).ravel()[known],
+        panel.weight[targets].ravel()[known],
+        np.repeat(targets, entities)[known],
+        np.repeat(leads, entities)[known],
+    )
