@@ -1,0 +1,146 @@
+"""The shipped flows: how late flights leave New York, forecast every hour for the next 24.
+
+`delays` runs every hour, at its end: it asks two sources, computes what the forecast reads, and forecasts.
+`delays-training` runs once a day: it fits one model an airport to the last 60 days and makes it live.
+
+    wave up -F tasks.delays
+
+FLIGHTS_OUTAGE=2013-06-25T10/2013-06-25T15 plays an outage of the departures, from its first to its last hour.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from forecasting.features import FeatureSpec
+from forecasting.model import Fitting, GlobalForecaster
+from forecasting.panel import Panel, side_by_side
+from forecasting.registry import Registry
+from forecasting.serving import forecast, train
+from pipeline import Entity, Flow, State, task
+from pipeline.pipe import hour
+from pipeline.settings import Settings
+from tasks import flights as source
+from tasks.errors import SourceError
+
+OUTAGE = "FLIGHTS_OUTAGE"  # the variable
+NAME = "delay"  # what the models of the registry forecast
+PAST = ("waiting", "visibility")  # the pipes that a model is told beside the delays
+
+SPEC = FeatureSpec(timezone=source.AIRPORT_TIME, past=PAST)
+# Robust: one flight that leaves hours late must not count as much as all others together.
+FITTING = Fitting(loss="robust")
+
+
+@task
+def departures(entity: Entity, date: datetime) -> dict[str, float]:
+    """Ask the airport's board about the hour: flights that left, minutes of their delay, flights that wait."""
+    check_outage(date)
+    return source.departures().record(entity, date)
+
+
+@task
+def weather(entity: Entity, date: datetime) -> dict[str, float] | None:
+    """Ask what was measured at the airport."""
+    return source.weather().record(entity.features["origin"], date)
+
+
+@task
+def delay(departures: Mapping[str, float]) -> float | None:
+    """Give the mean minutes per departure; an hour without one is no observation."""
+    return departures["minutes"] / departures["flights"] if departures["flights"] else None
+
+
+@task
+def flights(departures: Mapping[str, float]) -> float:
+    """Give the number of flights that the delay is the mean of: its weight."""
+    return departures["flights"]
+
+
+@task
+def waiting(departures: Mapping[str, float]) -> float:
+    """Give the number of flights that should have left and have not: they will leave late."""
+    return departures["waiting"]
+
+
+@task
+def visibility(weather: Mapping[str, float]) -> float | None:
+    """Give how far one sees, in miles."""
+    return weather.get("visibility")
+
+
+# `departures` is required, so that without them nothing is forecast: an older forecast is better than one that
+# takes the silence of a source for a quiet hour. The windows are not: a night's last hours hold no delay.
+@task(
+    batch=True,
+    window={"delay": "28d", "flights": "28d", "waiting": "1h", "visibility": "1h"},
+    timeout="20m",
+)
+def delay_forecast(
+    entity: Sequence[Entity],
+    departures: Mapping[str, Any],
+    delay: pd.DataFrame = None,
+    flights: pd.DataFrame = None,
+    waiting: pd.DataFrame = None,
+    visibility: pd.DataFrame = None,
+) -> dict[str, dict[str, Any]]:
+    """Forecast the next 24 hours with the airport's live model."""
+    panel = Panel.from_frames(delay, flights, {"waiting": waiting, "visibility": visibility})
+    return forecast(models(), NAME, str(entity[0].partition_name), panel)
+
+
+@task(
+    per="partition",
+    window={"delay": "60d", "flights": "60d", "waiting": "60d", "visibility": "60d"},
+    timeout="20m",
+    time_limit="30m",
+)
+def delay_model(
+    entity: Entity,
+    delay: Iterable[pd.DataFrame],
+    flights: Iterable[pd.DataFrame],
+    waiting: Iterable[pd.DataFrame],
+    visibility: Iterable[pd.DataFrame],
+) -> dict[str, Any]:
+    """Fit the airport's model to the last 60 days and make it live; what was measured of it is the pipe."""
+    panel = Panel.from_frames(
+        side_by_side(delay),
+        side_by_side(flights),
+        {"waiting": side_by_side(waiting), "visibility": side_by_side(visibility)},
+    )
+    manifest = train(
+        models(),
+        NAME,
+        str(entity.partition_name),
+        panel,
+        GlobalForecaster(SPEC, FITTING),
+        code=Settings.from_env().version or "",
+    )
+    return {name: value for name, value in asdict(manifest).items() if name not in ("features", "sha256")}
+
+
+def models() -> Registry:
+    """Give the registry in PIPELINE_MODELS."""
+    return Registry(Settings.from_env().models)
+
+
+def check_outage(date: datetime) -> None:
+    """Raise SourceError in the hours that FLIGHTS_OUTAGE names."""
+    first, _, last = os.environ.get(OUTAGE, "").partition("/")
+    if first and hour(first) <= date <= hour(last or first):
+        raise SourceError(f"the departures board does not answer (an outage, played by {OUTAGE}).")
+
+
+airports = State("airports", partition_by="origin", source=lambda: source.departures().entities)
+
+SOURCES = [departures, weather, delay, flights, waiting, visibility]
+
+# At the end of the hour: what they ask about is then complete.
+delays = Flow("delays", [*SOURCES, delay_forecast], state=airports, schedule="59 * * * *")
+training = Flow("delays-training", [*SOURCES, delay_model], state=airports, schedule="59 8 * * *")
