@@ -12,6 +12,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 from pipeline.errors import AnswerError, TimedOut
@@ -40,6 +42,21 @@ def in_turn(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: 
     return _threaded(fn, rows, limit, min(threads, len(rows)))
 
 
+@contextmanager
+def _alarm(seconds: float, strike: Callable[..., None]) -> Iterator[None]:
+    """Call `strike` when the time is over; somebody else's alarm waits meanwhile, and then comes when it was due."""
+    rest, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    before, since = signal.signal(signal.SIGALRM, strike), time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+        if rest:
+            signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - since), 0.001), interval)
+
+
 def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Iterator[Answer]:
     """Call in this thread. The alarm strikes only inside a call, never while its answer is used."""
     inside = fired = False
@@ -50,9 +67,7 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
         if inside:
             raise _Interrupt
 
-    before = signal.signal(signal.SIGALRM, strike)
-    signal.setitimer(signal.ITIMER_REAL, limit)
-    try:
+    with _alarm(limit, strike):
         for index, row in enumerate(rows):
             value = error = None
             if fired:
@@ -63,14 +78,13 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
                     inside = True
                     value = fn(*row)
                     inside = False
-                except (Exception, SystemExit) as raised:
+                except (_Interrupt, KeyboardInterrupt):
+                    raise
+                except BaseException as raised:  # a CancelledError, say: no reason to fail the others
                     inside, error = False, raised
             except _Interrupt:
                 inside, error = False, over(limit)
             yield index, value, error
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: int) -> Iterator[Answer]:
@@ -90,11 +104,15 @@ def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads
                 done.put((index, None, error))
 
     for _ in range(threads):
-        threading.Thread(target=work, daemon=True).start()
+        # With a copy of the context, so that what a call logs names its wave and task there too.
+        threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
     left, deadline = set(range(len(rows))), time.monotonic() + limit
     try:
         while left:
-            answer = done.get(timeout=max(deadline - time.monotonic(), 0.001))
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                stop.set()  # no further call begins; those that have ended still count
+            answer = done.get(timeout=wait) if wait > 0 else done.get_nowait()
             left.remove(answer[0])
             yield answer
     except queue.Empty:
