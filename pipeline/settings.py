@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import dataclass
 
 from pipeline import durations
-from pipeline.errors import DurationError, SettingsError
+from pipeline.durations import Duration
+from pipeline.errors import DurationError, KeyFormatError, SettingsError
 from pipeline.pipe import check_version
 
+_PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
+_PARAMETER = re.compile(r"([?&]password=)[^&]*")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -32,18 +35,22 @@ class Settings:
     shard_size: int = 500  # PIPELINE_SHARD_SIZE: entities of a shard before any cost was measured
     shard_max: int = 1000  # PIPELINE_SHARD_MAX: entities of a shard at most
     socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
+<<<<<<< /tmp/w/head.3458
     keeper: float = field(default=1.0)  # PIPELINE_KEEPER: seconds between two looks at the deadlines
+=======
+    drain: float = 25.0  # PIPELINE_DRAIN: seconds after SIGTERM in which a worker may end what it runs
+    keeper: float = 1.0  # PIPELINE_KEEPER: seconds between two looks at the deadlines
+>>>>>>> pipeline/settings.py
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment (`os.environ` by default). Raises SettingsError, which names the variable."""
         env = os.environ if environ is None else environ
         default = cls()
-        version = env.get("PIPELINE_VERSION") or git_version()
         return cls(
             redis_url=env.get("REDIS_URL") or default.redis_url,
             store_url=env.get("PIPELINE_STORE_URL", ""),
-            version=check_version(version) if version else None,
+            version=_version(env),
             flows=tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip()),
             models=env.get("PIPELINE_MODELS") or default.models,
             lease=_seconds(env, "PIPELINE_LEASE", default.lease),
@@ -97,11 +104,17 @@ def git_version() -> str | None:
 
 def without_secret(url: str) -> str:
     """Write a URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"//\1:***@", url))
+
+
+def _version(env: Mapping[str, str]) -> str | None:
+    given = env.get("PIPELINE_VERSION")
+    found = given or git_version()
+    try:
+        return check_version(found) if found else None
+    except KeyFormatError as error:
+        advice = "" if given else ". This one is the git branch: set PIPELINE_VERSION to use another."
+        raise SettingsError(f"PIPELINE_VERSION: {error}{advice}") from None
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
@@ -109,13 +122,17 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     if not value:
         return default
     try:
-        return durations.seconds(float(value) if value.replace(".", "", 1).isdigit() else value, name)
+        length: Duration = float(value)
+    except ValueError:
+        length = value
+    try:
+        return durations.seconds(length, name)
     except DurationError as error:
         raise SettingsError(f"{error} (from the environment)") from None
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:
     value = env.get(name) or str(default)
-    if not value.isdigit() or int(value) < 1:
+    if not (value.isascii() and value.isdigit() and int(value)):
         raise SettingsError(f"{name}={value!r} is no whole number above zero.")
     return int(value)
