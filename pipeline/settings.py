@@ -35,12 +35,7 @@ class Settings:
     shard_size: int = 500  # PIPELINE_SHARD_SIZE: entities of a shard before any cost was measured
     shard_max: int = 1000  # PIPELINE_SHARD_MAX: entities of a shard at most
     socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
-<<<<<<< /tmp/w/head.3458
-    keeper: float = field(default=1.0)  # PIPELINE_KEEPER: seconds between two looks at the deadlines
-=======
-    drain: float = 25.0  # PIPELINE_DRAIN: seconds after SIGTERM in which a worker may end what it runs
     keeper: float = 1.0  # PIPELINE_KEEPER: seconds between two looks at the deadlines
->>>>>>> pipeline/settings.py
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
