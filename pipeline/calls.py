@@ -81,10 +81,20 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
                 except (_Interrupt, KeyboardInterrupt):
                     raise
                 except BaseException as raised:  # a CancelledError, say: no reason to fail the others
+                    if _told_to_end(raised):
+                        raise
                     inside, error = False, raised
             except _Interrupt:
                 inside, error = False, over(limit)
             yield index, value, error
+
+
+def _told_to_end(error: BaseException) -> bool:
+    """Tell the exit that the pool's signal handler raises into a child from a user's own sys.exit()."""
+    trace = error.__traceback__ if isinstance(error, SystemExit) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("billiard.")
 
 
 def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: int) -> Iterator[Answer]:

@@ -17,6 +17,7 @@ from pipeline.units import Unit
 
 RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"
 CONTROL = "control"
+SOLO = "solo"
 HARD_LIMIT = 3.0  # seconds after its own time limit that a hung run is killed, before the keeper ends it
 
 
@@ -33,6 +34,7 @@ class Single:
     """One unit on its own; whoever ends it sends on what it made ready."""
 
     unit: Unit
+    alone: bool = False  # to a worker that runs nothing else, because it has killed workers before
 
 
 Message = Canvas | Single
@@ -85,7 +87,7 @@ class Sender:
     def signature(self, spec: WaveSpec, message: Message) -> Signature:
         """Build a message's canvas, without sending it."""
         if isinstance(message, Single):
-            return self._run(spec, message.unit, follow=True)
+            return self._run(spec, message.unit, follow=True, alone=message.alone)
         return self._build(spec, spec.plan.segments[message.segment], message.where)
 
     def _build(self, spec: WaveSpec, part: Part, where: str) -> Signature:
@@ -100,14 +102,14 @@ class Sender:
             steps.append(self._build(spec, inner, where))
         return chain(*steps, app=self._app)
 
-    def _run(self, spec: WaveSpec, unit: Unit, follow: bool = False) -> Signature:
+    def _run(self, spec: WaveSpec, unit: Unit, follow: bool = False, alone: bool = False) -> Signature:
         step = spec.plan.steps[unit.task]
         return self._app.signature(
             RUN,
-            args=(spec.id, unit.task, unit.where, int(follow)),
+            args=(spec.id, unit.task, unit.where, int(follow), int(alone)),
             immutable=True,
             ignore_result=True,
-            queue=spec.queue(unit.task),
+            queue=f"{spec.version}.{SOLO}" if alone else spec.queue(unit.task),
             shadow=f"{spec.flow}.{unit.task}",
             time_limit=step.time_limit + HARD_LIMIT,
         )

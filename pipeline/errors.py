@@ -18,6 +18,7 @@
     +-- RunError               one run of a task
         +-- AnswerError          a batch task answered for too few or for foreign entities
         +-- TimedOut             it took longer than its time limit
+        +-- WorkerLost           it killed its worker
 
 A message says what is wrong, with which thing, and what to do.
 """
@@ -94,6 +95,10 @@ class RunError(PipelineError):
 
 class AnswerError(RunError):
     """A batch task did not answer for exactly the entities that it was given."""
+
+
+class WorkerLost(RunError):
+    """A task killed the worker that ran it."""
 
 
 class TimedOut(RunError):

@@ -12,6 +12,12 @@ Who may do what, and why it is safe:
 - `claim` grants a unit to one attempt at a time. It is refused when the unit is done, when another attempt's lease
   holds, when the wave is closed, or when an input is still open and the timeout has not come. A message is only a
   hint that a claim may succeed, so that messages can be lost, doubled or late.
+- A run whose lease ends after its time limit (leases never outlast it by more than a grace) is overdue: nobody may
+  claim it but a keeper, to end it (`seize`).
+- A unit whose lease ran out before was lost, with its worker. After the first loss it is run again as it was. From the
+  second on it is granted only to a worker that runs nothing else (answer `alone`), which writes a `mark` before each
+  piece of it: should that worker die too, the next claim learns which piece it was, and nobody else is blamed.
+- `release` gives back what a worker that is told to stop will not finish: no loss, and due at once.
 - `renew` lengthens the leases that one worker's attempts hold, but never past their time limit.
 - `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
   code ran twice has one effect. The final report makes the unit done, counts down what its dependents wait for,
@@ -43,9 +49,17 @@ READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
 GRACE_MS = 5_000  # after its time limit, how long a run may still report before it is ended
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
+ALONE_AFTER = 2  # losses from which a unit is run alone
 MAX_ROOTS = 1000  # units that one script arms
 FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
 
+_CONSTANTS = {
+    "LOSSES": ALONE_AFTER,
+    "READY": READY_MS,
+    "RESEND": RESEND_MAX_MS,
+    "GRACE": GRACE_MS,
+    "FAR": FAR_MS,
+}
 _PRELUDE = """
 local function now_ms()
   local t = redis.call('TIME')
@@ -108,7 +122,7 @@ _SCRIPTS: dict[str, str] = {
         if redis.call('HGET', KEYS[1], 'state') == 'submitting' then redis.call('HSET', KEYS[1], 'state', 'open') end
         return redis.call('HGET', KEYS[1], 'state')
     """,
-    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner, seize,
+    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner, mode (run, alone or seize),
     #             then for each clock: place, n, n times (unit, timeout ms)
     "claim": """
         local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
@@ -117,9 +131,12 @@ _SCRIPTS: dict[str, str] = {
         if state == 'closed' then return {'closed', 0} end
         local u, now = load(wave, unit, ARGV[3]), now_ms()
         if u.s == 'd' then return {'done', 0} end
-        local overdue = u.s == 'r' and now >= u.w + GRACE
-        if ARGV[8] == '1' and not overdue then return {'held', 0} end
-        if u.s == 'r' and u.l > now and not overdue then return {'held', int(u.l - now)} end
+        if u.s == 'r' and u.l > now then return {'held', int(u.l - now)} end
+        local overdue = u.s == 'r' and now >= u.w
+        if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
+        local lost = u.s == 'r' and not overdue
+        if lost then u.x = u.x + 1 end
+        if u.x >= LOSSES and ARGV[8] == 'run' then return {'alone', 0} end
         local i = 9
         while i <= #ARGV do
           local place, n = ARGV[i], tonumber(ARGV[i + 1])
@@ -140,14 +157,16 @@ _SCRIPTS: dict[str, str] = {
           local left = start + tonumber(ARGV[4]) - now
           if left > 0 then return {'waiting', int(left)} end
         end
-        if u.s == 'r' then u.x = u.x + 1; redis.call('HINCRBY', wave, 'lost', 1) end
+        if lost then redis.call('HINCRBY', wave, 'lost', 1) end
+        local mark = lost and redis.call('HGET', wave .. ' marks', unit) or ''
         u.s, u.a, u.o, u.w = 'r', u.a + 1, ARGV[7], now + tonumber(ARGV[6])
         u.l = math.min(now + tonumber(ARGV[5]), u.w + GRACE)
         save(wave, unit, u)
         redis.call('HDEL', wave .. ' resends', unit)
+        redis.call('HDEL', wave .. ' marks', unit)
         if u.a == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
         look(id, unit, u.l)
-        return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or ''}
+        return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
     """,
     # KEYS: waves ... ARGV: owner, lease ms, then for each wave: id, unit
     "renew": """
@@ -177,6 +196,28 @@ _SCRIPTS: dict[str, str] = {
           end
         end
         return #KEYS
+    """,
+    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   This owner stops: no loss.
+    "release": """
+        local now = now_ms()
+        for i, wave in ipairs(KEYS) do
+          local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
+          local u = load(wave, unit, 0)
+          if u.s == 'r' and u.o == ARGV[1] then
+            u.s, u.o, u.l = 'p', '-', 0
+            save(wave, unit, u)
+            look(id, unit, now)
+          end
+        end
+        return #KEYS
+    """,
+    # KEYS: wave. ARGV: unit, attempt, first, stop
+    "mark": """
+        local u = load(KEYS[1], ARGV[1], 0)
+        if u.s ~= 'r' or u.a ~= tonumber(ARGV[2]) or redis.call('HGET', KEYS[1], 'state') == 'closed' then return 0 end
+        redis.call('HSET', KEYS[1] .. ' marks', ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
+        redis.call('PEXPIREAT', KEYS[1] .. ' marks', redis.call('HGET', KEYS[1], 'gone'))
+        return 1
     """,
     # KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, micros, n errors, n dependents,
     #             n counts; then errors (index text), dependents (unit need), counts (char n late-char)
@@ -250,12 +291,13 @@ _SCRIPTS: dict[str, str] = {
             elseif u.s == 'r' and u.l > now then
               redis.call('ZADD', 'deadlines', int(u.l), member)
             else
-              local overdue = u.s == 'r' and now >= u.w + GRACE
+              local overdue = u.s == 'r' and now >= u.w
               local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
               redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
               local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
               redis.call('ZADD', 'deadlines', int(now + wait), member)
-              found[#found + 1] = overdue and 'overdue' or (u.s == 'r' and 'lost' or 'send')
+              local alone = u.x + (u.s == 'r' and 1 or 0) >= LOSSES
+              found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
               found[#found + 1] = member
             end
           end
@@ -298,11 +340,13 @@ _SCRIPTS: dict[str, str] = {
 class Claim:
     """The gate's answer to a claim."""
 
-    answer: str  # granted, or why not: done, held, waiting, closed, lost (the wave is not in Redis)
+    # granted, or why not: done, held, waiting, overdue, alone, closed, or lost (the wave is not in Redis)
+    answer: str
     attempt: int = 0  # number of this attempt, from 1
     losses: int = 0  # attempts before it that vanished
     open_inputs: int = 0  # units that it would still have waited for, had its timeout not come
     statuses: str = ""  # of the entities, as earlier attempts left them; "" when none did
+    mark: tuple[int, int] | None = None  # the piece (first, stop) at which an attempt that ran alone was lost
     wait: float = 0.0  # seconds until a refused claim may succeed, where that is known
 
     @property
@@ -336,8 +380,7 @@ class Gate:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        constants = {"READY": READY_MS, "RESEND": RESEND_MAX_MS, "GRACE": GRACE_MS, "FAR": FAR_MS}
-        head = "".join(f"local {name} = {value}\n" for name, value in constants.items()) + _PRELUDE
+        head = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items()) + _PRELUDE
         self._scripts = {name: client.register_script(head + body) for name, body in _SCRIPTS.items()}
 
     def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -386,7 +429,7 @@ class Gate:
         limit: float,
         owner: str,
         waiting: Mapping[str, Sequence[tuple[Unit, float]]],
-        seize: bool = False,
+        mode: str = "run",
     ) -> Claim:
         """Ask to run a unit.
 
@@ -396,9 +439,9 @@ class Gate:
         limit    seconds that the run may take; the lease ends soon after it in any case
         owner    who renews the lease
         waiting  place -> units whose clocks start if this is the first claim there, with their timeouts
-        seize    only take it from a run that is past its limit, to end it
+        mode     "run"; "alone" by a worker that runs nothing else; "seize" only to end a run past its limit
         """
-        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), owner, int(seize)]
+        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), owner, mode]
         for place, units in waiting.items():
             args += [place, len(units)]
             for waiter, wait in units:
@@ -406,8 +449,10 @@ class Gate:
         answer, *rest = self._run("claim", [wave_key(wave_id)], args)
         if answer != b"granted":
             return Claim(answer.decode(), wait=int(rest[0]) / 1000)
-        attempt, losses, open_inputs, statuses = rest
-        return Claim("granted", int(attempt), int(losses), int(open_inputs), statuses.decode())
+        attempt, losses, open_inputs, statuses, mark = rest
+        piece = tuple(int(n) for n in mark.split())
+        found = (piece[0], piece[1]) if piece else None
+        return Claim("granted", int(attempt), int(losses), int(open_inputs), statuses.decode(), found)
 
     def renew(self, owner: str, lease: float, held: Sequence[tuple[str, Unit]]) -> int:
         """Lengthen the leases of what `owner` runs, given as (wave id, unit); gives how many it still holds."""
@@ -416,6 +461,14 @@ class Gate:
     def drop(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
         """End the leases of what `owner` will not finish."""
         self._held("drop", [owner], held)
+
+    def release(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
+        """Give back what `owner` will not finish because it was told to stop."""
+        self._held("release", [owner], held)
+
+    def mark(self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int) -> bool:
+        """Write down which entities an attempt that runs alone does next; False when it holds the unit no more."""
+        return bool(self._run("mark", [wave_key(wave_id)], [str(unit), attempt, first, stop]))
 
     def _held(self, script: str, args: list[Any], held: Sequence[tuple[str, Unit]]) -> int:
         if not held:
@@ -459,8 +512,8 @@ class Gate:
     def due(self, limit: int = 200) -> list[tuple[str, str, Unit]]:
         """Take what somebody must look at now, as (kind, wave id, unit), and move its score forward.
 
-        Kinds: send (ready, its timeout has come, or unclaimed), lost (its worker vanished), overdue (past its time
-        limit) and expired (the wave is past its expiry; the unit is `WAVE_UNIT`).
+        Kinds: send (ready, its timeout has come, or unclaimed), lost (its worker vanished), alone (that was not the
+        first time), overdue (past its time limit) and expired (the wave is past its expiry; the unit is `WAVE_UNIT`).
         """
         flat = [item.decode() for item in self._run("due", [], [limit])]
         found = []
@@ -470,7 +523,7 @@ class Gate:
         return found
 
     def close(self, wave_id: str, reason: str, units: Iterable[Unit]) -> bool:
-        """End a wave for a reason (expired, cancelled), and drop the deadlines of its units."""
+        """End a wave for a reason (expired, superseded, cancelled), and drop the deadlines of its units."""
         if not self._run("close", [wave_key(wave_id)], [wave_id, reason]):
             return False
         members = [f"{wave_id} {unit}" for unit in units]

@@ -39,11 +39,11 @@ class Keeper:
 
     @property
     def _gate(self) -> Gate:
-        return self._runner.gate
+        return self._runner.tools.gate
 
     @property
     def _records(self) -> Records:
-        return self._runner.records
+        return self._runner.tools.records
 
     def start(self) -> None:
         """Look at the deadlines every so often in a thread of its own."""
@@ -77,9 +77,10 @@ class Keeper:
 
     def renew(self) -> None:
         """Lengthen the leases that this process' children hold, three times as often as they would end."""
+        running = self._held()
         if time.monotonic() - self._renewed >= self._runner.lease / 3:
             self._renewed = time.monotonic()
-            self._gate.renew(self._runner.owner, self._runner.lease, self._held())
+            self._gate.renew(self._runner.owner, self._runner.lease, running)
 
     def _look(self, kind: str, wave_id: str, unit: Unit) -> None:
         spec = self._records.spec(wave_id)
@@ -91,7 +92,7 @@ class Keeper:
             finish(self._runner.end(wave_id, unit), unit, True, self._sender, self._records)
         else:
             log.info("sending again", wave=wave_id, task=unit.task, shard=unit.where, why=kind)
-            self._sender.send(spec, [Single(unit)])
+            self._sender.send(spec, [Single(unit, alone=kind == "alone")])
 
 
 def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records) -> None:
@@ -99,6 +100,8 @@ def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records)
     if ran.spec is None:
         return
     messages = following(ran.spec, unit, follow, ran.ready)
+    if ran.answer == "alone":
+        messages = [Single(unit, alone=True)]
     if messages:
         sender.send(ran.spec, messages)
     if ran.closed:
@@ -107,7 +110,7 @@ def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records)
 
 
 def close(gate: Gate, spec: WaveSpec, reason: str) -> bool:
-    """Close a wave for a reason (expired, cancelled): what is open is not run any more."""
+    """Close a wave for a reason (expired, superseded, cancelled): what is open is not run any more."""
     closed = gate.close(spec.id, reason, spec.units)
     if closed:
         log.info("wave is closed", wave=spec.id, reason=reason)

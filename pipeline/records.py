@@ -11,6 +11,7 @@ the flow that its own code knows.
     wave:{id} counts     hash: "task character" -> entities, "task us" -> microseconds of work
     wave:{id} starts     hash: where -> when its first unit was claimed (ms)
     wave:{id} resends    hash: "task where" -> how often a keeper has sent it
+    wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
     costs:{version}/{flow}  hash: task -> seconds an entity, a moving mean over waves
 """
@@ -131,7 +132,7 @@ class WaveInfo:
     """How a wave stands as a whole. Times are seconds since the epoch, by Redis' clock."""
 
     state: str  # submitting, open or closed
-    reason: str | None  # why it is closed: done, empty, expired or cancelled
+    reason: str | None  # why it is closed: done, empty, expired, superseded or cancelled
     open: int  # units that are not done
     submitted: float
     expires: float

@@ -35,6 +35,7 @@ class Settings:
     shard_size: int = 500  # PIPELINE_SHARD_SIZE: entities of a shard before any cost was measured
     shard_max: int = 1000  # PIPELINE_SHARD_MAX: entities of a shard at most
     socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
+    drain: float = 25.0  # PIPELINE_DRAIN: seconds after SIGTERM in which a worker may end what it runs
     keeper: float = 1.0  # PIPELINE_KEEPER: seconds between two looks at the deadlines
 
     @classmethod
@@ -56,6 +57,7 @@ class Settings:
             shard_size=_count(env, "PIPELINE_SHARD_SIZE", default.shard_size),
             shard_max=_count(env, "PIPELINE_SHARD_MAX", default.shard_max),
             socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
+            drain=_seconds(env, "PIPELINE_DRAIN", default.drain),
             keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
         )
 

@@ -27,7 +27,11 @@ _MEANING: Mapping[int, tuple[str, str | None]] = {
     CANCELLED: ("skipped", "cancelled"),
 }
 
-REASONS = {"expired": EXPIRED, "cancelled": CANCELLED}  # of a wave that was closed before its end
+REASONS = {
+    "expired": EXPIRED,
+    "superseded": EXPIRED,
+    "cancelled": CANCELLED,
+}  # of a wave closed early
 
 
 @dataclass(frozen=True, slots=True)

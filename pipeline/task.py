@@ -45,6 +45,7 @@ class Task:
     timeout: float | None = None  # seconds that it waits for its inputs; None: the flow's default
     time_limit: float = 600.0  # seconds that one run over one shard may take
     ttl: float = 30 * 86400.0  # seconds after their date that its pipes are kept
+    splittable: bool = False  # batch: whether a worker that dies of a batch may be given it again by halves
     queue: str = COMPUTE  # the kind of worker that runs it
     concurrency: int = 1  # threads that call it, within one shard
     rate: float | None = None  # calls a second over all workers
@@ -85,6 +86,7 @@ def task(
     timeout: Duration | None = None,
     time_limit: Duration = DEFAULT_TIME_LIMIT,
     ttl: Duration = DEFAULT_TTL,
+    splittable: bool = False,
     queue: str | None = None,
     concurrency: int = 1,
     rate: str | None = None,
@@ -95,12 +97,15 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a function a task. Used bare, or with options:
 
     name         the pipe's name; the function's by default
-    batch        called once a shard with mappings entity -> value, and answers with one; else once an entity
+    batch        called once a shard with mappings entity -> value, and answers with one, in which an exception
+                 fails its entity alone; else called once an entity
     per          "partition" or "wave": runs once over all entities of that scope, each input an iterable of chunks
     window       {"pipe": "28d"}: read the pipe's hours of that length, this one included, instead of one value
     timeout      how long after the shard's start it waits for its inputs (default "10m", later than each input's)
     time_limit   how long one run over one shard may take (default "10m")
     ttl          how long its pipes are kept after their date (default "30d")
+    splittable   a batch task that kills its worker is run again by halves, until the entity that does it is alone;
+                 without it all entities of the shard are failed
     queue        the kind of worker: "collect" without inputs, "compute" with them, or a name of your own
     concurrency  threads that call a task that waits for a network (not with batch or per)
     rate         "50/s": calls over all workers together
@@ -127,6 +132,7 @@ def _declare(
     timeout: Duration | None = None,
     time_limit: Duration = DEFAULT_TIME_LIMIT,
     ttl: Duration = DEFAULT_TTL,
+    splittable: bool = False,
     queue: str | None = None,
     concurrency: int = 1,
     rate: str | None = None,
@@ -156,6 +162,7 @@ def _declare(
         timeout=None if timeout is None else durations.seconds(timeout, f"{what}: timeout"),
         time_limit=durations.seconds(time_limit, f"{what}: time_limit"),
         ttl=durations.seconds(ttl, f"{what}: ttl"),
+        splittable=splittable,
         queue=queue or (COMPUTE if inputs else COLLECT),
         concurrency=concurrency,
         rate=None if rate is None else durations.per_second(rate, f"{what}: rate"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.attempt import Tools
 from pipeline.discover import Flows
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
@@ -163,13 +164,5 @@ class _LocalRuntime(Runtime):
         self.__dict__.update(parts)
 
     def runner(self, flows: Flows) -> Runner:
-        return Runner(
-            self.gate,
-            self.records,
-            self.store,
-            flows,
-            self.rates,
-            self.states.bind,
-            owner="test",
-            lease=3600.0,
-        )
+        tools = Tools(self.gate, self.records, self.store, self.rates, self.states.bind)
+        return Runner(tools, flows, owner="test", lease=3600.0)

@@ -25,7 +25,7 @@ class Progress:
 
     wave: str
     state: str  # submitting, open or closed
-    reason: str | None  # why it is closed: done, empty, expired or cancelled
+    reason: str | None  # why it is closed: done, empty, expired, superseded or cancelled
     tasks: Mapping[str, Mapping[str, int]]  # task -> status ("finished", "failed: error", ...) -> entities
     total: int  # entities of all tasks
     ended: int  # of these, how many have a terminal status

@@ -89,10 +89,12 @@ class Work:
             for n in part:
                 if error is not None:
                     yield n, None, error
-                elif keys[n] in value:
-                    yield n, value[keys[n]], None
-                else:
+                elif keys[n] not in value:
                     yield n, None, unanswered(self.task, keys[n])
+                elif isinstance(value[keys[n]], Exception):  # what kept this entity alone from a value
+                    yield n, None, value[keys[n]]
+                else:
+                    yield n, value[keys[n]], None
 
     def _batch_argument(self, name: str, found: Read, keys: Sequence[str], places: Sequence[int]) -> Any:
         if name == "entity":

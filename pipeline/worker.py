@@ -7,19 +7,24 @@ chord's header an exception would drop the body.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 import uuid
 from functools import cache
 from typing import Any
 
 import structlog
-from celery import bootsteps, signals
+from celery import signals
 from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
 from celery.worker.request import Request
+from kombu import Queue
 
 from pipeline.app import app, settings
-from pipeline.canvas import JOIN, RUN, SUBMIT
+from pipeline.attempt import Tools
+from pipeline.canvas import JOIN, RUN, SOLO, SUBMIT
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
@@ -31,7 +36,9 @@ from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
 
-# Of this worker's main process; children inherit it by fork, so that the main process renews what they hold.
+REMEMBERED = 1000  # units that a worker remembers having run
+
+# Who holds a lease: this worker's main process. Children inherit it by fork, so that it renews what they hold.
 OWNER = uuid.uuid4().hex[:12]
 
 
@@ -48,20 +55,17 @@ def runtime() -> Runtime:
 
 def make_runner(found: Runtime) -> Runner:
     """Put a runner together from a process' clients."""
-    return Runner(
-        found.gate,
-        found.records,
-        found.store,
-        known_flows(),
-        found.rates,
-        found.states.bind,
-        OWNER,
-        settings.lease,
-    )
+    tools = Tools(found.gate, found.records, found.store, found.rates, found.states.bind)
+    return Runner(tools, known_flows(), OWNER, settings.lease)
 
 
 class PipelineRequest(Request):
     """A message in the worker's main process."""
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Remember what a child has begun to run."""
+        held.note(self)
+        super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """End the lease of a child that died at once; its message comes back by itself."""
@@ -73,13 +77,13 @@ class PipelineRequest(Request):
 
 
 @app.task(name=RUN, Request="pipeline.worker:PipelineRequest", ignore_result=True)
-def run(wave_id: str, task: str, where: str, follow: int) -> None:
+def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> None:
     """Run one unit of a wave, if the gate grants it, and send what follows."""
     unit = Unit(task, where)
     with structlog.contextvars.bound_contextvars(wave=wave_id, task=task, shard=where):
         try:
             found = runtime()
-            ran = make_runner(found).run(wave_id, unit)
+            ran = make_runner(found).run(wave_id, unit, bool(alone))
             finish(ran, unit, bool(follow), runtime().sender, found.records)
         except Exception:
             log.exception("a run broke off; its lease will end and it is run again")
@@ -113,10 +117,36 @@ def _unit_of(request: Any) -> tuple[str, Unit] | None:
     return wave_id, Unit(task, where)
 
 
-def held() -> list[tuple[str, Unit]]:
-    """Give the units that this worker's children run now."""
-    found = [_unit_of(request) for request in _active()]
-    return [unit for unit in found if unit is not None]
+class Held:
+    """What this worker's children run now, as the main process knows it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, Unit], None] = {}  # the newest last
+
+    def __call__(self) -> list[tuple[str, Unit]]:
+        """Give (wave id, unit) of each."""
+        return [unit for unit in map(_unit_of, _active()) if unit is not None]
+
+    def note(self, request: Any) -> None:
+        """Remember what a child has begun to run."""
+        unit = _unit_of(request)
+        if unit is not None:
+            self._seen.pop(unit, None)
+            self._seen[unit] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+    def give_back(self) -> None:
+        """Give back what still runs.
+
+        By the time that a cold shutdown tells of itself, Celery has cancelled its requests and knows of none. The
+        gate takes back only what this worker still holds, so that it may be given all that was seen.
+        """
+        if self._seen:
+            runtime().gate.release(OWNER, list(self._seen))
+
+
+held = Held()
 
 
 def _active() -> list[Any]:
@@ -128,29 +158,37 @@ def _active() -> list[Any]:
             continue
 
 
-class KeeperStep(bootsteps.StartStopStep):
-    """Runs the keeper in the worker's main process."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self.keeper: Keeper | None = None
-
-    def start(self, parent: Any) -> None:
-        """Start it when the pool runs."""
-        self.keeper = Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper)
-        self.keeper.start()
-
-    def stop(self, parent: Any) -> None:
-        """End it before the pool ends."""
-        if self.keeper is not None:
-            self.keeper.stop()
-
-    terminate = stop
+@signals.celeryd_init.connect
+def _take_solo(conf: Any = None, options: Any = None, **_: Any) -> None:
+    """Let a worker that runs one thing at a time also take what must run alone, unless it is told its queues."""
+    if conf is not None and options and options.get("concurrency") == 1 and not options.get("queues"):
+        conf.task_queues = [*conf.task_queues, Queue(f"{settings.version}.{SOLO}")]
 
 
-app.steps["worker"].add(KeeperStep)
+@signals.worker_ready.connect
+def _keep(**_: Any) -> None:
+    """Run a keeper in the worker's main process until its end; while it drains, leases are still renewed."""
+    Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper).start()
+
+
+@signals.worker_shutting_down.connect
+def _drain(how: str = "", **_: Any) -> None:
+    """After SIGTERM give what runs a while to end; then, or after SIGQUIT, it is given back and not lost.
+
+    In threads, because this is called in the middle of whatever the main thread was doing.
+    """
+    if how == "Warm":
+        threading.Thread(target=_quit_later, name="drain", daemon=True).start()
+    else:
+        giving = threading.Thread(target=held.give_back, name="give-back", daemon=True)
+        giving.start()
+        giving.join(timeout=5)
+
+
+def _quit_later() -> None:
+    time.sleep(settings.drain)
+    held.give_back()
+    os.kill(os.getpid(), signal.SIGQUIT)
 
 
 @signals.worker_init.connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -80,6 +81,66 @@ def test_a_worker_that_is_killed_costs_no_more_than_its_lease(redis_url, runtime
     assert time.monotonic() - killed < 25
     assert runtime.client.llen(f"long {DATE}") == 2
     assert wave.info().lost == 1
+
+
+def test_an_entity_that_kills_its_worker_again_and_again_fails_alone(redis_url, runtime, flows):
+    with start(redis_url, count=2) as workers:
+        workers.wait_ready()
+        entities = {name: {"country": "x"} for name in ("a", "b", "poison", "y", "z")}
+        wave = submit_wave(flows["poisoning"], date=DATE, entities=entities, runtime=runtime).wait(60)
+    others = [name for name in entities if name != "poison"]
+    for task in ("poison", "poisoned_batch"):
+        assert str(wave.statuses(task)["poison"]) == "failed: worker lost"
+        assert {str(wave.statuses(task)[name]) for name in others} == {"finished"}
+    assert {str(s) for s in wave.statuses("poisoned_whole").values()} == {"failed: worker lost"}
+    assert wave.errors("poison")["poison"]["poison"].startswith("its worker died each time it ran this")
+    assert [wave.result("survivors", name) for name in others] == [2, 2, 2, 2]
+    assert str(wave.statuses("survivors")["poison"]) == "skipped: missing input"
+
+
+def test_a_run_that_no_signal_ends_is_killed_and_its_neighbours_keep_what_they_have(
+    redis_url, runtime, flows
+):
+    with start(redis_url, count=1) as workers:
+        workers.wait_ready()
+        entities = {name: {"country": "x"} for name in ("a", "deaf", "z")}
+        wave = submit_wave(flows["hung"], date=DATE, entities=entities, runtime=runtime).wait(30)
+    assert str(wave.statuses("deaf")["deaf"]) == "failed: timed out", wave.errors()
+    assert {str(s) for s in wave.statuses("listener").values()} == {"finished", "finished (degraded)"}
+
+
+def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_end_in_time(redis_url, runtime, flows):
+    env = {"PIPELINE_LEASE": "60s", "PIPELINE_DRAIN": "1s"}
+    with Workers(redis_url, flows=[FAULTS], count=1, env=env, patience=20) as workers:
+        workers.wait_ready()
+        wave = submit_wave(flows["lasting"], date=DATE, entities=["one"], runtime=runtime)
+        _until(lambda: runtime.client.exists(f"long {DATE}"), 10)
+        workers.children[0].send(signal.SIGTERM)
+        _until(lambda: workers.children[0].code is not None, 10)
+        workers.add()
+        wave.wait(30)
+    assert runtime.client.llen(f"long {DATE}") == 2
+    assert wave.info().lost == 0
+    assert str(wave.statuses("long")["one"]) == "finished"
+
+
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGQUIT], [signal.SIGINT, signal.SIGINT]]
+)
+def test_however_a_worker_is_stopped_nothing_is_lost(redis_url, runtime, flows, numbers):
+    env = {"PIPELINE_LEASE": "60s"}
+    with Workers(redis_url, flows=[FAULTS], count=1, env=env, patience=20) as workers:
+        workers.wait_ready()
+        wave = submit_wave(flows["lasting"], date=DATE, entities=["one", "two"], runtime=runtime)
+        _until(lambda: runtime.client.exists(f"long {DATE}"), 10)
+        for number in numbers:
+            workers.children[0].send(number)
+            time.sleep(0.5)
+        _until(lambda: workers.children[0].code is not None, 20)
+        workers.add()
+        wave.wait(30)
+    assert wave.info().lost == 0
+    assert {str(s) for s in wave.statuses("long").values()} == {"finished"}
 
 
 def test_threads_run_waves_as_processes_do(redis_url, runtime, flows):

@@ -383,7 +383,18 @@ def test_a_wave_keeps_the_answers_beside_a_failure():
         "lga": "failed",
     }
     assert wave.result("capitals", "jfk") == "JFK"
-    assert wave.errors()["capitals"].keys() == {"lga"}
+    assert wave.errors() == {
+        "capitals": {
+            "lga": "command 'capitals' gave no answer for 'lga': it ended with exit code 3, and wrote nothing on stderr."
+        }
+    }
+
+
+def test_in_a_wave_who_is_not_answered_in_time_reads_as_timed_out():
+    made = sh('echo \'{"entity":"jfk","value":1}\'; sleep 60', time_limit="2s")
+    wave = run_wave(Flow("f", [made]), ["jfk", "lga"], DATE)
+    assert wave.result("code", "jfk") == 1
+    assert str(wave.statuses("code")["lga"]) == "failed: timed out"
 
 
 def test_whom_it_leaves_out_fails_by_name():

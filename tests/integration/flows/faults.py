@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -134,3 +135,50 @@ def hearse(deadly: int) -> int:
 
 lasting = Flow("lasting", [long])
 killing = Flow("killing", [deadly, hearse])
+
+
+@task
+def poison(entity: str, date: Any) -> int:
+    """Kills its process each time, for one entity."""
+    if entity == "poison":
+        os.kill(os.getpid(), 9)
+    return 1
+
+
+@task(batch=True, splittable=True)
+def poisoned_batch(entity: list[str]) -> dict[str, int]:
+    if "poison" in entity:
+        os.kill(os.getpid(), 9)
+    return dict.fromkeys(entity, 1)
+
+
+@task(batch=True)
+def poisoned_whole(entity: list[str]) -> dict[str, int]:
+    if "poison" in entity:
+        os.kill(os.getpid(), 9)
+    return dict.fromkeys(entity, 1)
+
+
+@task
+def survivors(poison: int, poisoned_batch: int, poisoned_whole: int | None = None) -> int:
+    return poison + poisoned_batch
+
+
+poisoning = Flow("poisoning", [poison, poisoned_batch, poisoned_whole, survivors], state=cities)
+
+
+@task(time_limit="1s")
+def deaf(entity: str) -> int:
+    """Hangs where no signal reaches Python."""
+    if entity == "deaf":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGUSR1})
+        time.sleep(60)
+    return 1
+
+
+@task
+def listener(deaf: int | None = None) -> int:
+    return deaf or 0
+
+
+hung = Flow("hung", [deaf, listener], state=cities)

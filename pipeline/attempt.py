@@ -1,0 +1,334 @@
+"""Attempt: one granted run of a unit. It reads, calls, puts the pipes and reports, in slices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import status
+from pipeline.entity import Entity
+from pipeline.errors import PipelineError, TimedOut, WorkerLost
+from pipeline.flow import Flow
+from pipeline.gate import Claim, Gate, Receipt
+from pipeline.inputs import Source
+from pipeline.rate import RateLimiter
+from pipeline.records import Records, WaveSpec
+from pipeline.state import State
+from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, TIMED_OUT, WORKER_LOST
+from pipeline.store import Store
+from pipeline.tally import Tally
+from pipeline.task import Task
+from pipeline.units import Unit
+from pipeline.work import MissingInput, Outcome, Work, describe, scoped
+
+SLICE_SECONDS = 1.0  # how long finished entities wait at most until they are put and reported
+
+_CODES: Mapping[type[BaseException], int] = {
+    MissingInput: MISSING,
+    TimedOut: TIMED_OUT,
+    WorkerLost: WORKER_LOST,
+}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a run needs of its process."""
+
+    gate: Gate
+    records: Records
+    store: Store
+    rates: RateLimiter
+    bind_state: Callable[[State], Any]  # what a task that asks for `state` gets
+
+
+def report(
+    tools: Tools, spec: WaveSpec, unit: Unit, attempt: int, tally: Tally, took: float, final: bool
+) -> Receipt:
+    """Report what changed of a unit; `took` are the seconds of work since the last report."""
+    dependents = [(d, spec.units.need(d)) for d in spec.units.dependents(unit)]
+    receipt = tools.gate.report(
+        spec.id, unit, attempt, **tally.report(), dependents=dependents, took=took, final=final
+    )
+    tally.accept(receipt.late)
+    return receipt
+
+
+@dataclass
+class Attempt:
+    """One granted attempt at a unit."""
+
+    tools: Tools
+    spec: WaveSpec
+    flow: Flow
+    task: Task
+    unit: Unit
+    claim: Claim
+
+    def __post_init__(self) -> None:
+        self.tally = Tally.start(self.spec.size(self.unit), self.claim.statuses)
+        self.source = Source(
+            self.tools.store,
+            self.spec.version,
+            self.spec.base,
+            self.spec.date,
+            self.flow.tasks,
+            frozenset(self.spec.plan.steps),
+        )
+        self.clock = time.perf_counter()
+
+    def run(self, alone: bool) -> Receipt:
+        """Run it to its end; gives the last receipt."""
+        scope = self.unit.where.startswith("@")
+        if not alone:
+            return self._run_scope() if scope else self._run_shard(self._work())
+        if self.claim.mark is not None:
+            self._blame(*self.claim.mark)
+        if not scope:
+            return self._run_alone(self._work())
+        if self.tally.open() and self._mark(0, 1):
+            return self._run_scope()
+        return self._report(final=True)
+
+    # -- a shard
+
+    def _work(self) -> Work:
+        shard = self.tools.records.shard(self.spec.id, self.unit.where)
+        entities = shard.entities() if "entity" in self.task.wants else shard.keys
+        return Work(self.task, self.source, entities, shard.partition, self._state(), self._throttle())
+
+    def _run_shard(self, work: Work) -> Receipt:
+        slices = _Slices(self, work)
+        with slices.ticking(), closing(self._outcomes(work, self.tally.open())) as outcomes:
+            for outcome in outcomes:
+                slices.add(outcome)
+                if slices.refused:
+                    return Receipt("stale")
+        slices.settle()
+        return self._report(final=True)
+
+    def _outcomes(self, work: Work, positions: Sequence[int]) -> Generator[Outcome]:
+        """Give the outcomes; what goes wrong outside the user's function (a pipe that cannot be read) is one too."""
+        left = set(positions)
+        if not left:
+            return
+        try:
+            for outcome in work.outcomes(positions):
+                left.discard(outcome[0])
+                yield outcome
+        except PipelineError as error:
+            for i in sorted(left):
+                yield i, None, error
+
+    def settle(self, work: Work, gathered: Sequence[Outcome]) -> None:
+        """Put the values and note how each entity stands."""
+        entities = work.entities
+        values: dict[str, Any] = {}
+        places: dict[str, int] = {}
+        empty: list[int] = []
+        for i, value, error in gathered:
+            if error is not None:
+                self._fail(i, error)
+            elif value is None:
+                empty.append(i)
+            else:
+                values[entities[i]] = value
+                places[entities[i]] = i
+        self.tally.set(empty, EMPTY)
+        self.tally.set([places[key] for key in self._put(values, places)], FINISHED)
+        self._mark_degraded(work, gathered)
+
+    def _put(self, values: dict[str, Any], places: Mapping[str, int]) -> Sequence[str]:
+        """Encode and put values; gives the entities whose pipe is in the store now."""
+        if not values:
+            return ()
+        encoded, errors = self.tools.store.encode(values)
+        for key, error in errors.items():
+            self._fail(places.get(key, 0), error)
+        name = self.task.name
+        self.tools.store.put_encoded(
+            self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
+        )
+        return encoded.entities
+
+    def _fail(self, index: int, error: BaseException) -> None:
+        code = _CODES.get(type(error), ERROR)
+        if code == MISSING:
+            self.tally.set([index], MISSING)  # which inputs, is read off their statuses
+        else:
+            self.tally.fail(index, code, describe(error))
+
+    def _mark_degraded(self, work: Work, gathered: Sequence[Outcome]) -> None:
+        """Mark who finished without an optional input that failed, was skipped or came too late.
+
+        Where the input's task finished without an observation, nothing went wrong, and nothing is marked.
+        """
+        gaps = {pipe: set(keys) for pipe, keys in work.without.items() if keys}
+        if not gaps:
+            return
+        upstream = self._upstream(list(gaps))
+        for i, _, _ in gathered:
+            key = work.entities[i]
+            if status.done(self.tally.chars[i]) and any(
+                key in keys and not _empty(upstream[pipe], i) for pipe, keys in gaps.items()
+            ):
+                self.tally.degrade(i)
+
+    def _upstream(self, pipes: Sequence[str]) -> dict[str, str]:
+        """Give the statuses of this shard's units of some inputs; "" for those that this wave does not make."""
+        units = [
+            next(u for u in self.spec.units.inputs(self.unit) if u.task == pipe)
+            for pipe in pipes
+            if pipe in self.spec.plan.steps
+        ]
+        found = dict(
+            zip((u.task for u in units), self.tools.records.statuses(self.spec.id, units), strict=True)
+        )
+        return {pipe: found.get(pipe, "") for pipe in pipes}
+
+    # -- alone, after it has killed workers
+
+    def _run_alone(self, work: Work) -> Receipt:
+        """Run some entities at a time, with a mark before each, so that a death tells whose it was."""
+        left, size = self.tally.open(), self._piece()
+        while left:
+            first = left[0]
+            piece = [i for i in left if i < first + size]
+            left = left[len(piece) :]
+            if not self._mark(first, piece[-1] + 1):
+                return Receipt("stale")
+            with closing(self._outcomes(work, piece)) as outcomes:
+                self.settle(work, list(outcomes))
+            if left and not self._report(final=False).ok:
+                return Receipt("stale")
+        return self._report(final=True)
+
+    def _mark(self, first: int, stop: int) -> bool:
+        return self.tools.gate.mark(self.spec.id, self.unit, self.claim.attempt, first, stop)
+
+    def _piece(self) -> int:
+        """Say how many entities a run alone takes at once: those of which any may have killed the last worker."""
+        size = len(self.tally.chars)
+        if not self.task.batch:
+            return 1
+        if not self.task.splittable:
+            return size
+        before = self.claim.mark or (0, size)
+        return max(1, (before[1] - before[0]) // 2)
+
+    def _blame(self, first: int, stop: int) -> None:
+        """Fail the entities at which the last attempt was lost, where it could not be one of several."""
+        if stop - first > 1 and self.task.batch and self.task.splittable:
+            return
+        for i in self.tally.open():
+            if first <= i < stop:
+                self._fail(i, WorkerLost("its worker died each time it ran this, the last time alone"))
+
+    # -- a scope
+
+    def _run_scope(self) -> Receipt:
+        records, where = self.tools.records, self.unit.where
+        entity = records.scope_entity(where)
+        shards = [records.shard(self.spec.id, n) for n in self.spec.units.shards_of(where)]
+        values, error = self._scoped_values(entity, [(shard.partition, shard.keys) for shard in shards])
+        found = {key: value for key, value in values.items() if value is not None}
+        self.tally.set([0], FINISHED if found else EMPTY)
+        if error is None:
+            self._put(found, {})
+        else:
+            self._fail(0, error)
+        return self._report(final=True)
+
+    def _scoped_values(
+        self, entity: Entity, shards: Sequence[tuple[str, Sequence[str]]]
+    ) -> tuple[Mapping[str, Any], BaseException | None]:
+        try:
+            return scoped(self.task, self.source, entity, shards, self._state(), self._throttle())
+        except PipelineError as error:
+            return {}, error
+
+    # -- both
+
+    def _report(self, final: bool) -> Receipt:
+        now = time.perf_counter()
+        took, self.clock = now - self.clock, now
+        return report(self.tools, self.spec, self.unit, self.claim.attempt, self.tally, took, final)
+
+    def report_slice(self) -> bool:
+        """Report what was settled so far; False when the attempt counts no more."""
+        return self._report(final=False).ok
+
+    def _state(self) -> Any:
+        if "state" not in self.task.wants or self.flow.state is None:
+            return None
+        return self.tools.bind_state(self.flow.state)
+
+    def _throttle(self) -> Callable[[], None] | None:
+        rate = self.task.rate
+        if rate is None:
+            return None
+        name = f"{self.spec.flow}.{self.task.name}"
+
+        def wait() -> None:
+            time.sleep(self.tools.rates.reserve(name, rate) or 0.0)
+
+        return wait
+
+
+class _Slices:
+    """Settles and reports what has finished while the rest still runs.
+
+    A thread does it every second, because the main one may be inside a call that never comes back: what was done
+    before it is kept.
+    """
+
+    def __init__(self, attempt: Attempt, work: Work) -> None:
+        self._attempt = attempt
+        self._work = work
+        self._gathered: deque[Outcome] = deque()
+        self._error: BaseException | None = None
+        self.refused = False  # the attempt counts no more
+
+    def add(self, outcome: Outcome) -> None:
+        """Take an outcome. Raises what went wrong in the thread."""
+        self._gathered.append(outcome)
+        if self._error is not None:
+            raise self._error
+
+    def settle(self) -> bool:
+        """Settle what has gathered; False when there was nothing."""
+        gathered = [self._gathered.popleft() for _ in range(len(self._gathered))]
+        if gathered:
+            self._attempt.settle(self._work, gathered)
+        return bool(gathered)
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Settle and report every second for as long as the block lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._tick, args=(stop,), name="slices", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _tick(self, stop: threading.Event) -> None:
+        try:
+            while not stop.wait(SLICE_SECONDS):
+                if self.settle() and not self._attempt.report_slice():
+                    self.refused = True
+                    return
+        except Exception as error:
+            self._error = error
+
+
+def _empty(statuses: str, index: int) -> bool:
+    return index < len(statuses) and status.code(statuses[index]) == EMPTY
