@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipeline import codec
 from pipeline.entity import check_entity_key
-from pipeline.errors import KeyFormatError
+from pipeline.errors import CodecError, KeyFormatError
 from pipeline.plan import Plan
 from pipeline.records import Shard
 from pipeline.settings import Settings
@@ -41,14 +42,32 @@ def cut_shards(groups: Iterable[Group], size: int) -> list[Shard]:
 def own_entities(entities: Entities, state: State) -> list[Group]:
     """Group entities that were given at submission, keys or key -> features, as their state would.
 
-    Raises KeyFormatError for a key that cannot be one, and for an entity without the feature that partitions.
+    Raises KeyFormatError for a key that cannot be one, and for an entity without the feature that partitions;
+    CodecError for features that cannot be kept.
     """
-    if isinstance(entities, str):
-        raise KeyFormatError(f"entities={entities!r} is one text. Give a list: entities=[{entities!r}].")
-    features = {key: dict(entities[key]) for key in entities} if isinstance(entities, Mapping) else {}
+    if isinstance(entities, str) or not isinstance(entities, Iterable):
+        raise KeyFormatError(f"entities={entities!r} is no list of entities. Give one: entities=['...'].")
+    keys = {check_entity_key(key) for key in entities} if not isinstance(entities, Mapping) else set(entities)
+    features = _features(entities) if isinstance(entities, Mapping) else {}
     groups: dict[str, list[str]] = {}
-    for key in sorted({check_entity_key(key) for key in entities}):
+    for key in sorted(keys):
         groups.setdefault(state.partition_of(key, features.get(key, {})), []).append(key)
     return [
         (name, keys, {k: features[k] for k in keys if k in features}) for name, keys in sorted(groups.items())
     ]
+
+
+def _features(entities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Take features as a state would give them back: numpy's numbers plain, tuples as lists."""
+    plain = {}
+    for key, features in entities.items():
+        check_entity_key(key)
+        if not isinstance(features, Mapping):
+            raise KeyFormatError(
+                f"the features of entity {key!r} are of type {type(features).__name__}. Give a dictionary by name."
+            )
+        plain[key] = dict(features)
+    encoded, errors = codec.encode_many(plain)
+    for key, error in errors.items():
+        raise CodecError(f"features of entity {key!r}: {error}")
+    return dict(zip(encoded.entities, codec.decode_many(encoded.blobs), strict=True))

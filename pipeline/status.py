@@ -6,7 +6,7 @@ A shard's statuses are one string, a printable character an entity, so that they
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _BASE = 64
@@ -89,11 +89,3 @@ def with_late(characters: str, before: str) -> str:
 def settle(characters: str, reason: str) -> str:
     """Read what is pending in a closed wave as skipped for the wave's reason."""
     return characters.replace(PENDING_CHAR, char(REASONS[reason]))
-
-
-def histogram(characters: Iterable[str]) -> dict[str, int]:
-    """Count each character."""
-    counts: dict[str, int] = {}
-    for c in characters:
-        counts[c] = counts.get(c, 0) + 1
-    return counts
