@@ -17,7 +17,7 @@ from pipeline.flow import Flow
 from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
 from pipeline.rate import RateLimiter
-from pipeline.records import Records, WaveSpec
+from pipeline.records import Records, WaveSpec, scope_entity
 from pipeline.state import State
 from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, TIMED_OUT, WORKER_LOST
 from pipeline.store import Store
@@ -232,7 +232,7 @@ class Attempt:
 
     def _run_scope(self) -> Receipt:
         records, where = self.tools.records, self.unit.where
-        entity = records.scope_entity(where)
+        entity = scope_entity(where)
         shards = [records.shard(self.spec.id, n) for n in self.spec.units.shards_of(where)]
         values, error = self._scoped_values(entity, [(shard.partition, shard.keys) for shard in shards])
         found = {key: value for key, value in values.items() if value is not None}

@@ -140,6 +140,11 @@ class WaveInfo:
     lost: int  # attempts whose worker vanished
 
 
+def scope_entity(where: str) -> Entity:
+    """Give the entity that a scoped task runs for."""
+    return Entity(where, partition=None if where == ALL else where[1:])
+
+
 class Records:
     """Reads and writes waves in the control Redis."""
 
@@ -170,10 +175,6 @@ class Records:
         if data is None:
             raise LookupError(f"wave {wave_id!r} has no shard {where} in Redis any more")
         return Shard.load(data)
-
-    def scope_entity(self, where: str) -> Entity:
-        """Give the entity that a scoped task runs for."""
-        return Entity(where, partition=None if where == ALL else where[1:])
 
     def put_shards(self, key: str, shards: Sequence[Shard], ttl: int) -> None:
         """Store shards under a key of their own, to be renamed when the wave is made; `ttl` in seconds."""
