@@ -14,8 +14,10 @@ from pipeline.errors import ClashError, FlowError, UnknownName, listed, near
 from pipeline.flow import Flow
 from pipeline.task import Task
 
-_SHIPPED = ("tasks", "forecasting", "ecs")
+_SHIPPED = ("pipeline", "tasks", "forecasting", "ecs")
 _HOME = Path(__file__).resolve().parent.parent
+_SHARED = ("site-packages", "dist-packages")  # what lies there is not the user's to rename
+_from_files: set[str] = set()  # names of the modules that were loaded from files
 
 
 class Flows(Mapping[str, Flow]):
@@ -61,66 +63,102 @@ class Flows(Mapping[str, Flow]):
 def load_flows(names: Iterable[str]) -> Flows:
     """Import modules (or files ending in .py) and take the flows that they hold, or the named one of each.
 
-    Raises ClashError when a module of the user's has the name of a shipped package, and FlowError when a module
-    cannot be imported or holds no flow.
+    Modules are also looked for in the working folder. Raises ClashError when a module of the user's has the name of a
+    shipped package, FlowError when a module cannot be found or holds no flow, and UnknownName when it does not hold
+    the one that is named.
     """
     names = tuple(names)
     flows: list[Flow] = []
     for entry in names:
         module_name, _, wanted = entry.partition(":")
-        folder = _as_file(module_name).parent if module_name.endswith(".py") else None
-        check_clash(folder)
         module = _import(module_name)
         flows += [f for f in _held(module, module_name, wanted) if f not in flows]
     return Flows(flows, names)
 
 
 def check_clash(folder: Path | None = None) -> None:
-    """Refuse a module that shadows a shipped package, on the import path or in `folder`. Raises ClashError."""
-    path = [*([str(folder)] if folder else []), *(p or "." for p in sys.path)]
+    """Refuse a module that has the name of a shipped package: in `folder`, or ahead of ours on the import path.
+
+    Raises ClashError, which names both.
+    """
+    own = [[str(folder)]] if folder is not None and _is_users(folder) else []
     for name in _SHIPPED:
-        ours = _HOME / name
-        spec = PathFinder.find_spec(name, path)
-        if not ours.is_dir() or spec is None or spec.origin is None:
-            continue
-        theirs = Path(spec.origin).resolve()
-        if ours not in theirs.parents:
-            raise ClashError(
-                f"your {theirs} has the name of the package {ours} of celery-waves, and one would hide the other. "
-                f"Rename yours, for instance to my_{name}."
-            )
+        for path in (*own, [entry or "." for entry in sys.path]):
+            spec = PathFinder.find_spec(name, path)
+            if spec is not None and spec.origin is not None and (_HOME / name).is_dir():
+                _refuse_foreign(name, Path(spec.origin).resolve())
 
 
-def _as_file(name: str) -> Path:
-    return Path(name).resolve()
+def _is_users(folder: Path) -> bool:
+    """Tell a folder of the user's from one of installed packages, and from a copy of celery-waves itself."""
+    return folder.name not in _SHARED and not (folder / "pipeline" / "discover.py").is_file()
+
+
+def _refuse_foreign(name: str, theirs: Path) -> None:
+    ours = _HOME / name
+    if theirs != ours and ours not in theirs.parents:
+        raise ClashError(
+            f"your {theirs} has the name of the package {ours} of celery-waves, and one would hide the other. "
+            f"Rename yours, for instance to my_{name}."
+        )
 
 
 def _import(name: str) -> ModuleType:
+    if not any(entry in ("", str(Path.cwd())) for entry in sys.path):
+        sys.path.append(str(Path.cwd()))  # a console script does not look there
+    folder = _folder_of(name)
+    check_clash(folder)
     try:
-        return _import_file(_as_file(name)) if name.endswith(".py") else importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and name.partition(".")[0] == error.name.partition(".")[0]:
+        return _import_file(Path(name).resolve()) if name.endswith(".py") else importlib.import_module(name)
+    except ImportError as error:
+        missing = error.name or ""
+        package = missing.partition(".")[0]
+        if package in _SHIPPED and folder is not None and _is_users(folder) and (folder / package).is_dir():
+            _refuse_foreign(package, folder / package)
+        if isinstance(error, ModuleNotFoundError) and package == name.partition(".")[0]:
             raise FlowError(
-                f"cannot import {name!r}, which is to hold flows: there is no module {error.name!r}. Run this in its "
+                f"cannot import {name!r}, which is to hold flows: there is no module {missing!r}. Run this in its "
                 "folder, or put the folder on PYTHONPATH."
             ) from None
         raise
 
 
+def _folder_of(name: str) -> Path | None:
+    """Give the folder that holds a file or the module of that name, None when there is none."""
+    if name.endswith(".py"):
+        return Path(name).resolve().parent
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise FlowError(f"{name!r} is neither the name of a module nor a file that ends in .py.")
+    spec = PathFinder.find_spec(name.partition(".")[0])
+    if spec is None or spec.origin is None:
+        return None
+    found = Path(spec.origin).resolve().parent
+    return found if spec.submodule_search_locations is None else found.parent
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FlowError(f"there is no file {path}, which is to hold flows.")
-    loaded = sys.modules.get(path.stem)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+    name = path.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == path:
         return loaded
+    if name in sys.stdlib_module_names or (loaded is not None and name not in _from_files):
+        raise FlowError(
+            f"{path} has the name of another module that is in use. Rename it, for instance to my_{name}.py."
+        )
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise FlowError(f"{path} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    _from_files.add(name)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -132,5 +170,6 @@ def _held(module: ModuleType, name: str, wanted: str) -> list[Flow]:
         return list({id(flow): flow for flow in found.values()}.values())
     chosen = [flow for key, flow in found.items() if wanted in (key, flow.name)]
     if not chosen:
-        raise UnknownName(f"no flow {wanted!r} in {name}.{near(wanted, found)} Found there: {listed(found)}.")
+        known = {*found, *(flow.name for flow in found.values())}
+        raise UnknownName(f"no flow {wanted!r} in {name}.{near(wanted, known)} Found there: {listed(known)}.")
     return chosen[:1]
