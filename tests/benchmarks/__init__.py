@@ -1,0 +1,1 @@
+"""What the engine can do, measured beside rivals: `python -m tests.benchmarks.waves`."""

@@ -1,0 +1,148 @@
+"""What the measurements share: a Redis, waves of their own hours, rounds within a time, memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import psutil
+
+from pipeline import Flow, State, series
+from pipeline.app import app, celery_settings
+from pipeline.pipe import stamp
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.submit import submit_wave
+from pipeline.wave import Wave
+
+VERSION = "benchmark"
+PATIENCE = 120.0  # seconds until a wave must have ended
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a wave took, in seconds."""
+
+    total: float  # from before submit_wave until wait() came back
+    submit: float  # of that, submit_wave itself
+    redis: float  # from its first record to its end, by Redis' clock
+
+
+@dataclass
+class Lab:
+    """A Redis and what submits waves to it."""
+
+    url: str
+    hours: Iterator[datetime] = field(default_factory=lambda: new_hours())
+
+    def __post_init__(self) -> None:
+        settings = Settings(redis_url=self.url, version=VERSION)
+        app.conf.update(celery_settings(settings))
+        self.runtime = Runtime(settings)
+
+    def register(self, size: int) -> None:
+        """Make a state of that many entities."""
+        self.runtime.states.bind(state_of(size)).update({name: {} for name in names(size)})
+
+    def submit(self, flow: Flow, size: int) -> Wave:
+        """Submit a wave of an hour that had none, so that all its pipes are new."""
+        return submit_wave(flow, date=next(self.hours), state=state_of(size), runtime=self.runtime)
+
+    def wave(self, flow: Flow, size: int) -> Timing:
+        """Run a wave to its end. Raises AssertionError unless everything in it is finished."""
+        start = time.perf_counter()
+        wave = self.submit(flow, size)
+        sent = time.perf_counter()
+        wave.wait(PATIENCE)
+        end = time.perf_counter()
+        progress, info = wave.progress(), wave.info()
+        assert progress.count("finished") == progress.total == size * len(flow.tasks), progress
+        assert info.ended is not None
+        return Timing(end - start, sent - start, info.ended - info.submitted)
+
+    def forget(self, pattern: str) -> None:
+        """Remove keys, so that the later runs do not meet a fuller Redis than the earlier ones."""
+        client = self.runtime.client
+        keys = client.scan_iter(match=pattern, count=5000)
+        while part := list(islice(keys, 5000)):
+            client.unlink(*part)
+
+
+def names(size: int) -> list[str]:
+    """Give that many entity keys."""
+    return [f"shop-{i:06d}" for i in range(size)]
+
+
+def state_of(size: int) -> State:
+    """Give the state of that many entities."""
+    return State(f"shops-{size}")
+
+
+def new_hours() -> Iterator[datetime]:
+    """Give hours of this period of the series, each once, from its first.
+
+    Series begin with their period: later hours would measure how Redis makes room for a series that is new in the
+    middle of its period.
+    """
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    first = now - timedelta(hours=series.spans(now, 1)[0].first)
+    return (first + timedelta(hours=i) for i in range(series.PERIOD))
+
+
+def slot(date: datetime) -> int:
+    """Give the slot of an hour in its series."""
+    return series.spans(date, 1)[0].first
+
+
+def rounds(seconds: float, least: int, most: int) -> Iterator[int]:
+    """Count rounds: at least so many, and more of them while the seconds last."""
+    start, longest = time.perf_counter(), 0.0
+    for number in range(most):
+        began = time.perf_counter()
+        if number >= least and began - start + longest > seconds:
+            return
+        yield number
+        longest = max(longest, time.perf_counter() - began)
+
+
+def peak_mb(pid: int) -> float:
+    """Give the most memory (resident) that a process and any one of those below it has had, in MB."""
+    found = []
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        try:
+            found.append(_peak(process))
+        except (psutil.NoSuchProcess, FileNotFoundError):
+            continue
+    return max(found, default=0.0)
+
+
+def own_peak_mb() -> float:
+    """Give the same for this process alone."""
+    return _peak(psutil.Process(os.getpid()))
+
+
+def _peak(process: psutil.Process) -> float:
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():  # not on Linux: what it has now
+        return process.memory_info().rss / 1e6
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024 / 1e6 if "VmHWM" in lines else 0.0
+
+
+__all__ = [
+    "Lab",
+    "Timing",
+    "names",
+    "new_hours",
+    "own_peak_mb",
+    "peak_mb",
+    "rounds",
+    "slot",
+    "stamp",
+    "state_of",
+]
