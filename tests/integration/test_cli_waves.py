@@ -1,0 +1,264 @@
+"""Waves by command, on real workers: submit, list, show, follow, cancel, retry, backfill."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from pipeline.processes import Workers
+from pipeline.store import RedisStore
+
+ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
+KEYS = [f"{origin}-{other}" for origin in ("JFK", "LGA") for other in ("BOS", "LAX", "ORD")]
+
+
+def until(condition: Callable[[], bool], limit: float = 20.0) -> bool:
+    """Wait until the condition holds; False when `limit` seconds pass before."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()
+
+
+@pytest.fixture(scope="module")
+def url(_session_redis: str) -> str:
+    with Redis.from_url(_session_redis) as client:
+        client.flushdb()
+    return _session_redis
+
+
+@pytest.fixture(scope="module")
+def workers(url: str) -> Iterator[Workers]:
+    """Two workers for this module's tests, which therefore each use dates of their own."""
+    with Workers(url, flows=[ROUTES], count=2, patience=0) as found:
+        found.wait_ready()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def wave(url: str, workers: Workers, as_main: None, command_on):
+    """The command on this module's Redis, which holds the state of six routes."""
+    call = command_on(url)
+    for key in KEYS:
+        call("state", "add", "routes", key, f"origin={key[:3]}")
+    return call
+
+
+@pytest.fixture
+def redis(url: str) -> Iterator[Redis]:
+    with Redis.from_url(url) as client:
+        yield client
+
+
+@pytest.fixture
+def let_go(redis: Redis) -> Iterator[Callable[[], int]]:
+    """Holds the flow `held` up until this is called."""
+    redis.set("hold", 1)
+    yield lambda: redis.delete("hold")
+    redis.delete("hold")
+
+
+def subcommand(url: str, *words: str) -> subprocess.Popen[str]:
+    """Start the command as a process of its own."""
+    command = [sys.executable, "-m", "pipeline.cli", "--redis", url, *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_wave_is_submitted_once_and_waited_for(wave):
+    said = wave("submit", "delays", "--date", "2013-06-25T13", "--wait").stdout
+    assert re.fullmatch(r"main/delays 2013-06-25T13: done after [\d.]+ m?s: 26 finished", said.splitlines()[-1])
+    again = wave("submit", "delays", "--date", "2013-06-25T13").stdout
+    assert again == "main/delays 2013-06-25T13: was submitted before and is closed, 6 entities in 2 shards\n"
+
+
+def test_a_wave_of_some_entities_takes_their_features_from_the_state(wave):
+    said = wave("submit", "delays", "--date", "2013-06-25T14", "-e", "JFK-BOS", "--wait", "--json").stdout
+    found = json.loads(said)
+    assert (found["state"], found["reason"], found["total"], found["new"]) == ("closed", "done", 5, True)
+
+
+def test_a_wave_of_some_tasks_reads_its_inputs_from_the_store(wave):
+    wave("submit", "delays", "--date", "2013-06-25T15", "--wait")
+    said = wave("submit", "delays", "--date", "2013-06-25T15", "--only", "delay", "--wait").stdout
+    assert ": done after " in said
+    assert said.endswith(": 6 finished\n")
+
+
+def test_a_wave_with_failures_is_shown_with_reasons_and_exits_1(wave):
+    said = wave("submit", "delays", "--date", "2013-06-25T03", "--wait", code=1).stdout
+    assert said.endswith(": 20 finished, 6 failed\n")
+    shown = wave("show", "main/delays 2013-06-25T03").stdout
+    assert shown.startswith("main/delays 2013-06-25T03: done, after ")
+    assert "6 entities in 2 shards of state routes" in shown
+    assert re.search(r"^forecast +6 +6 ", shown, re.M), "all of them finished, all of them degraded"
+    reason = "failed: error: ConnectionError: no weather for <entity> at night (routes.py:23, in weather)"
+    assert f"       6 x {reason}\n           JFK-BOS, JFK-LAX, JFK-ORD and 3 more\n" in shown
+    assert (
+        "JFK-BOS, JFK-LAX, JFK-ORD, LGA-BOS, LGA-LAX, LGA-ORD\n"
+        in wave("show", "delays 2013-06-25T03", "--errors").stdout
+    )
+
+
+def test_a_wave_is_shown_to_programs(wave):
+    wave("submit", "delays", "--date", "2013-06-26T03", "--wait", code=1)
+    found = json.loads(wave("show", "main/delays", "2013-06-26T03", "--json").stdout)
+    assert found["tasks"]["weather"] == {"failed: error": 6}
+    assert found["tasks"]["forecast"] == {"finished (degraded)": 6}
+    assert found["work_seconds"]["delay"] > 0
+    (reason,) = found["reasons"]["weather"]
+    assert (reason["count"], reason["entities"]) == (6, ["JFK-BOS", "JFK-LAX", "JFK-ORD"])
+
+
+def test_waves_are_listed_the_newest_date_first(wave):
+    for hour in ("10", "11", "12"):
+        wave("submit", "delays", "--date", f"2030-01-01T{hour}", "--wait")
+    lines = wave("ls", "-n", "2", "--flow", "delays").stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:3]] == [
+        "main/delays 2030-01-01T12",
+        "main/delays 2030-01-01T11",
+    ]
+    assert re.fullmatch(r"and \d+ older waves: -n 0 lists all", lines[3])
+    assert json.loads(wave("ls", "-n", "1", "--flow", "delays", "--json").stdout)[0]["ended"] == 26
+    assert wave("ls", "--flow", "other").stdout == "no waves of other in Redis\n"
+
+
+def test_a_flow_s_name_stands_for_its_newest_wave(wave):
+    wave("submit", "delays", "--date", "2040-01-01T12", "--wait")
+    assert wave("show", "delays").stdout.startswith("main/delays 2040-01-01T12: done")
+    assert wave("show", "main/delays").stdout.startswith("main/delays 2040-01-01T12: done")
+
+
+def test_a_wave_is_cancelled_once_and_retried(wave, let_go):
+    wave("submit", "held", "--date", "2013-06-25T13")
+    assert wave("cancel", "held").stdout == "main/held 2013-06-25T13: cancelled\n"
+    assert wave("cancel", "held").stdout == "main/held 2013-06-25T13: had ended already (cancelled)\n"
+    shown = wave("show", "held").stdout
+    assert "       6 x skipped: cancelled\n           JFK-BOS, JFK-LAX, JFK-ORD and 3 more\n" in shown
+    let_go()
+    said = wave("retry", "held", "--wait").stdout
+    assert said.startswith("main/held 2013-06-25T13: 6 entities of tasks are run again\n")
+    assert said.endswith(": 6 finished\n")
+    assert (
+        wave("retry", "held").stdout
+        == "main/held 2013-06-25T13: everything is finished, nothing to run again\n"
+    )
+
+
+def test_an_open_wave_is_not_retried(wave, let_go):
+    wave("submit", "held", "--date", "2013-06-25T14")
+    said = wave("retry", "held", "2013-06-25T14", code=2).stderr
+    assert "is still open. Wait for its end, or cancel it, and retry then." in said
+    let_go()
+    assert wave("watch", "held", "2013-06-25T14").stdout.endswith(": 6 finished\n")
+
+
+def test_watching_tells_in_plain_lines_how_it_goes_and_ends_with_the_wave(wave, url, let_go):
+    wave("submit", "held", "--date", "2013-06-25T15")
+    with subcommand(url, "watch", "held", "2013-06-25T15") as watching:
+        assert watching.stdout.readline().startswith("main/held 2013-06-25T15: open, 0 of 6 ended: 6 pending")
+        let_go()
+        assert watching.stdout.read().endswith(": 6 finished\n")
+    assert watching.returncode == 0
+
+
+def test_watching_is_left_by_an_interrupt_without_a_traceback(wave, url, let_go):
+    wave("submit", "held", "--date", "2013-06-25T16")
+    with subcommand(url, "watch", "held", "2013-06-25T16") as watching:
+        watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        assert (watching.wait(10), watching.stderr.read()) == (130, "")
+    let_go()
+
+
+def test_an_empty_state_ends_a_wave_at_once_and_says_so(url, as_main, command_on, tmp_path):
+    path = tmp_path / "empty_flows.py"
+    path.write_text(
+        "from pipeline import *\n@task\ndef a(entity): ...\nflow = Flow('idle', [a], State('nobody', ttl='1d'))"
+    )
+    said = command_on(url)("submit", str(path), "--date", "2013-06-25T13").stdout
+    assert said.startswith(
+        "main/idle 2013-06-25T13: ended at once, because state 'nobody' holds no entities."
+    )
+
+
+def test_a_backfill_runs_every_hour_of_a_range_and_a_day_is_whole(wave, redis):
+    said = wave("backfill", "delays", "--from", "2014-01-01T06", "--to", "2014-01-01").stdout.splitlines()
+    assert re.fullmatch(r"18 dates in [\d.]+ m?s, [\d.]+ ms each", said[-1])
+    found = RedisStore(redis).get("main", "delay", datetime(2014, 1, 1, 23, tzinfo=UTC), KEYS)
+    assert found == dict.fromkeys(KEYS, 12.0)
+    assert "submitted" in wave("show", "delays 2014-01-01T23").stdout
+    assert "as a backfill" in wave("show", "delays 2014-01-01T23").stdout
+
+
+def test_a_backfill_with_failures_names_them_and_runs_them_again_with_missing(wave):
+    day = ["delays", "--from", "2014-02-01T02", "--to", "2014-02-01T04"]
+    said = wave("backfill", *day, code=1).stdout
+    assert (
+        "1 with failures: main/delays 2014-02-01T03; `wave show` tells why, --missing runs them again" in said
+    )
+    said = wave("backfill", *day, "--missing", code=1).stdout
+    assert "  2 had been run before\n  1 were run again for what they lacked\n  1 with failures" in said
+    again = json.loads(wave("backfill", *day, "--json", code=1).stdout)
+    assert (again["total"], again["skipped"], again["failed"]) == (3, 3, ["main/delays 2014-02-01T03"])
+
+
+def test_missing_trusts_the_pipes_of_dates_whose_wave_is_forgotten(wave, redis):
+    wave("backfill", "delays", "--from", "2014-03-01T10", "--to", "2014-03-01T12")
+    forget(redis, "main/delays 2014-03-01T10")
+    forget(redis, "main/delays 2014-03-01T11")
+    for key in redis.scan_iter("main/delay * 2014-03-01T11"):
+        redis.delete(key)
+    said = json.loads(
+        wave(
+            "backfill", "delays", "--from", "2014-03-01T10", "--to", "2014-03-01T13", "--missing", "--json"
+        ).stdout
+    )
+    assert (said["total"], said["skipped"], said["failed"]) == (4, 2, [])
+    found = RedisStore(redis).get("main", "delay", datetime(2014, 3, 1, 11, tzinfo=UTC), KEYS)
+    assert len(found) == len(KEYS)
+
+
+def test_an_interrupted_backfill_says_how_to_go_on_and_the_workers_finish_what_is_in_flight(
+    wave, url, redis, let_go
+):
+    words = ["backfill", "held", "--from", "2014-04-01T00", "--to", "2014-04-01T09", "--in-flight", "2"]
+    with subcommand(url, *words) as running:
+        assert until(lambda: redis.exists("wave:main/held 2014-04-01T01"))
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 130
+        said = running.stderr.read()
+    # The second may have been interrupted while it was submitted: then it is where to go on.
+    begun = int(re.search(r"stopped: 0 of 10 dates are done; the workers finish (1|2) more\.", said)[1])
+    assert f"wave backfill held --from 2014-04-01T0{begun} --to 2014-04-01T09 --in-flight 2" in said
+    assert "Traceback" not in said
+    let_go()
+    wave("watch", "held", "2014-04-01T00")
+    assert not redis.exists("wave:main/held 2014-04-01T02")
+
+
+def test_a_backfill_keeps_no_more_in_flight_than_asked(wave, url, redis, let_go):
+    with subcommand(
+        url, "backfill", "held", "--from", "2014-05-01T00", "--to", "2014-05-01T05", "--in-flight", "3"
+    ) as running:
+        assert until(lambda: redis.exists("wave:main/held 2014-05-01T02"))
+        assert not redis.exists("wave:main/held 2014-05-01T03")
+        let_go()
+        assert running.wait(30) == 0
+
+
+def forget(redis: Redis, wave_id: str) -> None:
+    """Take a wave's record away, as its ttl does."""
+    redis.delete(*redis.keys(f"wave:{wave_id}*"))
+    redis.zrem("waves", wave_id)
