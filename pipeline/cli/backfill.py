@@ -27,7 +27,6 @@ from pipeline.cli.output import length, plural, some, terminal, write_json
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.errors import DurationError
 from pipeline.pipe import hour, stamp
-from pipeline.state import State
 
 SAY_EVERY = 5.0  # seconds between two plain lines
 
@@ -106,8 +105,6 @@ def backfill(
     """
     found = session.flow(flow)
     step = None if every is None else _whole_hours(every)
-    if state is not None:
-        session.runtime.states.check(state, [found.state.name] if found.state else [])
     job = Backfill(
         found,
         hours(first, last, found, step),
@@ -116,7 +113,7 @@ def backfill(
         missing,
         version,
         base,
-        None if state is None or (found.state and found.state.name == state) else State(state),
+        None if state is None else session.state(state, found),
         only or None,
     )
     try:

@@ -26,6 +26,7 @@ from pipeline.flow import Flow
 from pipeline.pipe import hour
 from pipeline.runtime import Runtime, unreachable
 from pipeline.settings import Settings
+from pipeline.state import State
 from pipeline.wave import Wave
 
 P = ParamSpec("P")
@@ -75,6 +76,24 @@ class Session:
         if len(found) > 1:
             raise FlowError(f"{name} holds several flows: {listed(found)}. Choose one: {name}:{min(found)}.")
         return next(iter(found.values()))
+
+    @property
+    def states(self) -> dict[str, State]:
+        """The states that the flows declare, by name; where some only name it, as the others declare it."""
+        found: dict[str, State] = {}
+        for flow in self.flows.values():
+            if flow.state is not None and found.get(flow.state.name, State(flow.state.name)) == State(
+                flow.state.name
+            ):
+                found[flow.state.name] = flow.state
+        return found
+
+    def state(self, name: str, flow: Flow | None = None) -> State:
+        """Find a state that a flow declares or that holds entities, the flow's own first. Raises UnknownName."""
+        own = {} if flow is None or flow.state is None else {flow.state.name: flow.state}
+        declared = self.states | own
+        self.runtime.states.check(name, declared)
+        return declared.get(name, State(name))
 
     def wave(self, words: Sequence[str]) -> Wave:
         """Find a wave by its id, quoted or not, or by its flow's name: then the newest. Raises UnknownName."""

@@ -24,15 +24,10 @@ def state() -> None:
     """
 
 
-def _declared(session: Session) -> dict[str, State]:
-    return {flow.state.name: flow.state for flow in session.flows.values() if flow.state is not None}
-
-
 def _registry(session: Session, name: str, new: bool = False) -> Registry:
-    declared = _declared(session)
-    if not new:
-        session.runtime.states.check(name, declared)
-    return session.runtime.states.bind(declared.get(name, State(name)))
+    """Give a state's registry; a `new` one may be unknown as yet. Raises UnknownName."""
+    found = session.states.get(name, State(name)) if new else session.state(name)
+    return session.runtime.states.bind(found)
 
 
 @state.command()
@@ -40,7 +35,7 @@ def _registry(session: Session, name: str, new: bool = False) -> Registry:
 @with_session
 def ls(session: Session, as_json: bool) -> None:
     """List the states with how many entities they hold."""
-    states, declared = session.runtime.states, _declared(session)
+    states, declared = session.runtime.states, session.states
     names = sorted({*states.names(), *declared})
     found = {name: len(states.bind(declared.get(name, State(name)))) for name in names}
     if as_json:

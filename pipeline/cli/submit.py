@@ -12,7 +12,6 @@ from pipeline.cli.options import base_option, json_option, only_option, version_
 from pipeline.cli.output import plural, write_json
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.watching import exit_code, follow, outcome
-from pipeline.flow import Flow
 from pipeline.state import State
 from pipeline.submit import submit_wave
 from pipeline.wave import Wave
@@ -56,12 +55,10 @@ def submit(
       wave submit delays --version fix-weather --base main --only delay_forecast
     """
     found, runtime = session.flow(flow), session.runtime
-    if state is not None:
-        declared = [f.state.name for f in session.flows.values() if f.state is not None]
-        runtime.states.check(state, [*declared, *([found.state.name] if found.state else [])])
-    own = _features(session, found, state, entities) if entities else None
+    over = None if state is None else session.state(state, found)
+    own = _features(session, over or found.state, entities) if entities else None
     began = runtime.client.time()
-    wave = submit_wave(found, date, state, own, version, base, only or None, runtime=runtime)
+    wave = submit_wave(found, date, over, own, version, base, only or None, runtime=runtime)
     new = wave.info().submitted >= began[0] + began[1] / 1e6 - 0.001
     if wait:
         if as_json:
@@ -76,15 +73,12 @@ def submit(
         raise click.exceptions.Exit(exit_code(wave.progress()))
 
 
-def _features(session: Session, flow: Flow, state: str | None, entities: Sequence[str]) -> Mapping[str, Any]:
+def _features(session: Session, state: State | None, entities: Sequence[str]) -> Mapping[str, Any]:
     """Take the entities' features from the state, where it holds them. Raises UnknownName."""
-    declared = (
-        State(state) if state is not None and (flow.state is None or flow.state.name != state) else flow.state
-    )
-    if declared is None:
+    if state is None:
         return {key: {} for key in entities}
-    registry = session.runtime.states.bind(declared)
-    if declared.partition_by is None and not len(registry):
+    registry = session.runtime.states.bind(state)
+    if state.partition_by is None and not len(registry):
         return {key: {} for key in entities}
     return {key: registry.features(key) for key in entities}
 

@@ -28,7 +28,7 @@ def follow(wave: Wave) -> Progress:
 
 
 def _in_lines(wave: Wave) -> Progress:
-    said, shown = time.monotonic(), -1
+    said, shown = -SAY_EVERY, -1
     while not (now := wave.progress()).closed:
         if time.monotonic() - said >= SAY_EVERY and now.ended != shown:
             said, shown = time.monotonic(), now.ended
