@@ -100,3 +100,10 @@ def _field(text: str, name: str, low: int, high: int, line: str) -> frozenset[in
             )
         found.update(range(start, stop + 1, int(step or 1)))
     return frozenset(found)
+
+
+def due_hour(line: str, now: datetime) -> datetime:
+    """Give the hour of the wave that was due last by a schedule: the wave's date."""
+    last = Cron.parse(line).last(now.astimezone(UTC))
+    assert last is not None  # parse() refuses lines that never come
+    return last.replace(minute=0)

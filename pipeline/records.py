@@ -13,6 +13,7 @@ the flow that its own code knows.
     wave:{id} resends    hash: "task where" -> how often a keeper has sent it
     wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
+    scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
     costs:{version}/{flow}  hash: task -> seconds an entity, a moving mean over waves
 """
 
@@ -256,6 +257,16 @@ class Records:
                 measured[task] = known.get(task, cost) * (1 - COST_WEIGHT) + cost * COST_WEIGHT
         if measured:
             self.client.hset(f"costs:{spec.version}/{spec.flow}", mapping=measured)
+
+    def newest_scheduled(self, version: str, flow: str) -> str | None:
+        """Give the hour of the newest wave that a flow's schedule has started, None before the first."""
+        found = self.client.get(f"scheduled:{version}/{flow}")
+        return found.decode() if found else None
+
+    def note_scheduled(self, version: str, flow: str, date: str) -> str | None:
+        """Note the hour of a scheduled wave that was started, and give the one before."""
+        found = self.client.set(f"scheduled:{version}/{flow}", date, get=True)
+        return found.decode() if found else None
 
     def ids(self, version: str | None = None, flow: str | None = None) -> list[str]:
         """Give the ids of the waves that Redis holds, newest date first, of one version or flow where given."""

@@ -1,56 +1,87 @@
-"""Flows' schedules -> celery beat.
+"""Flows' schedules -> celery beat, which uses this scheduler by itself: `celery -A pipeline.app beat`.
 
-`celery -A pipeline.app beat` uses this scheduler by itself. It keeps no file: when it starts, it sends the wave that
-was due last for each flow, and as a wave's id is its flow and hour, one that was started before is not started again.
-So an outage of beat costs at most the hours that it lasted, and two beats do no harm.
+Redis holds the hour of the newest scheduled wave of each flow. A flow is due as long as that is not the hour that its
+schedule names last; beat asks for the wave then, and asks again every minute until it was started. So nothing is kept
+in a file, a message that is lost is sent again, an outage of beat costs at most the hours that it lasted, and two
+beats do no harm.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from typing import Any
 
-from celery import schedules
 from celery.beat import ScheduleEntry, Scheduler
+from celery.schedules import BaseSchedule, schedstate
+from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.canvas import CONTROL, SUBMIT
-from pipeline.cron import Cron
+from pipeline.cron import due_hour
 from pipeline.flow import Flow
 from pipeline.keeper import Keeper
-from pipeline.pipe import floor, stamp
+from pipeline.logs import get_logger
+from pipeline.pipe import stamp
 from pipeline.worker import known_flows, make_runner, runtime
 
+log = get_logger("pipeline.schedule")
 
-def due_hour(flow: Flow, now: datetime) -> datetime:
-    """Give the hour of the wave that was due last: the wave's date."""
-    assert flow.schedule is not None
-    last = Cron.parse(flow.schedule).last(now.astimezone(UTC))
-    assert last is not None
-    return floor(last)
+ASK_AGAIN = 60.0  # seconds until a wave is asked for again that was not started
 
 
-def entry(flow: Flow, now: datetime) -> ScheduleEntry:
-    """Make the beat entry of a flow; it is due at once, for the hour that was due last."""
-    assert flow.schedule is not None
-    minute, hour, day, month, weekday = flow.schedule.split()
+class DueWave(BaseSchedule):
+    """Says when the next wave of a flow must be asked for."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__(app=app)
+        assert flow.schedule is not None
+        self._flow, self._line = flow.name, flow.schedule
+        self._asked = ("", 0.0)  # for which hour, and when
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """Tell whether to ask now, and after how many seconds to look again."""
+        now = datetime.now(UTC)
+        return schedstate(self._must_ask(self.date(now)), 60.0 - now.second - now.microsecond / 1e6)
+
+    def date(self, now: datetime) -> str:
+        """Give the hour of the wave that was due last, as keys hold it."""
+        return stamp(due_hour(self._line, now))
+
+    def _must_ask(self, date: str) -> bool:
+        try:
+            newest = runtime().records.newest_scheduled(settings.own_version(), self._flow)
+        except (RedisError, OSError) as error:
+            log.warning("redis does not answer, trying again", error=str(error))
+            return False
+        hour, at = self._asked
+        return (newest or "") < date and (hour != date or time.monotonic() - at >= ASK_AGAIN)
+
+    def asked(self, date: str) -> None:
+        """Note that the wave of an hour was asked for; beat looks at `is_due` more often than it sends."""
+        self._asked = (date, time.monotonic())
+
+    def __repr__(self) -> str:
+        return f"<wave of {self._flow} at {self._line}>"
+
+
+def entry(flow: Flow) -> ScheduleEntry:
+    """Make the beat entry of a flow."""
     return ScheduleEntry(
         name=flow.name,
         task=SUBMIT,
-        schedule=schedules.crontab(minute, hour, weekday, day, month),
-        last_run_at=due_hour(flow, now) - timedelta(days=366),
+        schedule=DueWave(flow),
         options={"queue": f"{settings.own_version()}.{CONTROL}", "shadow": f"{flow.name}.submit"},
         app=app,
     )
 
 
 class WaveScheduler(Scheduler):
-    """A beat scheduler whose messages carry the hour that was due."""
+    """A beat scheduler whose messages carry the hour that was due, with a keeper beside it."""
 
     def setup_schedule(self) -> None:
-        """Take the schedules of the flows that PIPELINE_FLOWS names, and run a keeper beside beat."""
-        now = datetime.now(UTC)
-        self.schedule = {f.name: entry(f, now) for f in known_flows().values() if f.schedule}
+        """Take the schedules of the flows that PIPELINE_FLOWS names."""
+        self.schedule = {flow.name: entry(flow) for flow in known_flows().values() if flow.schedule}
         self.install_default_entries(self.schedule)
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper)
         self._keeper.start()
@@ -58,11 +89,11 @@ class WaveScheduler(Scheduler):
     def apply_async(
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
     ) -> Any:
-        """Send the start of a wave with its date."""
-        flow = known_flows().get(entry.name)
-        if flow is not None:
-            date = stamp(due_hour(flow, datetime.now(UTC)))
-            entry.args = (flow.name, date)
+        """Ask for a wave, with its date."""
+        if isinstance(entry.schedule, DueWave):
+            date = entry.schedule.date(datetime.now(UTC))
+            entry.args = (entry.name, date)
+            entry.schedule.asked(date)
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 
     def close(self) -> None:

@@ -14,10 +14,11 @@ import orjson
 
 from pipeline.app import settings as app_settings
 from pipeline.canvas import first_messages
-from pipeline.cron import Cron
+from pipeline.cron import Cron, due_hour
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
 from pipeline.gate import MAX_ROOTS
+from pipeline.keeper import close
 from pipeline.logs import get_logger
 from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
@@ -87,6 +88,26 @@ def submit_wave(
             backfill=backfill,
         )
         return _made(runtime, spec, shards)
+
+
+def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> Wave | None:
+    """Start the wave that was due at `date`, unless a newer one is due by `now` or was started: then give None.
+
+    The flow's scheduled wave before it is closed, if it is still open: the newest wave wins, and after an outage or
+    a wave that takes longer than its period nothing piles up. What it had finished is kept.
+    """
+    assert flow.schedule is not None
+    version = runtime.settings.own_version()
+    newest = runtime.records.newest_scheduled(version, flow.name) or ""
+    if date < max(newest, stamp(due_hour(flow.schedule, now))):
+        return None
+    wave = submit_wave(flow, date=date, runtime=runtime)
+    before = runtime.records.note_scheduled(version, flow.name, date)
+    if before is not None and before < date:
+        older = runtime.records.spec(wave_id_of(flow, hour(before), version, None, None, None, None))
+        if older is not None:
+            close(runtime.gate, older, "superseded")
+    return wave
 
 
 def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:

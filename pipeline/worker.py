@@ -11,7 +11,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 import uuid
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -31,7 +33,7 @@ from pipeline.keeper import Keeper, finish
 from pipeline.logs import get_logger
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
-from pipeline.submit import submit_wave
+from pipeline.submit import submit_scheduled
 from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
@@ -99,11 +101,14 @@ def join() -> None:
     """Do nothing: the body of a chord between two parallel parts."""
 
 
-@app.task(name=SUBMIT, ignore_result=True)
+@app.task(name=SUBMIT, ignore_result=True, time_limit=600)
 def submit(flow: str, date: str) -> None:
-    """Start the wave of a flow for the hour that was due."""
+    """Start the wave of a flow for the hour that was due, as beat asks for it."""
     try:
-        submit_wave(known_flows().find(flow), date=date, runtime=runtime())
+        found = known_flows().find(flow)
+        wave = submit_scheduled(found, date, datetime.now(UTC), runtime())
+        if wave is None:
+            log.info("not started: a newer wave was due or has started", flow=flow, date=date)
     except PipelineError as error:
         log.error("cannot start the wave", flow=flow, date=date, error=str(error))
     except Exception:
@@ -198,8 +203,9 @@ def _check(**_: Any) -> None:
         settings.own_version()
         known_flows()
         runtime().check()
-    except PipelineError as error:
-        sys.stderr.write(f"wave: {error}\n")
+    except Exception as error:  # Celery would log it and go on without the flows
+        text = f"{error}\n" if isinstance(error, PipelineError) else traceback.format_exc()
+        sys.stderr.write(f"wave: {text}")
         sys.stderr.flush()
         os._exit(2)
 

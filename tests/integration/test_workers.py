@@ -19,11 +19,11 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
+from pipeline.cron import due_hour
 from pipeline.discover import load_flows
 from pipeline.pipe import stamp
 from pipeline.processes import Workers, celery_command, worker_env
 from pipeline.runtime import Runtime
-from pipeline.schedule import due_hour
 from pipeline.settings import Settings
 from pipeline.supervise import Processes
 
@@ -163,13 +163,13 @@ def test_beat_starts_the_wave_that_was_due_and_two_beats_start_one(redis_url, ru
     flow = flows["scheduled"]
     runtime.states.bind(flow.state).update({"a": {"country": "x"}, "b": {"country": "y"}})
     env = worker_env(redis_url, [FAULTS], "main")
-    before = due_hour(flow, datetime.now(UTC))
+    before = due_hour(flow.schedule, datetime.now(UTC))
     processes.start("worker", celery_command("worker", "-c", "1", "-l", "WARNING"), env)
     for name in ("beat1", "beat2"):
         processes.start(name, celery_command("beat", "-l", "WARNING"), env)
     _until(lambda: runtime.records.ids(), 40)
     ids = runtime.records.ids()
-    hours = {stamp(before), stamp(due_hour(flow, datetime.now(UTC)))}
+    hours = {stamp(before), stamp(due_hour(flow.schedule, datetime.now(UTC)))}
     assert set(ids) <= {f"main/scheduled {hour}" for hour in hours}
     wave = Wave.find(ids[-1], runtime).wait(30)
     assert wave.progress().count("finished") == 2

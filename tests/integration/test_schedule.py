@@ -1,0 +1,78 @@
+"""Scheduled waves: what is due, what is too late, and what happens to a wave that takes longer than its period."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline import Flow, State, task
+from pipeline.runtime import Runtime
+from pipeline.schedule import DueWave
+from pipeline.settings import Settings
+from pipeline.submit import submit_scheduled
+
+NOON = datetime(2026, 5, 1, 12, 7, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@task
+def nothing(entity: str) -> int:
+    return 1
+
+
+flow = Flow("hourly", [nothing], state=State("places", ttl="9d"), schedule="5 * * * *")
+
+
+@pytest.fixture
+def runtime(redis_url: str) -> Runtime:
+    found = Runtime(Settings(redis_url=redis_url, version="main"))
+    found.states.bind(flow.state).add("a")
+    return found
+
+
+def test_a_wave_is_about_the_hour_that_was_due(runtime):
+    wave = submit_scheduled(flow, "2026-05-01T12", NOON, runtime)
+    assert wave.id == "main/hourly 2026-05-01T12"
+
+
+def test_a_request_that_comes_too_late_starts_nothing(runtime):
+    assert submit_scheduled(flow, "2026-05-01T11", NOON, runtime) is None
+    assert submit_scheduled(flow, "2026-05-01T12", NOON, runtime) is not None
+    assert runtime.records.ids() == ["main/hourly 2026-05-01T12"]
+
+
+def test_the_hours_of_an_outage_do_not_pile_up(runtime):
+    asked = [(NOON - n * HOUR).strftime("%Y-%m-%dT%H") for n in range(48, -1, -1)]
+    started = [submit_scheduled(flow, date, NOON, runtime) for date in asked]
+    assert [wave is not None for wave in started] == [False] * 48 + [True]
+
+
+def test_a_wave_that_is_still_open_when_the_next_is_due_is_closed_and_says_so(runtime):
+    older = submit_scheduled(flow, "2026-05-01T12", NOON, runtime)
+    newer = submit_scheduled(flow, "2026-05-01T13", NOON + HOUR, runtime)
+    assert older.info().reason == "superseded"
+    assert str(older.statuses("nothing")["a"]) == "skipped: expired"
+    assert "closed (superseded)" in str(older.progress())
+    assert not newer.closed
+
+
+def test_asking_twice_for_a_wave_starts_one(runtime):
+    first = submit_scheduled(flow, "2026-05-01T12", NOON, runtime)
+    second = submit_scheduled(flow, "2026-05-01T12", NOON, runtime)
+    assert first.id == second.id
+    assert not first.closed
+
+
+def test_beat_asks_until_the_wave_was_started_with_a_pause_between(runtime, monkeypatch):
+    monkeypatch.setattr("pipeline.schedule.runtime", lambda: runtime)
+    due = DueWave(flow)
+    date = due.date(datetime.now(UTC))
+    assert [due.is_due(NOON).is_due for _ in range(2)] == [True, True]
+    due.asked(date)
+    assert not due.is_due(NOON).is_due
+    assert 0 < due.is_due(NOON).next <= 60
+    monkeypatch.setattr("pipeline.schedule.ASK_AGAIN", 0.0)
+    assert due.is_due(NOON).is_due
+    runtime.records.note_scheduled("main", flow.name, date)
+    assert not due.is_due(NOON).is_due
