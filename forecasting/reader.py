@@ -88,7 +88,7 @@ def read_forecasts(
     The newest hour is read first, older ones only for who has none there, in few pipelined reads.
     """
     when = hour(at)
-    version = version or settings.own_version()
+    version = version or settings.any_version()
     store = store or process_runtime(settings).store
     versions = [version] if base in (None, version) else [version, base]
     found: dict[str, Forecast] = {}

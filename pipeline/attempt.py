@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import status
 from pipeline.entity import Entity
-from pipeline.errors import PipelineError, TimedOut, WorkerLost
+from pipeline.errors import CodecError, PipelineError, TimedOut, WorkerLost
 from pipeline.flow import Flow
 from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
 from pipeline.rate import RateLimiter
 from pipeline.records import Records, WaveSpec, scope_entity
+from pipeline.slices import Slices
 from pipeline.state import State
-from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, TIMED_OUT, WORKER_LOST
+from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
 from pipeline.store import Store
 from pipeline.tally import Tally
 from pipeline.task import Task
 from pipeline.units import Unit
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped
-
-SLICE_SECONDS = 1.0  # how long finished entities wait at most until they are put and reported
 
 _CODES: Mapping[type[BaseException], int] = {
     MissingInput: MISSING,
@@ -102,7 +99,7 @@ class Attempt:
         return Work(self.task, self.source, entities, shard.partition, self._state(), self._throttle())
 
     def _run_shard(self, work: Work) -> Receipt:
-        slices = _Slices(self, work)
+        slices = Slices(lambda gathered: self._settle(work, gathered), lambda: self._report(final=False).ok)
         with slices.ticking(), closing(self._outcomes(work, self.tally.open())) as outcomes:
             for outcome in outcomes:
                 slices.add(outcome)
@@ -124,7 +121,7 @@ class Attempt:
             for i in sorted(left):
                 yield i, None, error
 
-    def settle(self, work: Work, gathered: Sequence[Outcome]) -> None:
+    def _settle(self, work: Work, gathered: Sequence[Outcome]) -> None:
         """Put the values and note how each entity stands."""
         entities = work.entities
         values: dict[str, Any] = {}
@@ -148,7 +145,8 @@ class Attempt:
             return ()
         encoded, errors = self.tools.store.encode(values)
         for key, error in errors.items():
-            self._fail(places.get(key, 0), error)
+            named = error if key in places else CodecError(f"{str(key)!r}: {error}")
+            self._fail(places.get(key, 0), named)
         name = self.task.name
         self.tools.store.put_encoded(
             self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
@@ -174,7 +172,7 @@ class Attempt:
         for i, _, _ in gathered:
             key = work.entities[i]
             if status.done(self.tally.chars[i]) and any(
-                key in keys and not _empty(upstream[pipe], i) for pipe, keys in gaps.items()
+                key in keys and not self._empty(pipe, upstream[pipe], i) for pipe, keys in gaps.items()
             ):
                 self.tally.degrade(i)
 
@@ -190,6 +188,14 @@ class Attempt:
         )
         return {pipe: found.get(pipe, "") for pipe in pipes}
 
+    def _empty(self, pipe: str, statuses: str, index: int) -> bool:
+        """Whether an input that an entity went without was finished without an observation."""
+        made_by = self.flow.tasks[pipe]
+        place = index if made_by.per is None else 0
+        char = statuses[place : place + 1] or PENDING_CHAR
+        # A scoped task that answers for entities may have left this one out.
+        return status.done(char) if made_by.per and made_by.batch else status.code(char) == EMPTY
+
     # -- alone, after it has killed workers
 
     def _run_alone(self, work: Work) -> Receipt:
@@ -202,7 +208,7 @@ class Attempt:
             if not self._mark(first, piece[-1] + 1):
                 return Receipt("stale")
             with closing(self._outcomes(work, piece)) as outcomes:
-                self.settle(work, list(outcomes))
+                self._settle(work, list(outcomes))
             if left and not self._report(final=False).ok:
                 return Receipt("stale")
         return self._report(final=True)
@@ -258,10 +264,6 @@ class Attempt:
         took, self.clock = now - self.clock, now
         return report(self.tools, self.spec, self.unit, self.claim.attempt, self.tally, took, final)
 
-    def report_slice(self) -> bool:
-        """Report what was settled so far; False when the attempt counts no more."""
-        return self._report(final=False).ok
-
     def _state(self) -> Any:
         if "state" not in self.task.wants or self.flow.state is None:
             return None
@@ -277,58 +279,3 @@ class Attempt:
             time.sleep(self.tools.rates.reserve(name, rate) or 0.0)
 
         return wait
-
-
-class _Slices:
-    """Settles and reports what has finished while the rest still runs.
-
-    A thread does it every second, because the main one may be inside a call that never comes back: what was done
-    before it is kept.
-    """
-
-    def __init__(self, attempt: Attempt, work: Work) -> None:
-        self._attempt = attempt
-        self._work = work
-        self._gathered: deque[Outcome] = deque()
-        self._error: BaseException | None = None
-        self.refused = False  # the attempt counts no more
-
-    def add(self, outcome: Outcome) -> None:
-        """Take an outcome. Raises what went wrong in the thread."""
-        self._gathered.append(outcome)
-        if self._error is not None:
-            raise self._error
-
-    def settle(self) -> bool:
-        """Settle what has gathered; False when there was nothing."""
-        gathered = [self._gathered.popleft() for _ in range(len(self._gathered))]
-        if gathered:
-            self._attempt.settle(self._work, gathered)
-        return bool(gathered)
-
-    @contextmanager
-    def ticking(self) -> Iterator[None]:
-        """Settle and report every second for as long as the block lasts."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._tick, args=(stop,), name="slices", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _tick(self, stop: threading.Event) -> None:
-        try:
-            while not stop.wait(SLICE_SECONDS):
-                if self.settle() and not self._attempt.report_slice():
-                    self.refused = True
-                    return
-        except Exception as error:
-            self._error = error
-
-
-def _empty(statuses: str, index: int) -> bool:
-    return index < len(statuses) and status.code(statuses[index]) == EMPTY

@@ -27,7 +27,7 @@ from pipeline.units import ALL
 from pipeline.wave import Wave
 
 IN_FLIGHT = 8
-SHORTEST, LONGEST = 0.002, 0.1  # seconds between two looks at the waves in flight
+SHORTEST, LONGEST = 0.005, 0.1  # seconds between two looks at the waves in flight
 PROBE = 500  # entities that are asked for their pipes in one go
 
 
@@ -101,7 +101,7 @@ class Backfill:
     def __post_init__(self) -> None:
         self.tally = Tally(len(self.dates))
         self._open: dict[str, Wave] = {}
-        self._version = self.version or self.runtime.settings.own_version()
+        self._version = self.version or self.runtime.settings.any_version()
         self._plan = compile_flow(self.flow, self.only)
 
     def run(self, seen: Callable[[Tally], None] = lambda _: None) -> Tally:

@@ -14,7 +14,8 @@ from pipeline.errors import DurationError, KeyFormatError, SettingsError
 from pipeline.pipe import check_version
 
 _PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
-_PARAMETER = re.compile(r"([?&]password=)[^&]*")
+_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&]*")
+DEFAULT_VERSION = "main"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
@@ -22,8 +23,8 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 class Settings:
     """What differs between a laptop, a test and production."""
 
-    redis_url: str = DEFAULT_REDIS_URL  # REDIS_URL: broker, control keys, states
-    store_url: str = ""  # PIPELINE_STORE_URL: the pipe store; "" for the same Redis
+    redis_url: str = DEFAULT_REDIS_URL  # REDIS_URL: broker, control keys, states; `clients` tells the forms of URLs
+    store_url: str = ""  # PIPELINE_STORE_URL: the pipe store, which may be a Cluster; "" for the same Redis
     version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither
     flows: tuple[str, ...] = ()  # PIPELINE_FLOWS: module[:flow],...
     models: str = "models"  # PIPELINE_MODELS: folder of the model registry
@@ -73,6 +74,10 @@ class Settings:
             without_secret(self.store_url),
         )
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def any_version(self) -> str:
+        """Give the version that a person works with: the own one, or `main` where nothing tells it."""
+        return self.version or DEFAULT_VERSION
 
     def own_version(self) -> str:
         """Give the version that this process works for. Raises SettingsError when nothing tells it."""

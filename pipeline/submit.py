@@ -51,7 +51,7 @@ def submit_wave(
     date      the hour (UTC) that it is about; this hour by default
     state     whose entities it is run for; the flow's by default
     entities  keys, or key -> features, instead of a state's
-    version   the code's version, under which its pipes are written; PIPELINE_VERSION or the git branch by default
+    version   the code's version, under which its pipes are written; PIPELINE_VERSION, else the git branch, else main
     base      the version whose pipes are read where this one has none
     only      names of the tasks to run; other inputs are read from the store
     expiry    seconds from now after which it is closed; 0 for never; the flow's by default
@@ -60,7 +60,7 @@ def submit_wave(
     """
     runtime = runtime or process_runtime(app_settings)
     when = floor(datetime.now(UTC)) if date is None else hour(date)
-    version = check_version(version or runtime.settings.own_version())
+    version = check_version(version or runtime.settings.any_version())
     base = base if base is None else check_version(base)
     only = None if only is None else tuple(only)
     plan = compile_flow(flow, only)

@@ -69,7 +69,7 @@ def run(
         entity,
         at,
         runtime.store,
-        version or session.settings.own_version(),
+        version or session.settings.any_version(),
         base,
         None if found.state is None else runtime.states.bind(found.state),
         features_of(features) if features else None,

@@ -136,7 +136,7 @@ def up(
         raise FlowError(
             "no flow to run. Give a file (wave up my_flows.py), -F my_flows, or set PIPELINE_FLOWS."
         )
-    version = check_version(version or session.settings.own_version())
+    version = check_version(version or session.settings.any_version())
     found = [kind.strip() for kind in queues.split(",")] if queues else list(KINDS)
     if not queues:
         found += sorted({task.queue for flow in flows.values() for task in flow.tasks.values()} - set(KINDS))
