@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.errors import RunError
 from pipeline.pipe import ONE_HOUR
 from pipeline.store import Store
 from pipeline.task import Task
@@ -58,8 +59,10 @@ class Source:
 
 def frame(values: np.ndarray, date: datetime, keys: Sequence[str]) -> pd.DataFrame:
     """Put a window into a DataFrame without copying it."""
-    import pandas as pd  # noqa: PLC0415 - costs 0.3 s and 60 MB, which workers without windows do not pay
-
+    try:
+        import pandas as pd  # noqa: PLC0415 - costs 0.3 s and 60 MB, which workers without windows do not pay
+    except ImportError:
+        raise RunError("a window needs pandas. Install it: pip install 'celery-waves[arrow]'.") from None
     index = pd.date_range(end=pd.Timestamp(date), periods=len(values), freq=ONE_HOUR, name="ds")
     return pd.DataFrame(
         values, index=index, columns=pd.Index([str(k) for k in keys], name="unique_id"), copy=False

@@ -9,12 +9,14 @@ from typing import Any
 
 from pipeline.calls import halving, in_turn
 from pipeline.entity import Entity
-from pipeline.errors import AnswerError, RunError, listed
+from pipeline.errors import AnswerError, RunError
 from pipeline.inputs import Read, Source, batch_input, column, read, scoped_input
 from pipeline.task import Task
 
 Outcome = tuple[int, Any, BaseException | None]  # index of the entity, its value, or why there is none
 Throttle = Callable[[], None]
+
+_ENGINE = __file__.rpartition("/")[0] + "/"
 
 
 class MissingInput(RunError):
@@ -170,12 +172,12 @@ def checked(task: Task, answer: Any, keys: Sequence[str]) -> Mapping[str, Any]:
             "with None where there is no observation."
         )
     answered = dict(answer.items())
-    foreign = answered.keys() - set(keys)
+    foreign = sorted(repr(str(key)) for key in answered.keys() - set(keys))
     if foreign:
-        some = listed(repr(str(key)) for key in list(foreign)[:3])
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise AnswerError(
-            f"batch task {task.name!r} answered for {len(foreign)} entities that it was not asked for: {some}. Use "
-            "the keys that it was given."
+            f"batch task {task.name!r} answered for what it was not asked for: {', '.join(foreign[:3])}{more}. Use the "
+            "keys that it was given."
         )
     return answered
 
@@ -190,14 +192,24 @@ def unanswered(task: Task, key: str) -> AnswerError:
 
 def describe(error: BaseException, limit: int = 2000) -> str:
     """Write an error as one short text: its kind, what it says, and where in the user's code it was raised."""
+    try:
+        said = str(error).strip()
+    except Exception:  # a user's own exception may fail at this too
+        said = ""
+    text = said.encode(errors="backslashreplace").decode()[: limit - 200]  # Redis takes no lone surrogates
     if isinstance(error, RunError):
-        return str(error)[:limit]
-    place = ""
+        return text
+    return f"{type(error).__name__}: {text or 'no message'}{_place(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Say which line raised an error: the last one of the user's, which is where our code calls or a file beside it."""
+    places: list[tuple[str, str]] = []  # folder of the line, what to say of it
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith("<"):
-            place = f" ({code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}, in {code.co_name})"
+        folder, _, file = code.co_filename.rpartition("/")
+        if not code.co_filename.startswith((_ENGINE, "<")):
+            places.append((folder, f" ({file}:{trace.tb_lineno}, in {code.co_name})"))
         trace = trace.tb_next
-    text = str(error).strip() or "no message"
-    return f"{type(error).__name__}: {text[: limit - 200]}{place}"
+    return next((said for folder, said in reversed(places) if folder == places[0][0]), "")
