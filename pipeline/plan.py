@@ -42,6 +42,7 @@ class Step:
 
     name: str
     inputs: tuple[str, ...]  # those made in this wave; others are read from the store and never waited for
+    required: tuple[str, ...]  # those that it cannot do without, made in this wave or not
     per: str | None  # None, "partition" or "wave"
     segment: int  # index of the canvas that it travels in; -1 for scoped tasks, which travel alone
     queue: str  # kind of worker, without the version
@@ -65,7 +66,7 @@ class Plan:
     def dump(self) -> dict[str, Any]:
         """Give it as plain values, the form in which a wave carries it."""
         steps = [
-            [s.name, list(s.inputs), s.per, s.segment, s.queue, s.timeout, s.time_limit]
+            [s.name, list(s.inputs), list(s.required), s.per, s.segment, s.queue, s.timeout, s.time_limit]
             for s in self.steps.values()
         ]
         return {
@@ -78,7 +79,7 @@ class Plan:
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Plan:
         """Read what `dump` gave."""
-        steps = [Step(n, tuple(i), per, seg, q, t, limit) for n, i, per, seg, q, t, limit in data["steps"]]
+        steps = [Step(name, tuple(i), tuple(r), *rest) for name, i, r, *rest in data["steps"]]
         return cls(
             data["flow"],
             {step.name: step for step in steps},
@@ -105,6 +106,7 @@ def compile_flow(flow: Flow, only: Iterable[str] | None = None, max_tasks: int =
         name: Step(
             name,
             inputs[name],
+            flow.tasks[name].required,
             flow.tasks[name].per,
             segment.get(name, -1),
             flow.tasks[name].queue,

@@ -44,7 +44,6 @@ class _LocalRecords:
     chars: dict[Unit, str] = field(default_factory=dict)
     texts: dict[tuple[str, str, int], str] = field(default_factory=dict)
     tallies: dict[str, dict[str, int]] = field(default_factory=dict)
-    attempts: int = 0
 
     def spec(self, wave_id: str) -> WaveSpec | None:
         return self.wave
@@ -62,7 +61,7 @@ class _LocalRecords:
         return self.tallies
 
     def info(self, wave_id: str) -> WaveInfo:
-        return WaveInfo("closed", "done", 0, 0.0, 0.0, 0.0, 0)
+        return WaveInfo("closed", "done" if self.shards else "empty", 0, 0.0, 0.0, 0.0, 0)
 
 
 class _LocalGate:
@@ -93,8 +92,8 @@ class _LocalGate:
             tally[char] = tally.get(char, 0) + n
         return Receipt("ok")
 
-    def reopen(self, *_: Any) -> bool:
-        raise WaveError("a wave of run_wave() cannot be retried. Run it again with another date or store.")
+    def close(self, *_: Any) -> bool:
+        return False  # it has ended already
 
 
 class _NoLimit:
@@ -146,7 +145,16 @@ def run_wave(
     runner = local.runner(Flows([flow], ["this test"]))
     for unit in spec.units:
         runner.run(spec.id, unit)
-    return Wave(spec, local)
+    return _LocalWave(spec, local)
+
+
+class _LocalWave(Wave):
+    """A wave that was run in this process."""
+
+    def retry(self) -> Wave:
+        raise WaveError(
+            f"wave {self.id!r} was run by run_wave(), which cannot retry. Run it again with another store."
+        )
 
 
 class _LocalRuntime(Runtime):

@@ -46,7 +46,7 @@ class Units:
         """Give all places at which a task runs."""
         per = self.plan.steps[task].per
         if per == "wave":
-            return (ALL,)
+            return (ALL,) if self.partitions else ()  # a wave of no entities has no units
         if per == "partition":
             return tuple(f"@{p}" for p in self.shards)
         return tuple(str(n) for n in range(len(self.partitions)))

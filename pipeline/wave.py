@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from pipeline.keeper import close
 from pipeline.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.status import Status
-from pipeline.units import Unit
+from pipeline.units import ALL, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,20 +166,35 @@ class Wave:
 
     def _missing(self, task: str) -> dict[str, str]:
         """Say which inputs the skipped entities of a task had to do without."""
-        skipped = {k for k, s in self.statuses(task).items() if s.reason == "missing input"}
-        if not skipped:
-            return {}
-        inputs = self._spec.plan.steps[task].inputs
-        failed = {name: self.statuses(name) for name in inputs if self._spec.plan.steps[name].per is None}
-        texts = {}
-        for key in skipped:
-            gone = [f"{i} ({s[key]})" for i, s in failed.items() if key in s and not _has_pipe(s[key])]
-            texts[key] = (
-                f"missing input: {', '.join(gone)}"
-                if gone
-                else "missing input: an input had no pipe at this date"
-            )
+        texts: dict[str, str] = {}
+        units = self._units(task)
+        for unit, chars in zip(units, self.runtime.records.statuses(self.id, units), strict=True):
+            skipped = [i for i, char in enumerate(chars) if status.code(char) == status.MISSING]
+            if skipped:
+                keys = self._keys(unit)
+                texts |= {keys[i]: f"missing input: {gone}" for i, gone in self._gone(unit, skipped)}
         return texts
+
+    def _gone(self, unit: Unit, indices: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Say for entities of a unit which of its required inputs have no pipe: an index, a text."""
+        plan = self._spec.plan
+        required = plan.steps[unit.task].required
+        # A scoped task gets its entities' inputs as they are, so that only a scope's one pipe can be missing.
+        wheres = (unit.where, ALL) if unit.where.startswith("@") else None
+        inputs = [
+            u
+            for u in self._spec.units.inputs(unit)
+            if u.task in required and (wheres is None or u.where in wheres)
+        ]
+        found = self.runtime.records.statuses(self.id, inputs)
+        stored = [name for name in required if name not in plan.steps]
+        for i in indices:
+            gone = []
+            for u, chars in zip(inputs, found, strict=True):
+                char = chars[i if u.where == unit.where else 0] if chars else status.PENDING_CHAR
+                if not _has_pipe(status.decode(char)):
+                    gone.append(f"{u.task} ({status.decode(char)})")
+            yield i, ", ".join(gone) or f"no {' or '.join(stored or required)} at this date"
 
     def result(self, task: str, entity: str) -> Any:
         """Give the value of a task for an entity. Raises UnknownName, with the status, when there is no pipe."""
