@@ -19,17 +19,18 @@ from redis import Redis
 
 from tests.benchmarks.flows import DAYS_KEPT, OBJECTS
 
-URL = "REDIS_URL"
+BROKER, PIPES = "CHORDS_BROKER", "CHORDS_PIPES"  # addresses, in a worker's environment
 LIMIT = 60.0  # seconds that a run may take
 
 app = Celery("chords")
 
 
-def configure(url: str) -> None:
-    """Point the application at a Redis."""
+def configure(broker: str, pipes: str) -> None:
+    """Point the application at its Redis."""
     app.conf.update(
-        broker_url=url,
-        result_backend=f"pipeline.results:ChordBackend+{url}",
+        broker_url=broker,
+        result_backend=f"pipeline.results:ChordBackend+{broker}",
+        pipes_url=pipes,
         task_ignore_result=True,
         task_default_queue="chords",
         task_acks_late=False,
@@ -38,14 +39,14 @@ def configure(url: str) -> None:
     )
 
 
-if URL in os.environ:  # in a worker
-    configure(os.environ[URL])
+if BROKER in os.environ:  # in a worker
+    configure(os.environ[BROKER], os.environ[PIPES])
 
 
 @cache
 def client() -> Redis:
-    """This process' client."""
-    return Redis.from_url(app.conf.broker_url)
+    """This process' client of the pipes."""
+    return Redis.from_url(app.conf.pipes_url)
 
 
 def keep(pipe: str, entity: str, stamp: str, value: Any) -> Any:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+from redis import Redis
 
 from pipeline import Flow, State, series
 from pipeline.app import app, celery_settings
-from pipeline.pipe import stamp
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.submit import submit_wave
@@ -33,15 +33,37 @@ class Timing:
     redis: float  # from its first record to its end, by Redis' clock
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The databases of one Redis that the benchmark uses, so that pipes can be dropped at once."""
+
+    control: str  # broker, waves and states
+    pipes: str
+    rivals: str  # the pipes of both rivals
+
+    @classmethod
+    def beside(cls, url: str) -> Places:
+        """Take the database that the URL names and the two after it."""
+        parts = urlsplit(url)
+        first = int(parts.path.strip("/") or 0)
+        return cls(*(urlunsplit(parts._replace(path=f"/{first + i}")) for i in range(3)))
+
+    def each(self) -> Iterator[Redis]:
+        """Give a client of each."""
+        for url in (self.control, self.pipes, self.rivals):
+            with Redis.from_url(url) as client:
+                yield client
+
+
 @dataclass
 class Lab:
     """A Redis and what submits waves to it."""
 
-    url: str
+    places: Places
     hours: Iterator[datetime] = field(default_factory=lambda: new_hours())
 
     def __post_init__(self) -> None:
-        settings = Settings(redis_url=self.url, version=VERSION)
+        settings = Settings(redis_url=self.places.control, store_url=self.places.pipes, version=VERSION)
         app.conf.update(celery_settings(settings))
         self.runtime = Runtime(settings)
 
@@ -65,12 +87,11 @@ class Lab:
         assert info.ended is not None
         return Timing(end - start, sent - start, info.ended - info.submitted)
 
-    def forget(self, pattern: str) -> None:
-        """Remove keys, so that the later runs do not meet a fuller Redis than the earlier ones."""
-        client = self.runtime.client
-        keys = client.scan_iter(match=pattern, count=5000)
-        while part := list(islice(keys, 5000)):
-            client.unlink(*part)
+    def tidy(self) -> None:
+        """Drop all pipes, ours and the rivals', so that a later round does not meet a fuller Redis."""
+        for url in (self.places.pipes, self.places.rivals):
+            with Redis.from_url(url) as client:
+                client.flushdb(asynchronous=True)
 
 
 def names(size: int) -> list[str]:
@@ -97,6 +118,22 @@ def new_hours() -> Iterator[datetime]:
 def slot(date: datetime) -> int:
     """Give the slot of an hour in its series."""
     return series.spans(date, 1)[0].first
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time that the rounds of all sections may take together; a slow machine runs fewer of them."""
+
+    ends: float  # by time.perf_counter()
+
+    @classmethod
+    def of(cls, seconds: float) -> Clock:
+        """Start it now."""
+        return cls(time.perf_counter() + seconds)
+
+    def left(self) -> float:
+        """Give the seconds that are left, 0 when none are."""
+        return max(self.ends - time.perf_counter(), 0.0)
 
 
 def rounds(seconds: float, least: int, most: int) -> Iterator[int]:
@@ -132,17 +169,3 @@ def _peak(process: psutil.Process) -> float:
         return process.memory_info().rss / 1e6
     lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return int(lines["VmHWM"].split()[0]) * 1024 / 1e6 if "VmHWM" in lines else 0.0
-
-
-__all__ = [
-    "Lab",
-    "Timing",
-    "names",
-    "new_hours",
-    "own_peak_mb",
-    "peak_mb",
-    "rounds",
-    "slot",
-    "stamp",
-    "state_of",
-]

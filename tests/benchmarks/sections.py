@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from pipeline import Flow
 from pipeline.processes import Workers
 from tests.benchmarks import chords_app, flows
 from tests.benchmarks.child import Child
-from tests.benchmarks.harness import VERSION, Lab, names, rounds, slot
+from tests.benchmarks.harness import VERSION, Clock, Lab, names, rounds, slot
 
 ENTITIES = 10_000
-CHORDS = 200  # entities of the chords' rival, which is slow
+CHORDS = 150  # entities of the chords' rival, which is slow
 NAPS = 36  # entities a worker: less than a message's worth of work, so that each worker gets one message
 NAPPERS = (1, 2, 4, 8)  # workers
 TASKS = len(flows.OBJECTS)
@@ -32,11 +32,11 @@ class Bench:
     workers: Workers
     sizes: Sizes  # numbers of entities between which marginal costs are taken
     full: bool
+    clock: Clock
 
-    @property
-    def patience(self) -> float:
-        """How many times as long a part may take."""
-        return 4.0 if self.full else 1.0
+    def rounds(self, part: float, least: int, most: int) -> Iterable[int]:
+        """Count the rounds of a section, which may take that part of the time that is left."""
+        return range(most) if self.full else rounds(self.clock.left() * part, least, most)
 
 
 def states(sizes: Sizes) -> set[int]:
@@ -63,17 +63,11 @@ def start_workers(bench: Bench, count: int) -> None:
 
 def prepare(bench: Bench) -> None:
     """Let everybody import, connect and learn what the tasks cost, before anything is measured."""
-    for flow in (flows.objects, flows.numbers, flows.threads):
-        bench.lab.wave(flow, ENTITIES)
+    bench.lab.wave(flows.objects, ENTITIES)
+    bench.lab.wave(flows.threads, bench.sizes[0])
     bench.child.objects(names(1_000), "warm")
     chords_app.run(names(20), "warm")
-    tidy(bench.lab)
-
-
-def tidy(lab: Lab) -> None:
-    """Drop the pipes, so that a later round does not meet a fuller Redis than an earlier one."""
-    for pattern in ("rival/*", "chords*", f"{VERSION}/* ????-??-??T??"):
-        lab.forget(pattern)
+    bench.lab.tidy()
 
 
 def messages(lab: Lab) -> Figures:
@@ -96,11 +90,11 @@ def messages(lab: Lab) -> Figures:
 def throughput(bench: Bench) -> Figures:
     """JSON objects: ours, the pipelines and the chords in turn."""
     ours, plain, chords = [], [], []
-    for i in rounds(9 * bench.patience, 3, 9 if bench.full else 7):
+    for i in bench.rounds(0.4, 2, 7):
         ours.append(bench.lab.wave(flows.objects, ENTITIES).total)
         plain.append(bench.child.objects(names(ENTITIES), f"objects-{i}"))
         chords.append(chords_app.run(names(CHORDS), f"objects-{i}"))
-        tidy(bench.lab)
+        bench.lab.tidy()
     whole = [seconds / CHORDS * ENTITIES for seconds in chords]
     return {
         "rate": rate(ours),
@@ -113,8 +107,11 @@ def throughput(bench: Bench) -> Figures:
 
 
 def numbers(bench: Bench) -> Figures:
-    """Numbers with series, beside a process that writes the same slots."""
+    """Numbers with series, beside a process that writes the same slots. The first waves make the series."""
+    bench.lab.tidy()
+    bench.lab.wave(flows.numbers, ENTITIES)
     first = slot(next(bench.lab.hours))
+    bench.child.numbers(names(ENTITIES), "warm", first)
     return beside(
         bench, flows.numbers, lambda i: bench.child.numbers(names(ENTITIES), f"numbers-{i}", first + i)
     )
@@ -128,10 +125,9 @@ def threads(bench: Bench) -> Figures:
 def beside(bench: Bench, flow: Flow, rival: Callable[[int], float]) -> Figures:
     """A flow and its rival in turn."""
     ours, plain = [], []
-    for i in rounds(3 * bench.patience, 2, 7 if bench.full else 5):
+    for i in bench.rounds(0.2, 1, 5):
         ours.append(bench.lab.wave(flow, ENTITIES).total)
         plain.append(rival(i))
-        tidy(bench.lab)
     return {
         f"rate_{flow.name}": rate(ours),
         f"rate_{flow.name}_pipelines": rate(plain),
@@ -143,11 +139,11 @@ def growth(bench: Bench) -> Figures:
     """Waves of three sizes, and of one entity, in turn; marginal costs are compared within the same turn."""
     low, middle, high = bench.sizes
     turns = []
-    for _ in rounds(6 * bench.patience, 3, 9):
+    for _ in bench.rounds(0.9, 2, 7):
         # The small ones are quick, and a disturbance weighs more in them.
         again = {1: 3, low: 3, middle: 2, high: 1}
         turns.append({size: _one_size(bench, size, count) for size, count in again.items()})
-        tidy(bench.lab)
+        bench.lab.tidy()
     at = {size: statistics.median(turn[size] for turn in turns) for size in turns[0]}
     first = [(turn[middle] - turn[low]) / (middle - low) * 1e6 for turn in turns]
     second = [(turn[high] - turn[middle]) / (high - middle) * 1e6 for turn in turns]

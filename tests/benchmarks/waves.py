@@ -16,35 +16,36 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from redis import Redis
-
 from pipeline.embedded import serving
 from pipeline.processes import Workers
 from pipeline.supervise import Processes
 from tests.benchmarks import chords_app, flows, report, sections
 from tests.benchmarks.child import Child
-from tests.benchmarks.harness import VERSION, Lab, own_peak_mb, peak_mb
+from tests.benchmarks.harness import VERSION, Clock, Lab, Places, own_peak_mb, peak_mb
 from tests.benchmarks.sections import Bench, Figures, Sizes
 
 QUICK: Sizes = (1_000, 5_000, 20_000)
 FULL: Sizes = (1_000, 10_000, 100_000)
+LIMIT = 36.0  # seconds after which, without --full, only what is measured once is left: some 15 s
 
 
-def run(url: str, sizes: Sizes, full: bool) -> Figures:
+def run(places: Places, sizes: Sizes, full: bool) -> Figures:
     """Measure everything on a Redis; gives the figures."""
+    clock = Clock.of(LIMIT)
+    chords_app.configure(places.control, places.rivals)
+    env = {"PIPELINE_STORE_URL": places.pipes}
     with ExitStack() as stack:
-        child = stack.enter_context(Child(url))
+        child = stack.enter_context(Child(places.rivals))
         chords = stack.enter_context(Processes(patience=0))
         workers = stack.enter_context(
-            Workers(url, flows=[flows.__name__], count=0, version=VERSION, patience=0)
+            Workers(places.control, [flows.__name__], count=0, version=VERSION, env=env, patience=0)
         )
-        lab = Lab(url)
-        chords_app.configure(url)
+        lab = Lab(places)
         for size in sections.states(sizes):
             lab.register(size)
         found = sections.messages(lab)  # before there are workers
-        start_chords(chords, url)
-        return found | measure(Bench(lab, child, workers, sizes, full), chords)
+        start_chords(chords, places)
+        return found | measure(Bench(lab, child, workers, sizes, full, clock), chords)
 
 
 def measure(bench: Bench, chords: Processes) -> Figures:
@@ -63,11 +64,11 @@ def measure(bench: Bench, chords: Processes) -> Figures:
     return found | sections.sleep_spread(found)
 
 
-def start_chords(chords: Processes, url: str) -> None:
+def start_chords(chords: Processes, places: Places) -> None:
     """Start the chords' worker with its two processes."""
     words = ["worker", "-P", "prefork", "-c", "2", "-n", f"chords-{os.getpid()}@%h", "-l", "WARNING"]
     words += ["-I", "pipeline.ready", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    env = {chords_app.URL: url, "PYTHONWARNINGS": "ignore"}
+    env = {chords_app.BROKER: places.control, chords_app.PIPES: places.rivals, "PYTHONWARNINGS": "ignore"}
     chords.start("chords", [sys.executable, "-m", "celery", "-q", "-A", chords_app.__name__, *words], env)
 
 
@@ -82,16 +83,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     sizes = FULL if options.full else QUICK
     start = time.perf_counter()
-    with serving(os.environ.get("REDIS_URL")) as url, Redis.from_url(url) as client:
-        if client.dbsize():
-            parser.error(
-                "the benchmark fills and empties its database, but REDIS_URL names one that holds keys"
-            )
+    with serving(os.environ.get("REDIS_URL")) as url:
+        places = Places.beside(url)
+        for client in places.each():
+            if client.dbsize():
+                parser.error(
+                    "it empties the database that REDIS_URL names and the two after it; one holds keys"
+                )
         print(report.machine(client.info("server")["redis_version"]), flush=True)
         try:
-            figures = run(url, sizes, options.full)
+            figures = run(places, sizes, options.full)
         finally:
-            client.flushdb()
+            for client in places.each():
+                client.flushdb()
     figures["seconds"] = round(time.perf_counter() - start, 1)
     print(report.table(figures, sizes))
     missed = report.missed(figures)

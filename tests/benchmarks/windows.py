@@ -27,8 +27,8 @@ from pipeline.store import RedisStore
 
 VERSION, PIPE = "windows", "delay"
 ENTITIES, HOURS = 10_000, 28 * 24
-SAMPLE = 100  # entities whose single pipes are written and read
-READS = 5
+SAMPLE = 40  # entities whose single pipes are written and read
+READS = 3
 TTL = 60 * 86400.0
 NAMES = [f"shop-{i:05d}" for i in range(ENTITIES)]
 
@@ -48,7 +48,7 @@ def measure(client: Redis) -> dict[str, Any]:
         frames.append(time.perf_counter() - start)
         exact = exact and np.array_equal(window, wanted, equal_nan=True)
         del window
-    for _ in range(2):
+    for _ in range(READS):
         start = time.perf_counter()
         single = read_singles(client, end)
         singles.append((time.perf_counter() - start) * ENTITIES / SAMPLE)
