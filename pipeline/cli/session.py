@@ -17,8 +17,6 @@ import click
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from pipeline.app import app, celery_settings
-from pipeline.app import settings as app_settings
 from pipeline.cli.options import Chosen, flows_option, redis_option
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import FlowError, PipelineError, UnknownName, listed, near
@@ -57,8 +55,6 @@ class Session:
     @cached_property
     def runtime(self) -> Runtime:
         """Clients of a Redis that answers. Raises UnreachableError."""
-        if self.settings != app_settings:
-            app.conf.update(celery_settings(self.settings))
         found = Runtime(self.settings)
         found.check()
         return found
