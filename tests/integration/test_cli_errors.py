@@ -168,3 +168,9 @@ def test_up_without_a_flow_says_what_to_give(redis_url, monkeypatch):
     result = CliRunner().invoke(main, ["--redis", redis_url, "up"])
     assert result.exit_code == 2
     assert "no flow to run. Give a file (wave up my_flows.py)" in result.stderr
+
+
+def test_outside_a_checkout_a_command_works_as_version_main(wave, monkeypatch, tmp_path):
+    monkeypatch.delenv("PIPELINE_VERSION")
+    monkeypatch.chdir(tmp_path)
+    assert wave("submit", "delays", "--date", "2013-06-25T13").stdout.startswith("main/delays 2013-06-25T13: ")
