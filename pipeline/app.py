@@ -13,6 +13,7 @@ from celery import Celery
 from kombu import Queue
 
 from pipeline.canvas import CONTROL
+from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker
 from pipeline.settings import Settings
 from pipeline.task import COLLECT, COMPUTE
 
@@ -23,16 +24,21 @@ VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims res
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Give the Celery configuration for some settings."""
     version = settings.version or "unknown"
+    named = broker(settings.redis_url)
     transport = {
         "visibility_timeout": VISIBILITY,
         "socket_timeout": settings.socket_timeout,
         "socket_connect_timeout": settings.socket_timeout,
         "socket_keepalive": True,
-        "health_check_interval": 25,
+        "socket_keepalive_options": KEEP_ALIVE,
+        # A connection that waits for messages is made anew when the server is silent for twice this.
+        "health_check_interval": HEALTH_CHECK,
         "retry_on_timeout": True,
+        **named["options"],
     }
     return {
-        "broker_url": settings.redis_url,
+        "broker_url": named["broker_url"],
+        "broker_use_ssl": named["broker_use_ssl"],
         "result_backend": f"pipeline.results:ChordBackend+{settings.redis_url}",
         "include": ["pipeline.worker"],
         # JSON only: a message of another kind is refused, never unpickled.
@@ -69,10 +75,6 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": transport,
         "result_backend_transport_options": {"retry_policy": {"timeout": settings.socket_timeout}},
         "redis_socket_timeout": settings.socket_timeout,
-        "redis_socket_connect_timeout": settings.socket_timeout,
-        "redis_socket_keepalive": True,
-        "redis_retry_on_timeout": True,
-        "redis_backend_health_check_interval": 25,
         "worker_hijack_root_logger": True,
         "worker_proc_alive_timeout": 60,
     }

@@ -10,9 +10,22 @@ from typing import Any
 
 from celery.backends.redis import RedisBackend
 
+from pipeline.clients import WORKER_PATIENCE, connect
+from pipeline.settings import without_secret
+
 
 class ChordBackend(RedisBackend):
-    """Counts chords' headers; follows no results."""
+    """Counts chords' headers; follows no results. It connects as our own clients do."""
+
+    def _params_from_url(self, url: str, defaults: dict[str, Any]) -> dict[str, Any]:
+        return {"url": url, "timeout": defaults["socket_timeout"]}
+
+    def _get_pool(self, **params: Any) -> Any:
+        return connect(params["url"], params["timeout"], WORKER_PATIENCE).connection_pool
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Give its address, without the password unless that is asked for."""
+        return str(self.url) if include_password else without_secret(str(self.url))
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Subscribe to nothing."""

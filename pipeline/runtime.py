@@ -9,24 +9,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kombu.exceptions import OperationalError
-from redis import ConnectionPool, Redis
-from redis.backoff import ExponentialBackoff
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from pipeline import app
 from pipeline.canvas import Sender
+from pipeline.clients import PATIENCE, connect, connect_cluster, is_cluster
 from pipeline.errors import UnreachableError
 from pipeline.gate import Gate
 from pipeline.rate import RateLimiter
 from pipeline.records import Records
 from pipeline.registry import RedisStates
 from pipeline.settings import Settings, without_secret
-from pipeline.store import RedisStore, Store
-
-RETRIES = 3
+from pipeline.store import ClusterStore, RedisStore, Store
 
 
 @dataclass(frozen=True)
@@ -34,18 +31,27 @@ class Runtime:
     """Everything that talks to Redis. Each part is made when it is first asked for."""
 
     settings: Settings
+    patience: float = PATIENCE  # seconds that Redis may be gone before an error is raised
 
     @cached_property
     def client(self) -> Redis:
-        """The control Redis: waves, deadlines, states and rates."""
-        return client(self.settings.redis_url, self.settings.socket_timeout)
+        """The control Redis: waves, deadlines, states and rates. Raises UnreachableError for what is no URL of one."""
+        return connect(self.settings.redis_url, self.settings.socket_timeout, self.patience)
 
     @cached_property
     def store(self) -> Store:
-        """The pipe store."""
-        same = self.settings.pipe_store_url == self.settings.redis_url
-        found = self.client if same else client(self.settings.pipe_store_url, self.settings.socket_timeout)
-        return RedisStore(found, min_ttl=self.settings.min_ttl, max_value=self.settings.max_value)
+        """The pipe store.
+
+        Where it is a Redis of its own, what goes wrong with it is a StoreError, and fails the entities that need
+        it. An error of the control Redis stays what it is: nothing can be told to fail then.
+        """
+        url, timeout = self.settings.pipe_store_url, self.settings.socket_timeout
+        options = {"min_ttl": self.settings.min_ttl, "max_value": self.settings.max_value}
+        if url == self.settings.redis_url:
+            return RedisStore(self.client, **options)
+        if is_cluster(url):
+            return ClusterStore(lambda: connect_cluster(url, timeout), place=without_secret(url), **options)
+        return RedisStore(connect(url, timeout, self.patience), place=without_secret(url), **options)
 
     @cached_property
     def gate(self) -> Gate:
@@ -82,30 +88,20 @@ class Runtime:
 
     def check(self) -> None:
         """Ask both Redis for an answer. Raises UnreachableError, which names the address without its password."""
-        for url, found in {
-            self.settings.redis_url: self.client,
-            self.settings.pipe_store_url: getattr(self.store, "client", self.client),
-        }.items():
+        for url in {self.settings.redis_url: None, self.settings.pipe_store_url: None}:
             try:
-                found.ping()
-            except (RedisConnectionError, RedisTimeoutError, RedisError, OSError) as error:
+                self._ping(url)
+            except (RedisError, OSError) as error:
                 raise unreachable(url, error) from None
 
-
-def client(url: str, timeout: float) -> Redis:
-    """Make a client with timeouts, keep-alive and a few retries. Raises UnreachableError for a URL it cannot read."""
-    try:
-        pool = ConnectionPool.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            socket_keepalive=True,
-            health_check_interval=25,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), RETRIES),
-        )
-    except ValueError as error:
-        raise UnreachableError(f"{without_secret(url)!r} is no Redis URL: {error}") from None
-    return Redis(connection_pool=pool)
+    def _ping(self, url: str) -> None:
+        timeout = self.settings.socket_timeout
+        if is_cluster(url) and url != self.settings.redis_url:
+            with connect_cluster(url, timeout) as cluster:
+                cluster.ping()
+        else:
+            with connect(url, timeout, patience=0.5) as found:
+                found.ping()
 
 
 def unreachable(url: str, error: Exception) -> UnreachableError:
@@ -116,13 +112,14 @@ def unreachable(url: str, error: Exception) -> UnreachableError:
     )
 
 
-_runtimes: dict[int, tuple[Settings, Runtime]] = {}
+_runtimes: dict[tuple[int, Settings, float], Runtime] = {}
 
 
-def process_runtime(settings: Settings) -> Runtime:
+def process_runtime(settings: Settings, patience: float = PATIENCE) -> Runtime:
     """Give this process' runtime for some settings: a forked child gets connections of its own."""
-    known = _runtimes.get(os.getpid())
-    if known is None or known[0] != settings:
-        _runtimes.clear()
-        known = _runtimes[os.getpid()] = (settings, Runtime(settings))
-    return known[1]
+    key = (os.getpid(), settings, patience)
+    if key not in _runtimes:
+        for old in [k for k in _runtimes if k[0] != key[0]]:
+            del _runtimes[old]
+        _runtimes[key] = Runtime(settings, patience)
+    return _runtimes[key]

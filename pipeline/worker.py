@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -23,10 +24,12 @@ from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 from kombu import Queue
+from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
 from pipeline.canvas import JOIN, RUN, SOLO, SUBMIT
+from pipeline.clients import WORKER_PATIENCE
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
@@ -52,7 +55,7 @@ def known_flows() -> Flows:
 
 def runtime() -> Runtime:
     """Give this process' clients."""
-    return process_runtime(settings)
+    return process_runtime(settings, WORKER_PATIENCE)
 
 
 def make_runner(found: Runtime) -> Runner:
@@ -72,10 +75,20 @@ class PipelineRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """End the lease of a child that died at once; its message comes back by itself."""
         if isinstance(exc_info.exception, WorkerLostError):
-            held = _unit_of(self)
-            if held is not None:
-                runtime().gate.drop(OWNER, [held])
+            self._tell(runtime().gate.drop)
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Say of a child that is killed at its time limit that it hung: it is not run again."""
+        if not soft:
+            self._tell(runtime().gate.hang)
+        super().on_timeout(soft, timeout)
+
+    def _tell(self, tell: Callable[[str, list[tuple[str, Unit]]], None]) -> None:
+        held = _unit_of(self)
+        if held is not None:
+            with suppress(RedisError, OSError):  # then the lease tells of it
+                tell(OWNER, [held])
 
 
 @app.task(name=RUN, Request="pipeline.worker:PipelineRequest", ignore_result=True)
@@ -87,6 +100,11 @@ def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> Non
             found = runtime()
             ran = make_runner(found).run(wave_id, unit, bool(alone))
             finish(ran, unit, bool(follow), runtime().sender, found.records)
+        except (RedisError, OSError) as error:
+            log.warning("redis does not answer; this is given back and run again", error=str(error))
+            with suppress(RedisError, OSError):  # then its lease ends
+                runtime().gate.release(OWNER, [(wave_id, unit)])
+            return
         except Exception:
             log.exception("a run broke off; its lease will end and it is run again")
             return
@@ -213,4 +231,4 @@ def _check(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _fresh_clients(**_: Any) -> None:
     """Leave the parent's connections to the parent."""
-    process_runtime(settings)
+    runtime()

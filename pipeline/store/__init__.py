@@ -3,6 +3,6 @@
 from pipeline.store.base import Store
 from pipeline.store.cluster import ClusterStore
 from pipeline.store.memory import MemoryStore
-from pipeline.store.single import RedisStore, connect
+from pipeline.store.single import RedisStore
 
-__all__ = ["ClusterStore", "MemoryStore", "RedisStore", "Store", "connect"]
+__all__ = ["ClusterStore", "MemoryStore", "RedisStore", "Store"]

@@ -5,12 +5,16 @@ It works on one Redis as well, where RedisStore is faster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis import Redis, RedisCluster
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from pipeline import series
+from pipeline.errors import StoreError
 from pipeline.store.base import BLOCK, SLICE, Store
 
 # A series that has to live longer gets an hour more than it needs, so that the next puts find it long enough.
@@ -22,24 +26,76 @@ for _, key in ipairs(KEYS) do
 end
 """
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def telling(
+    method: Callable[Concatenate[Any, P], R],
+) -> Callable[Concatenate[Any, P], R]:
+    """Make a method of a store that has a place raise StoreError for what its Redis refuses."""
+
+    @functools.wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except (RedisError, OSError) as error:
+            if self.place is None:
+                raise
+            raise _told(self.place, error) from error
+
+    return call
+
+
+def _told(place: str, error: Exception) -> StoreError:
+    what = f"({type(error).__name__}: {error})"
+    if isinstance(error, OutOfMemoryError):
+        return StoreError(
+            f"the pipe store at {place} is full {what}. Raise its maxmemory, or shorten the tasks' ttl."
+        )
+    return StoreError(
+        f"the pipe store at {place} does not do what it is asked {what}. See PIPELINE_STORE_URL."
+    )
+
 
 class ClusterStore(Store):
-    """Keeps pipes in Redis. `client` must not decode responses; see Store for the other options."""
+    """Keeps pipes in Redis.
 
-    def __init__(self, client: Redis | RedisCluster, **options: Any) -> None:
+    client   must not decode responses; or what makes one when it is first needed
+    place    its address for error texts: errors of Redis are then raised as StoreError, else as they are
+
+    See Store for the other options.
+    """
+
+    def __init__(
+        self,
+        client: Redis | RedisCluster | Callable[[], RedisCluster],
+        *,
+        place: str | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.client = client
+        self.place = place
+        self._given = client
 
+    @cached_property
+    def client(self) -> Any:
+        """The client."""
+        return self._given() if callable(self._given) else self._given
+
+    @telling
     def raw(self, key: str) -> bytes | None:
         """Give the bytes under a key, a pipe's or a series', None when there is none."""
-        blob: bytes | None = self.client.get(key)  # type: ignore[assignment]
+        blob: bytes | None = self.client.get(key)
         return blob
 
+    @telling
     def ttl(self, key: str) -> float | None:
         """Give the seconds that a key has to live, None when there is none."""
         left = int(self.client.pttl(key))
         return None if left == -2 else float("inf") if left == -1 else left / 1000
 
+    @telling
     def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:
         added = []
         for start in range(0, len(keys), SLICE):
@@ -49,6 +105,7 @@ class ClusterStore(Store):
             added += [reply is not None for reply in pipe.execute()]
         return added
 
+    @telling
     def _read(self, keys: Sequence[str]) -> list[bytes | None]:
         blobs: list[bytes | None] = []
         for start in range(0, len(keys), SLICE):
@@ -58,6 +115,7 @@ class ClusterStore(Store):
             blobs += pipe.execute()
         return blobs
 
+    @telling
     def _write_slots(self, keys: Sequence[str], offset: int, slots: Sequence[bytes], expires: int) -> None:
         left: list[int] = []
         for start in range(0, len(keys), SLICE):
@@ -80,6 +138,7 @@ class ClusterStore(Store):
         for key in keys:
             self.client.eval(EXTEND, 1, key, seconds)
 
+    @telling
     def _read_slots(
         self, prefix: str, entities: Sequence[str], spans: Sequence[series.Span], rows: series.Bits
     ) -> None:

@@ -8,21 +8,19 @@ from typing import Any
 from redis import Redis
 
 from pipeline import series
-from pipeline.settings import Settings
 from pipeline.store.base import BLOCK, SLICE
-from pipeline.store.cluster import EXTEND, ClusterStore, unpack
+from pipeline.store.cluster import EXTEND, ClusterStore, telling, unpack
 from pipeline.store.wire import Batch, Wire, argument, arguments
 
 
 class RedisStore(ClusterStore):
-    """Keeps pipes in one Redis. `client` must not decode responses; see Store for the other options."""
-
-    client: Redis
+    """Keeps pipes in one Redis. See ClusterStore for the options."""
 
     def __init__(self, client: Redis, **options: Any) -> None:
         super().__init__(client, **options)
         self._wire = Wire(client)
 
+    @telling
     def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:
         tail = argument("NX") + argument("EXAT") + argument(expires)
 
@@ -37,6 +35,7 @@ class RedisStore(ClusterStore):
 
         return [reply is not None for reply in self._wire.replies(batches)]
 
+    @telling
     def _read(self, keys: Sequence[str]) -> list[bytes | None]:
         def batches() -> Iterator[Batch]:
             for start in range(0, len(keys), SLICE):
@@ -45,6 +44,7 @@ class RedisStore(ClusterStore):
 
         return [blob for blobs in self._wire.replies(batches) for blob in blobs]
 
+    @telling
     def _write_slots(self, keys: Sequence[str], offset: int, slots: Sequence[bytes], expires: int) -> None:
         at = argument(offset)
 
@@ -63,6 +63,7 @@ class RedisStore(ClusterStore):
     def _expire(self, keys: Sequence[str], seconds: int) -> None:
         self.client.eval(EXTEND, len(keys), *keys, seconds)
 
+    @telling
     def _read_slots(
         self, prefix: str, entities: Sequence[str], spans: Sequence[series.Span], rows: series.Bits
     ) -> None:
@@ -82,9 +83,3 @@ class RedisStore(ClusterStore):
             unpack(replies, spans, rows[number * BLOCK : (number + 1) * BLOCK])
 
         self._wire.feed(batches, take)
-
-
-def connect(settings: Settings) -> RedisStore:
-    """Make the pipe store that the settings name. Nothing is sent before it is used."""
-    client = Redis.from_url(settings.pipe_store_url, socket_timeout=settings.socket_timeout)
-    return RedisStore(client, min_ttl=settings.min_ttl, max_value=settings.max_value)

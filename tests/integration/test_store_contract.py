@@ -10,8 +10,9 @@ from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from pipeline.embedded import EmbeddedRedis
+from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.store import ClusterStore, RedisStore, connect
+from pipeline.store import ClusterStore, RedisStore
 from tests.contracts.store import DAY, THEN, StoreContract
 
 
@@ -95,7 +96,7 @@ def test_threads_share_a_store(store):
 
 def test_a_store_goes_on_after_its_redis_was_restarted():
     with EmbeddedRedis({"appendonly": "yes"}) as server:
-        store = connect(Settings(redis_url=server.url, min_ttl=2 * DAY))
+        store = Runtime(Settings(redis_url=server.url, min_ttl=2 * DAY)).store
         store.put("main", "delay", THEN, {"A": 1}, ttl=DAY)
         server.restart()
         assert store.put("main", "delay", THEN, {"A": 2, "B": 3}, ttl=DAY) == {"A"}

@@ -31,7 +31,7 @@ PURE = {
     *("settings", "state", "status", "supervise", "tally", "task", "units"),
 }
 STORAGE = {
-    *("codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"),
+    *("clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"),
     *("store",),
 }
 FACES = {"cli", "web"}
