@@ -85,6 +85,9 @@ class Attempt:
             return self._run_scope() if scope else self._run_shard(self._work())
         if self.claim.mark is not None:
             self._blame(*self.claim.mark)
+            # At once: should this worker die before its first report, the blame would be forgotten.
+            if not self._report(final=False).ok:
+                return Receipt("stale")
         if not scope:
             return self._run_alone(self._work())
         if self.tally.open() and self._mark(0, 1):

@@ -12,21 +12,28 @@ Who may do what, and why it is safe:
 - `claim` grants a unit to one attempt at a time. It is refused when the unit is done, when another attempt's lease
   holds, when the wave is closed, or when an input is still open and the timeout has not come. A message is only a
   hint that a claim may succeed, so that messages can be lost, doubled or late.
-- A run whose lease ends after its time limit (leases never outlast it by more than a grace) is overdue: nobody may
-  claim it but a keeper, to end it (`seize`).
+- Who runs a unit past its time limit is known to hang: its worker says so (`hang`, or by renewing it after a grace).
+  The unit is overdue then, and nobody may claim it but a keeper, to end it (`seize`).
 - A unit whose lease ran out before was lost, with its worker. After the first loss it is run again as it was. From the
   second on it is granted only to a worker that runs nothing else (answer `alone`), which writes a `mark` before each
   piece of it: should that worker die too, the next claim learns which piece it was, and nobody else is blamed.
-- `release` gives back what a worker that is told to stop will not finish: no loss, and due at once.
-- `renew` lengthens the leases that one worker's attempts hold, but never past their time limit.
+- `release` gives back what a worker that is told to stop, or that met an error, will not finish: no loss.
+- `renew` lengthens the leases that one worker's attempts hold.
 - `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
   code ran twice has one effect. The final report makes the unit done, counts down what its dependents wait for,
   arms those that became ready, and closes the wave when no unit is open.
+- A client whose connection was cut does not know whether its script ran, and sends it again. So each script may run
+  twice: a claim carries a token of its own and is granted again to the same one; a report says what it believes was
+  reported before, and counts only when that is so.
 - `due` gives what somebody must look at now and moves its score forward before it answers: a keeper that dies after
   it loses nothing, two keepers share the work. Scores: ready but unclaimed, 5 s after it became ready and doubling at
   each resend; waiting, its timeout; running, the end of its lease. A unit whose shard was not started yet has no
   score of its own: what it waits for has one.
+- The wave has a score too: its expiry; before that, while it is being submitted, 5 s after it was made, so that a
+  keeper arms what a submission that died did not.
 - `close` ends a wave whatever is open. Claims and reports are refused from then on.
+- A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
+  nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
 
 A unit's record, in the hash `{wave} units`, is `state attempt need lease limit owner losses`; without a record it
 is pending with the need that its graph gives, so that submitting a wave writes nothing for each unit.
@@ -35,9 +42,12 @@ Times are milliseconds.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from redis import Redis
 
@@ -47,10 +57,10 @@ DEADLINES = "deadlines"
 WAVES = "waves"
 READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
-GRACE_MS = 5_000  # after its time limit, how long a run may still report before it is ended
+GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
 ALONE_AFTER = 2  # losses from which a unit is run alone
-MAX_ROOTS = 1000  # units that one script arms
+CHUNK = 1000  # units that one script touches
 FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
 
 _CONSTANTS = {
@@ -60,11 +70,8 @@ _CONSTANTS = {
     "GRACE": GRACE_MS,
     "FAR": FAR_MS,
 }
+REDIS_TIME = "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)"
 _PRELUDE = """
-local function now_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
 local function int(x) return string.format('%.0f', x) end
 local function load(wave, unit, need)
   local raw = redis.call('HGET', wave .. ' units', unit)
@@ -77,6 +84,7 @@ local function save(wave, unit, u)
     {u.s, int(u.a), int(u.n), int(u.l), int(u.w), u.o, int(u.x)}, ' '))
 end
 local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
+local function holds(u, owner) return u.s == 'r' and string.match(u.o, '^[^/]+') == owner end
 """
 
 _SCRIPTS: dict[str, str] = {
@@ -97,7 +105,7 @@ _SCRIPTS: dict[str, str] = {
         else
           redis.call('RENAME', KEYS[2], KEYS[1] .. ' shards')
           redis.call('PEXPIREAT', KEYS[1] .. ' shards', int(gone))
-          look(ARGV[1], '@wave @', expires)
+          look(ARGV[1], '@wave @', math.min(expires, now + READY))
           for i = 6, 5 + roots do look(ARGV[1], ARGV[i], now + READY) end
         end
         redis.call('PEXPIREAT', KEYS[1], int(gone))
@@ -105,24 +113,28 @@ _SCRIPTS: dict[str, str] = {
         redis.call('ZADD', 'waves', int(gone), ARGV[1])
         return {1, redis.call('HGET', KEYS[1], 'state')}
     """,
-    # KEYS: wave. ARGV: id, units ...   Roots are ready from the start.
+    # KEYS: wave. ARGV: id, then unit, need, and again ...
     "arm": """
         local state = redis.call('HGET', KEYS[1], 'state')
         if not state or state == 'closed' then return 0 end
         local now = now_ms()
-        for i = 2, #ARGV do
-          if load(KEYS[1], ARGV[i], 0).s == 'p' then
+        for i = 2, #ARGV, 2 do
+          local u = load(KEYS[1], ARGV[i], ARGV[i + 1])
+          if u.s == 'p' and u.n == 0 then
             redis.call('ZADD', 'deadlines', 'NX', int(now + READY), ARGV[1] .. ' ' .. ARGV[i])
           end
         end
         return 1
     """,
-    # KEYS: wave.   The canvases are sent: from now on the wave is open.
+    # KEYS: wave. ARGV: id.   The canvases are sent: from now on the wave is open.
     "open": """
-        if redis.call('HGET', KEYS[1], 'state') == 'submitting' then redis.call('HSET', KEYS[1], 'state', 'open') end
-        return redis.call('HGET', KEYS[1], 'state')
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if state ~= 'submitting' then return state end
+        redis.call('HSET', KEYS[1], 'state', 'open')
+        look(ARGV[1], '@wave @', redis.call('HGET', KEYS[1], 'expires'))
+        return 'open'
     """,
-    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner, mode (run, alone or seize),
+    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner/token, mode (run, alone or seize),
     #             then for each clock: place, n, n times (unit, timeout ms)
     "claim": """
         local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
@@ -130,9 +142,13 @@ _SCRIPTS: dict[str, str] = {
         if not state then return {'lost', 0} end
         if state == 'closed' then return {'closed', 0} end
         local u, now = load(wave, unit, ARGV[3]), now_ms()
+        local function granted(mark)
+          return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
+        end
         if u.s == 'd' then return {'done', 0} end
+        if u.s == 'r' and u.o == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
         if u.s == 'r' and u.l > now then return {'held', int(u.l - now)} end
-        local overdue = u.s == 'r' and now >= u.w
+        local overdue = u.s == 'r' and u.w == 0
         if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
         local lost = u.s == 'r' and not overdue
         if lost then u.x = u.x + 1 end
@@ -158,15 +174,14 @@ _SCRIPTS: dict[str, str] = {
           if left > 0 then return {'waiting', int(left)} end
         end
         if lost then redis.call('HINCRBY', wave, 'lost', 1) end
-        local mark = lost and redis.call('HGET', wave .. ' marks', unit) or ''
-        u.s, u.a, u.o, u.w = 'r', u.a + 1, ARGV[7], now + tonumber(ARGV[6])
-        u.l = math.min(now + tonumber(ARGV[5]), u.w + GRACE)
+        if not lost then redis.call('HDEL', wave .. ' marks', unit) end
+        u.s, u.a, u.o = 'r', u.a + 1, ARGV[7]
+        u.l, u.w = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
         save(wave, unit, u)
         redis.call('HDEL', wave .. ' resends', unit)
-        redis.call('HDEL', wave .. ' marks', unit)
         if u.a == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
         look(id, unit, u.l)
-        return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
+        return granted(redis.call('HGET', wave .. ' marks', unit) or '')
     """,
     # KEYS: waves ... ARGV: owner, lease ms, then for each wave: id, unit
     "renew": """
@@ -174,8 +189,9 @@ _SCRIPTS: dict[str, str] = {
         for i, wave in ipairs(KEYS) do
           local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
           local u = load(wave, unit, 0)
-          if u.s == 'r' and u.o == ARGV[1] and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.l = math.min(now + tonumber(ARGV[2]), u.w + GRACE)
+          if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
+            u.l = now + tonumber(ARGV[2])
+            if now >= u.w + GRACE then u.w, u.l = 0, now end
             save(wave, unit, u)
             look(id, unit, u.l)
             held = held + 1
@@ -189,7 +205,7 @@ _SCRIPTS: dict[str, str] = {
         for i, wave in ipairs(KEYS) do
           local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
           local u = load(wave, unit, 0)
-          if u.s == 'r' and u.o == ARGV[1] then
+          if holds(u, ARGV[1]) and redis.call('HGET', wave, 'state') ~= 'closed' then
             u.l = now
             save(wave, unit, u)
             look(id, unit, now)
@@ -197,16 +213,30 @@ _SCRIPTS: dict[str, str] = {
         end
         return #KEYS
     """,
-    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   This owner stops: no loss.
-    "release": """
+    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   This owner's run was stopped at its time limit.
+    "hang": """
         local now = now_ms()
         for i, wave in ipairs(KEYS) do
           local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
           local u = load(wave, unit, 0)
-          if u.s == 'r' and u.o == ARGV[1] then
-            u.s, u.o, u.l = 'p', '-', 0
+          if holds(u, ARGV[1]) and now >= u.w - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
+            u.w, u.l = 0, now
             save(wave, unit, u)
             look(id, unit, now)
+          end
+        end
+        return #KEYS
+    """,
+    # KEYS: waves ... ARGV: owner, delay ms, then for each wave: id, unit.   This owner stops: no loss.
+    "release": """
+        local now = now_ms()
+        for i, wave in ipairs(KEYS) do
+          local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+          local u = load(wave, unit, 0)
+          if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
+            u.s, u.o, u.l = 'p', '-', 0
+            save(wave, unit, u)
+            look(id, unit, now + tonumber(ARGV[2]))
           end
         end
         return #KEYS
@@ -219,19 +249,21 @@ _SCRIPTS: dict[str, str] = {
         redis.call('PEXPIREAT', KEYS[1] .. ' marks', redis.call('HGET', KEYS[1], 'gone'))
         return 1
     """,
-    # KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, micros, n errors, n dependents,
-    #             n counts; then errors (index text), dependents (unit need), counts (char n late-char)
+    # KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, those reported before, micros,
+    #             n errors, n dependents, n counts; then errors (index text), dependents (unit need), counts
+    #             (char n late-char)
     "report": """
         local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
         local state = redis.call('HGET', wave, 'state')
         if not state then return {'lost', 0, 0, {}} end
-        if state == 'closed' then return {'closed', 0, 0, {}} end
         local u, now = load(wave, unit, 0), now_ms()
-        if u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
-        local final = ARGV[4] == '1'
-        local errors, deps, counts = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+        local final, repeated = ARGV[4] == '1', false
+        if u.s == 'd' and final and u.a == tonumber(ARGV[3]) then repeated = true
+        elseif state == 'closed' then return {'closed', 0, 0, {}}
+        elseif u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
+        local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
         local gone = redis.call('HGET', wave, 'gone')
-        local at, ready, late = 11, {}, 0
+        local at, ready, late = 12, {}, 0
         for k = 1, errors do
           redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
           at = at + 2
@@ -242,14 +274,21 @@ _SCRIPTS: dict[str, str] = {
           local d = load(wave, dep, ARGV[at + 1])
           if d.s ~= 'p' then late = 1 end
           if final then
-            d.n = math.max(d.n - 1, 0)
-            save(wave, dep, d)
+            if not repeated then
+              d.n = math.max(d.n - 1, 0)
+              save(wave, dep, d)
+            end
             if d.n == 0 and d.s == 'p' then
-              look(id, dep, now + READY)
+              if not repeated then look(id, dep, now + READY) end
               ready[#ready + 1] = dep
             end
           end
           at = at + 2
+        end
+        if repeated then return {'ok', late, state == 'closed' and 1 or 0, ready} end
+        local before = redis.call('HGET', wave .. ' status', unit)
+        if before and before ~= ARGV[7] then
+          late, counts = before == ARGV[6] and 1 or 0, 0
         end
         redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
         for k = 1, counts do
@@ -257,13 +296,14 @@ _SCRIPTS: dict[str, str] = {
           redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, ARGV[at + 1])
           at = at + 3
         end
-        redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[7])
+        redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[8])
         redis.call('PEXPIREAT', wave .. ' status', gone)
         redis.call('PEXPIREAT', wave .. ' counts', gone)
         if not final then return {'ok', late, 0, ready} end
         u.s, u.o, u.l = 'd', '-', now
         save(wave, unit, u)
         redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
+        redis.call('HDEL', wave .. ' marks', unit)
         local closed = 0
         if redis.call('HINCRBY', wave, 'open', -1) == 0 then
           redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
@@ -282,8 +322,14 @@ _SCRIPTS: dict[str, str] = {
           if not state or state == 'closed' then
             redis.call('ZREM', 'deadlines', member)
           elseif unit == '@wave @' then
-            redis.call('ZADD', 'deadlines', int(now + READY), member)
-            found[#found + 1] = 'expired'; found[#found + 1] = member
+            local expires = tonumber(redis.call('HGET', wave, 'expires'))
+            if state == 'submitting' or now >= expires then
+              redis.call('ZADD', 'deadlines', int(now + READY), member)
+              found[#found + 1] = now >= expires and 'expired' or 'unsent'
+              found[#found + 1] = member
+            else
+              redis.call('ZADD', 'deadlines', int(expires), member)
+            end
           else
             local u = load(wave, unit, 1)
             if u.s == 'd' then
@@ -291,7 +337,7 @@ _SCRIPTS: dict[str, str] = {
             elseif u.s == 'r' and u.l > now then
               redis.call('ZADD', 'deadlines', int(u.l), member)
             else
-              local overdue = u.s == 'r' and now >= u.w
+              local overdue = u.s == 'r' and u.w == 0
               local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
               redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
               local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
@@ -312,26 +358,58 @@ _SCRIPTS: dict[str, str] = {
         redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
         return 1
     """,
-    # KEYS: wave. ARGV: id, expiry ms, open units.   Only a closed wave is opened again.
-    "reopen": """
+    # KEYS: wave. ARGV: id, units ...   Unless somebody has opened it again meanwhile.
+    "clear": """
         if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
-        local now = now_ms()
-        local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
-        redis.call('HSET', KEYS[1], 'state', 'submitting', 'open', ARGV[3], 'expires', int(expires))
-        redis.call('HDEL', KEYS[1], 'reason', 'ended')
-        redis.call('DEL', KEYS[1] .. ' starts')
-        look(ARGV[1], '@wave @', expires)
+        for i = 2, #ARGV do redis.call('ZREM', 'deadlines', ARGV[1] .. ' ' .. ARGV[i]) end
         return 1
     """,
-    # KEYS: wave. ARGV: unit, need, statuses, and again ...
+    # KEYS: wave. ARGV: token
+    "begin": """
+        if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
+        redis.call('HSET', KEYS[1], 'retry', ARGV[1])
+        return 1
+    """,
+    # KEYS: wave. ARGV: id, token, then unit, need, statuses, and again ...
     "reset": """
-        for at = 1, #ARGV, 3 do
-          local u = load(KEYS[1], ARGV[at], 0)
-          u.s, u.n, u.a, u.l, u.o, u.x = 'p', tonumber(ARGV[at + 1]), u.a + 1, 0, '-', 0
-          save(KEYS[1], ARGV[at], u)
-          redis.call('HSET', KEYS[1] .. ' status', ARGV[at], ARGV[at + 2])
+        local wave, id = KEYS[1], ARGV[1]
+        if redis.call('HGET', wave, 'state') ~= 'closed' or redis.call('HGET', wave, 'retry') ~= ARGV[2] then
+          return 0
         end
-        return #ARGV / 3
+        if redis.call('HGET', wave, 'reason') == 'done' then redis.call('HSET', wave, 'reason', 'cancelled') end
+        for at = 3, #ARGV, 3 do
+          local unit, kept = ARGV[at], ARGV[at + 2]
+          local u, old = load(wave, unit, 0), redis.call('HGET', wave .. ' status', unit) or ''
+          u.s, u.n, u.a, u.l, u.w, u.o, u.x = 'p', tonumber(ARGV[at + 1]), u.a + 1, 0, 0, '-', 0
+          save(wave, unit, u)
+          for i = 1, #old do
+            local char = string.sub(old, i, i)
+            if char ~= '@' and char ~= string.sub(kept, i, i) then
+              redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, -1)
+            end
+          end
+          redis.call('HSET', wave .. ' status', unit, kept)
+          redis.call('HDEL', wave .. ' resends', unit)
+          redis.call('HDEL', wave .. ' marks', unit)
+          redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
+        end
+        for _, key in ipairs({' units', ' status', ' counts'}) do
+          redis.call('PEXPIREAT', wave .. key, redis.call('HGET', wave, 'gone'))
+        end
+        return 1
+    """,
+    # KEYS: wave. ARGV: id, token, expiry ms, open units, then the units that are ready ...
+    "reopen": """
+        local wave, id, now = KEYS[1], ARGV[1], now_ms()
+        if redis.call('HGET', wave, 'retry') ~= ARGV[2] then return 0 end
+        if redis.call('HGET', wave, 'state') ~= 'closed' then return 1 end
+        local expires = tonumber(ARGV[3]) > 0 and now + tonumber(ARGV[3]) or FAR
+        redis.call('HSET', wave, 'state', 'submitting', 'open', ARGV[4], 'expires', int(expires))
+        redis.call('HDEL', wave, 'reason', 'ended')
+        redis.call('DEL', wave .. ' starts')
+        look(id, '@wave @', math.min(expires, now + READY))
+        for i = 5, #ARGV do look(id, ARGV[i], now + READY) end
+        return 1
     """,
 }
 
@@ -376,11 +454,17 @@ def wave_key(wave_id: str) -> str:
 
 
 class Gate:
-    """The scripts, bound to a client of the control Redis."""
+    """The scripts, bound to a client of the control Redis.
 
-    def __init__(self, client: Redis) -> None:
+    `now` is Lua that returns the time in milliseconds: Redis' own clock, unless a test wants another. No time of a
+    client ever reaches a script.
+    """
+
+    def __init__(self, client: Redis, now: str = REDIS_TIME) -> None:
         self._client = client
-        head = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items()) + _PRELUDE
+        self._tokens = count()
+        head = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
+        head += f"local function now_ms() {now} end\n{_PRELUDE}"
         self._scripts = {name: client.register_script(head + body) for name, body in _SCRIPTS.items()}
 
     def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -398,25 +482,28 @@ class Gate:
     ) -> tuple[bool, str]:
         """Make a wave from its shards under a temporary key, unless it is there.
 
-        `roots` get their first deadline; more than `MAX_ROOTS` of them are left to `arm`. `expiry` in seconds from
+        `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
         now, 0 for none; `ttl` how long its keys are kept after that. Gives whether this call made it, and its
         condition: submitting, open or closed.
         """
         pairs = [item for pair in fields.items() for item in pair]
-        first = [str(unit) for unit in roots[:MAX_ROOTS]]
+        first = [str(unit) for unit in roots[:CHUNK]]
         args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, len(first), *first, *pairs]
         made, state = self._run("create", [wave_key(wave_id), shards_key], args)
         return bool(made), state.decode()
 
-    def arm(self, wave_id: str, units: Iterable[Unit]) -> None:
-        """Give the units that wait for none their first deadline."""
-        names = [str(unit) for unit in units]
-        for i in range(0, len(names), MAX_ROOTS):
-            self._run("arm", [wave_key(wave_id)], [wave_id, *names[i : i + MAX_ROOTS]])
+    def arm(self, wave_id: str, units: Iterable[tuple[Unit, int]]) -> None:
+        """Give a first deadline to those units, given with what they wait for, that are pending and wait for none."""
+        flat = [item for unit, need in units for item in (str(unit), need)]
+        for i in range(0, len(flat), 2 * CHUNK):
+            self._run("arm", [wave_key(wave_id)], [wave_id, *flat[i : i + 2 * CHUNK]])
 
     def open(self, wave_id: str) -> str:
-        """Say that everything was sent; gives the wave's condition."""
-        return str(self._run("open", [wave_key(wave_id)], []).decode())
+        """Say that everything was sent; gives the wave's condition. Raises LookupError when Redis lost it."""
+        state = self._run("open", [wave_key(wave_id)], [wave_id])
+        if state is None:
+            raise LookupError(f"wave {wave_id!r} is not in Redis any more")
+        return str(state.decode())
 
     def claim(
         self,
@@ -436,12 +523,13 @@ class Gate:
         need     how many units it waits for, by the wave's graph
         timeout  seconds after its place's start that it runs without them
         lease    seconds that the claim holds without being renewed
-        limit    seconds that the run may take; the lease ends soon after it in any case
+        limit    seconds that the run may take
         owner    who renews the lease
         waiting  place -> units whose clocks start if this is the first claim there, with their timeouts
         mode     "run"; "alone" by a worker that runs nothing else; "seize" only to end a run past its limit
         """
-        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), owner, mode]
+        token = f"{owner}/{os.getpid()}.{next(self._tokens)}"
+        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), token, mode]
         for place, units in waiting.items():
             args += [place, len(units)]
             for waiter, wait in units:
@@ -462,9 +550,13 @@ class Gate:
         """End the leases of what `owner` will not finish."""
         self._held("drop", [owner], held)
 
-    def release(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
-        """Give back what `owner` will not finish because it was told to stop."""
-        self._held("release", [owner], held)
+    def hang(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
+        """Say that what `owner` ran was stopped at its time limit: a keeper is to end it."""
+        self._held("hang", [owner], held)
+
+    def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
+        """Give back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
+        self._held("release", [owner, _ms(delay)], held)
 
     def mark(self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int) -> bool:
         """Write down which entities an attempt that runs alone does next; False when it holds the unit no more."""
@@ -484,6 +576,7 @@ class Gate:
         *,
         statuses: str,
         late_statuses: str,
+        before: str,
         counts: Mapping[tuple[str, str], int],
         errors: Mapping[int, str],
         dependents: Sequence[tuple[Unit, int]],
@@ -493,6 +586,7 @@ class Gate:
         """Tell how the entities of a unit stand.
 
         statuses       all entities' characters; `late_statuses` the same if dependents have started without them
+        before         the characters that were reported before
         counts         (character, late character) -> how many entities got it since the last report
         errors         index of an entity -> its text
         dependents     units that wait for this one, each with how many it waits for
@@ -505,15 +599,16 @@ class Gate:
             *(item for (char, late), n in counts.items() for item in (char, n, late)),
         ]
         sizes = [len(errors), len(dependents), len(counts)]
-        head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, int(took * 1e6), *sizes]
-        answer, late, closed, ready = self._run("report", [wave_key(wave_id)], [*head, *lists])
+        head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, before, int(took * 1e6)]
+        answer, late, closed, ready = self._run("report", [wave_key(wave_id)], [*head, *sizes, *lists])
         return Receipt(answer.decode(), bool(late), bool(closed), tuple(_unit(r.decode()) for r in ready))
 
     def due(self, limit: int = 200) -> list[tuple[str, str, Unit]]:
         """Take what somebody must look at now, as (kind, wave id, unit), and move its score forward.
 
         Kinds: send (ready, its timeout has come, or unclaimed), lost (its worker vanished), alone (that was not the
-        first time), overdue (past its time limit) and expired (the wave is past its expiry; the unit is `WAVE_UNIT`).
+        first time), overdue (past its time limit); and for the wave itself, as `WAVE_UNIT`, expired and unsent (its
+        submission did not come to an end).
         """
         flat = [item.decode() for item in self._run("due", [], [limit])]
         found = []
@@ -526,30 +621,32 @@ class Gate:
         """End a wave for a reason (expired, superseded, cancelled), and drop the deadlines of its units."""
         if not self._run("close", [wave_key(wave_id)], [wave_id, reason]):
             return False
-        members = [f"{wave_id} {unit}" for unit in units]
-        for i in range(0, len(members), 1000):
-            self._client.zrem(DEADLINES, *members[i : i + 1000])
+        names = [str(unit) for unit in units]
+        for i in range(0, len(names), CHUNK):
+            self._run("clear", [wave_key(wave_id)], [wave_id, *names[i : i + CHUNK]])
         return True
 
-    def reopen(
-        self,
-        wave_id: str,
-        expiry: float,
-        units: Sequence[tuple[Unit, int, str]],
-        counts: Mapping[str, int],
-    ) -> bool:
-        """Open a closed wave again for some units, given as (unit, what it waits for, statuses).
+    def begin(self, wave_id: str) -> str | None:
+        """Begin to retry a closed wave; gives a token, None when it is not closed. Whoever began before is refused."""
+        token = uuid4().hex
+        return token if self._run("begin", [wave_key(wave_id)], [token]) else None
 
-        `counts` are taken away from the wave's, as "task character" -> n. False when the wave is not closed.
+    def reset(self, wave_id: str, token: str, units: Iterable[tuple[Unit, int, str]]) -> bool:
+        """Make units of a closed wave pending, given as (unit, what it waits for, the statuses that it keeps).
+
+        False when somebody else has begun to retry it.
         """
-        if not self._run("reopen", [wave_key(wave_id)], [wave_id, int(expiry * 1000), len(units)]):
-            return False
-        for field, n in counts.items():
-            self._client.hincrby(f"{wave_key(wave_id)} counts", field, -n)
         flat = [item for unit, need, statuses in units for item in (str(unit), need, statuses)]
-        for i in range(0, len(flat), 1500):
-            self._run("reset", [wave_key(wave_id)], flat[i : i + 1500])
-        return True
+        parts = [flat[i : i + 3 * CHUNK] for i in range(0, len(flat), 3 * CHUNK)]
+        return all(self._run("reset", [wave_key(wave_id)], [wave_id, token, *part]) for part in parts)
+
+    def reopen(self, wave_id: str, token: str, expiry: float, units: int, ready: Iterable[Unit]) -> bool:
+        """Open a closed wave again after `reset`: so many units are open, and these wait for none.
+
+        False when somebody else has begun to retry it.
+        """
+        args = [wave_id, token, _ms(expiry), units, *map(str, ready)]
+        return bool(self._run("reopen", [wave_key(wave_id)], args))
 
 
 def _unit(text: str) -> Unit:

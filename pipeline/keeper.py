@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
@@ -71,7 +72,8 @@ class Keeper:
         count = 0
         while found := self._gate.due():
             for kind, wave_id, unit in found:
-                self._look(kind, wave_id, unit)
+                with self._going_on(wave_id, unit):
+                    self._look(kind, wave_id, unit)
             count += len(found)
         return count
 
@@ -82,12 +84,25 @@ class Keeper:
             self._renewed = time.monotonic()
             self._gate.renew(self._runner.owner, self._runner.lease, running)
 
+    @contextmanager
+    def _going_on(self, wave_id: str, unit: Unit) -> Iterator[None]:
+        """Let what goes wrong with one unit keep nobody from looking at the next; it will be due again."""
+        try:
+            yield
+        except (RedisError, OSError):
+            raise
+        except Exception:
+            log.exception("cannot do what is due", wave=wave_id, task=unit.task, shard=unit.where)
+
     def _look(self, kind: str, wave_id: str, unit: Unit) -> None:
         spec = self._records.spec(wave_id)
         if spec is None:
             return
         if kind == "expired":
             close(self._gate, spec, "expired")
+        elif kind == "unsent":
+            arm(self._gate, spec)
+            self._gate.open(wave_id)
         elif kind == "overdue":
             finish(self._runner.end(wave_id, unit), unit, True, self._sender, self._records)
         else:
@@ -107,6 +122,11 @@ def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records)
     if ran.closed:
         records.learn_costs(ran.spec)
         log.info("wave has ended", wave=ran.spec.id)
+
+
+def arm(gate: Gate, spec: WaveSpec) -> None:
+    """Give a deadline to all that is ready in a wave whose submission, or retry, has died."""
+    gate.arm(spec.id, ((unit, spec.units.need(unit)) for unit in spec.units))
 
 
 def close(gate: Gate, spec: WaveSpec, reason: str) -> bool:

@@ -17,8 +17,8 @@ from pipeline.canvas import first_messages
 from pipeline.cron import Cron, due_hour
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
-from pipeline.gate import MAX_ROOTS
-from pipeline.keeper import close
+from pipeline.gate import CHUNK
+from pipeline.keeper import arm, close
 from pipeline.logs import get_logger
 from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
@@ -119,7 +119,7 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     made, state = runtime.gate.create(
         spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl
     )
-    if made and len(roots) <= MAX_ROOTS:
+    if made and len(roots) <= CHUNK:
         if state == "submitting":
             _start(Wave(spec, runtime))
         return Wave(spec, runtime)
@@ -134,7 +134,7 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
 def _continued(wave: Wave) -> Wave:
     """Start a wave whose submission has not come to its end."""
     if wave.info().state == "submitting":
-        wave.runtime.gate.arm(wave.id, wave.spec.units.roots())
+        arm(wave.runtime.gate, wave.spec)
         _start(wave)
     return wave
 

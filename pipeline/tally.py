@@ -54,7 +54,13 @@ class Tally:
             if new != old:
                 counts[new, marked] = counts.get((new, marked), 0) + 1
         errors, self.errors = self.errors, {}
-        return {"statuses": statuses, "late_statuses": late, "counts": counts, "errors": errors}
+        return {
+            "statuses": statuses,
+            "late_statuses": late,
+            "before": before,
+            "counts": counts,
+            "errors": errors,
+        }
 
     def accept(self, late: bool) -> None:
         """Note that the report counts, and that the gate took what ended since the last one as late."""

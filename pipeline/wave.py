@@ -219,40 +219,39 @@ class Wave:
 
         Raises WaveError while the wave is open.
         """
-        if not self.closed:
+        gate = self.runtime.gate
+        token = gate.begin(self.id)
+        if token is None:
             raise WaveError(
                 f"wave {self.id!r} is still open. Wait for its end, or cancel it, and retry then."
             )
-        again, taken = self._unfinished()
+        again = self._unfinished()
         if not again:
             return self
+        needs = {unit: sum(i in again for i in self._spec.units.inputs(unit)) for unit in again}
         texts = [key for key in self.runtime.records.errors(self.id) if Unit(key[0], key[1]) in again]
+        first = [unit for unit, need in needs.items() if need == 0]
+        other = WaveError(f"wave {self.id!r} was opened by somebody else just now. Look at `wave show`.")
+        if not gate.reset(self.id, token, ((unit, needs[unit], kept) for unit, kept in again.items())):
+            raise other
         self.runtime.records.drop_errors(self.id, texts)
-        needs = [
-            (unit, sum(i in again for i in self._spec.units.inputs(unit)), s) for unit, s in again.items()
-        ]
-        if not self.runtime.gate.reopen(self.id, self._spec.expiry, needs, taken):
-            raise WaveError(f"wave {self.id!r} was opened by somebody else just now. Look at `wave show`.")
-        first = [unit for unit, need, _ in needs if need == 0]
-        self.runtime.gate.arm(self.id, first)
+        if not gate.reopen(self.id, token, self._spec.expiry, len(again), first):
+            raise other
         self.runtime.sender.send(self._spec, [Single(unit) for unit in first])
-        self.runtime.gate.open(self.id)
+        gate.open(self.id)
         return self
 
-    def _unfinished(self) -> tuple[dict[Unit, str], dict[str, int]]:
-        """Give the units with unfinished entities and their statuses without these, and the counts to take away."""
-        units = list(self._spec.units)
+    def _unfinished(self) -> dict[Unit, str]:
+        """Give the units that are not done or have unfinished entities, with their statuses without these."""
+        units, records = list(self._spec.units), self.runtime.records
+        conditions = records.running(self.id)
         again: dict[Unit, str] = {}
-        taken: dict[str, int] = {}
-        for unit, chars in zip(units, self.runtime.records.statuses(self.id, units), strict=True):
+        for unit, chars in zip(units, records.statuses(self.id, units), strict=True):
             chars = chars or status.PENDING_CHAR * self._spec.size(unit)
             kept = "".join(c if status.done(c) else status.PENDING_CHAR for c in chars)
-            if status.PENDING_CHAR in kept:
+            if status.PENDING_CHAR in kept or conditions.get(unit) != "done":
                 again[unit] = kept
-                for old in chars:
-                    if not status.done(old) and old != status.PENDING_CHAR:
-                        taken[f"{unit.task} {old}"] = taken.get(f"{unit.task} {old}", 0) + 1
-        return again, taken
+        return again
 
     def _units(self, task: str) -> list[Unit]:
         if task not in self._spec.plan.steps:
