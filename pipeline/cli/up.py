@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,11 +19,13 @@ from redis.exceptions import RedisError
 
 from pipeline import durations
 from pipeline.app import KINDS
+from pipeline.canvas import SOLO
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
+from pipeline.discover import Flows
 from pipeline.embedded import EmbeddedRedis
-from pipeline.errors import FlowError, SettingsError
+from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
 from pipeline.pipe import check_version
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
@@ -31,6 +33,7 @@ from pipeline.supervise import START_LIMIT, Processes
 from pipeline.task import COLLECT
 
 EMBEDDED = "embedded"
+GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs
 NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 
 
@@ -42,24 +45,29 @@ class Wanted:
     concurrency: int  # of each worker
     queues: tuple[str, ...]  # kinds that the workers take from
     collect_threads: int  # of a worker more, for collection tasks; 0 for none
+    solo: bool  # whether a worker more takes what must run alone, because it has killed a worker
     beat: bool
     flower: int | None  # its port
     level: str
 
     def commands(self, version: str) -> Iterator[tuple[str, list[str]]]:
         """Give the name and the command line of each."""
-        options = ["-l", self.level]
         for i in range(self.workers):
-            name = f"worker{i + 1}"
-            command = worker_command(version, self.concurrency, self.queues, "prefork", options)
-            yield name, [*command, "-n", node_name(name)]
+            yield self._worker(version, f"worker{i + 1}", self.concurrency, self.queues)
         if self.collect_threads:
-            command = worker_command(version, self.collect_threads, [COLLECT], "threads", options)
-            yield "collect", [*command, "-n", node_name("collect")]
+            yield self._worker(version, "collect", self.collect_threads, [COLLECT], "threads")
+        if self.solo:
+            yield self._worker(version, "solo", 1, [SOLO])
         if self.beat:
             yield "beat", celery_command("beat", "-l", self.level)
         if self.flower is not None:
             yield "flower", celery_command("flower", "--address=127.0.0.1", f"--port={self.flower}")
+
+    def _worker(
+        self, version: str, name: str, concurrency: int, queues: Iterable[str], pool: str = "prefork"
+    ) -> tuple[str, list[str]]:
+        command = worker_command(version, concurrency, queues, pool, ["-l", self.level])
+        return name, [*command, "-n", node_name(name)]
 
 
 @click.command()
@@ -89,11 +97,9 @@ class Wanted:
 )
 @version_option
 @click.option(
-    "--patience",
+    "--drain",
     metavar="LENGTH",
-    default="20s",
-    show_default=True,
-    help="How long running tasks may take to finish at the end.",
+    help="How long running tasks may take to finish at the end. [default: PIPELINE_DRAIN, else 25s]",
 )
 @click.option(
     "-l",
@@ -115,7 +121,7 @@ def up(
     flower: bool,
     flower_port: int,
     version: str | None,
-    patience: str,
+    drain: str | None,
     loglevel: str,
 ) -> None:
     """Start workers for the flows of FILE, -F or PIPELINE_FLOWS, and beat where one has a schedule.
@@ -137,21 +143,21 @@ def up(
             "no flow to run. Give a file (wave up my_flows.py), -F my_flows, or set PIPELINE_FLOWS."
         )
     version = check_version(version or session.settings.any_version())
-    found = [kind.strip() for kind in queues.split(",")] if queues else list(KINDS)
-    if not queues:
-        found += sorted({task.queue for flow in flows.values() for task in flow.tasks.values()} - set(KINDS))
+    concurrency = concurrency or max(1, (os.cpu_count() or 1) // workers)
+    kinds = _kinds(flows, concurrency) if queues is None else _chosen(flows, queues)
     wanted = Wanted(
         workers,
-        concurrency or max(1, (os.cpu_count() or 1) // workers),
-        tuple(kind for kind in found if not (collect_threads and kind == COLLECT)),
+        concurrency,
+        tuple(kind for kind in kinds if not (collect_threads and kind == COLLECT)),
         collect_threads or 0,
+        queues is None and SOLO not in kinds,
         not no_beat and any(flow.schedule for flow in flows.values()),
         flower_port if flower else None,
         loglevel,
     )
     if flower and find_spec("flower") is None:
         raise SettingsError("Flower is not installed. Install it: pip install 'celery-waves[flower]'")
-    limit = durations.seconds(patience, "--patience")
+    limit = session.settings.drain if drain is None else durations.seconds(drain, "--drain")
     with ExitStack() as stack:
         url = _redis(session, stack)
         for flow in flows.values():
@@ -161,6 +167,23 @@ def up(
         raise click.exceptions.Exit(
             _run(wanted, worker_env(url, session.settings.flows, version), version, limit)
         )
+
+
+def _kinds(flows: Flows, concurrency: int) -> list[str]:
+    """Give the kinds of queues that some flows use; what must run alone is for workers that run one thing at a time."""
+    own = {task.queue for flow in flows.values() for task in flow.tasks.values()}
+    return [*KINDS, *sorted(own - set(KINDS)), *([SOLO] if concurrency == 1 else [])]
+
+
+def _chosen(flows: Flows, queues: str) -> list[str]:
+    """Read the kinds that were asked for. Raises UnknownName for one that nothing is sent to."""
+    chosen, known = [kind.strip() for kind in queues.split(",")], _kinds(flows, 1)
+    for kind in chosen:
+        if kind not in known:
+            raise UnknownName(
+                f"no task is of the kind {kind!r}.{near(kind, known)} There are: {listed(known)}."
+            )
+    return chosen
 
 
 def _when(schedule: str | None, beat: bool) -> str:
@@ -189,9 +212,9 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _run(wanted: Wanted, env: dict[str, str], version: str, patience: float) -> int:
+def _run(wanted: Wanted, env: dict[str, str], version: str, drain: float) -> int:
     """Start all, wait for a signal or for a child that ends by itself, end all; gives the exit code."""
-    with _interrupting(), Processes(show=_Shown(), patience=patience) as processes:
+    with _interrupting(), Processes(show=_Shown(), patience=drain + GIVE_BACK) as processes:
         try:
             began = time.monotonic()
             for name, command in wanted.commands(version):

@@ -103,6 +103,11 @@ def entities(wave):
         (["state", "rm", "routes", "JFK-LAY"], "holds no entity 'JFK-LAY'. Did you mean 'JFK-LAX'?"),
         (["submit", "no_such_module:flow"], "cannot import 'no_such_module'"),
         (["submit", "no_such_file.py"], "which is to hold flows"),
+        (
+            ["up", "-Q", "colect"],
+            "no task is of the kind 'colect'. Did you mean 'collect'? There are: collect, compute",
+        ),
+        (["up", "--drain", "soon"], "--drain 'soon' is no length of time."),
         (["ls", "--redis", "localhost"], "'localhost' is no Redis URL"),
     ],
 )
@@ -173,4 +178,6 @@ def test_up_without_a_flow_says_what_to_give(redis_url, monkeypatch):
 def test_outside_a_checkout_a_command_works_as_version_main(wave, monkeypatch, tmp_path):
     monkeypatch.delenv("PIPELINE_VERSION")
     monkeypatch.chdir(tmp_path)
-    assert wave("submit", "delays", "--date", "2013-06-25T13").stdout.startswith("main/delays 2013-06-25T13: ")
+    assert wave("submit", "delays", "--date", "2013-06-25T13").stdout.startswith(
+        "main/delays 2013-06-25T13: "
+    )

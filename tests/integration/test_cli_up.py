@@ -145,7 +145,7 @@ def test_what_runs_is_finished_first(wave_up, redis_client, sent):
 
 @pytest.mark.usefixtures("held")
 def test_a_second_interrupt_does_not_wait_for_what_runs(wave_up, redis_client):
-    up = wave_up("--no-beat", "--patience", "60s")
+    up = wave_up("--no-beat", "--drain", "60s")
     up.read_until("ready after")
     assert until(lambda: claimed(redis_client))
     up.process.send_signal(signal.SIGINT)
@@ -159,7 +159,7 @@ def test_a_second_interrupt_does_not_wait_for_what_runs(wave_up, redis_client):
 
 @pytest.mark.usefixtures("held")
 def test_when_patience_is_over_what_runs_is_given_back(wave_up, redis_client):
-    up = wave_up("--no-beat", "--patience", "1s")
+    up = wave_up("--no-beat", "--drain", "1s")
     up.read_until("ready after")
     assert until(lambda: claimed(redis_client))
     up.process.send_signal(signal.SIGTERM)
@@ -220,8 +220,17 @@ def test_collection_tasks_run_in_a_worker_of_threads(wave_up, wave, state):
     assert " -P threads -c 3 " in collect
     assert " -Q main.collect " in collect
     worker = next(c for c in commands if " -n worker1-" in c)
-    assert " -Q main.control,main.compute " in worker
+    assert " -Q main.control,main.compute" in worker
     assert wave("submit", "delays", "--wait").stdout.endswith(": 5 finished\n")
+
+
+@pytest.mark.parametrize(("concurrency", "taker"), [("1", "worker1"), ("2", "solo")])
+def test_what_must_run_alone_is_taken_by_a_worker_that_runs_one_thing_at_a_time(wave_up, concurrency, taker):
+    up = wave_up("--concurrency", concurrency, "--no-beat")
+    up.read_until("ready after")
+    taking = {c for child in up.children if "main.solo" in (c := " ".join(child.cmdline()))}
+    assert len(taking) == 1
+    assert f" -n {taker}-" in taking.pop()
 
 
 def test_flower_is_started_when_asked(wave_up):
