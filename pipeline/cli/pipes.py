@@ -31,7 +31,7 @@ AROUND = 72  # hours to either side in which a missing pipe's neighbours are loo
 def pipe(session: Session, words: tuple[str, ...], dates: bool, as_json: bool) -> None:
     """Show a stored pipe: its value, its size, and how long it will live.
 
-    A pipe's key is `VERSION/PIPE ENTITY DATE`, quoted or not.
+    A pipe's key is `VERSION/PIPE ENTITY DATE`, quoted or not. What is not the value goes to stderr.
     """
     store = session.runtime.store
     if dates:
@@ -45,8 +45,10 @@ def pipe(session: Session, words: tuple[str, ...], dates: bool, as_json: bool) -
     if as_json:
         write_json({"key": str(key), "value": plain(value), "ttl_seconds": round(ttl), "bytes": size})
         return
-    click.echo(f"{key}\n  {type(value).__name__}, {plural(size, 'byte')}, lives for {length(ttl)} more")
     click.echo(shown(value, 40))
+    click.echo(
+        f"{key}: {type(value).__name__}, {plural(size, 'byte')}, lives for {length(ttl)} more", err=True
+    )
 
 
 def _words(words: Sequence[str], count: int) -> list[str]:
