@@ -32,9 +32,7 @@ class Flow:
     tasks: Mapping[str, Task]  # by name, in an order in which each comes after its inputs
     state: State | None  # whose entities it is run for; None: given at submission
     schedule: str | None  # five cron fields, UTC
-    expiry: (
-        float | None
-    )  # seconds after submission that a wave of it is closed; None: one period of the schedule
+    expiry: float | None  # seconds from a wave's submission to its closing; None: one period of the schedule
     timeouts: Mapping[str, float] = field(repr=False)  # task -> seconds, for those with inputs
 
     def __init__(
@@ -82,7 +80,7 @@ class Flow:
         return self.tasks[name]
 
     def keep(self, name: str) -> float:
-        """How long the past of a task's pipe must be readable in windows: its ttl, or the longest window over it."""
+        """Give the seconds that a pipe's past is kept for windows: the task's ttl, or the longest window over it."""
         windows = [t.window[name] * durations.HOUR for t in self.tasks.values() if name in t.window]
         return max([self.tasks[name].ttl, *windows])
 

@@ -27,11 +27,8 @@ _MEANING: Mapping[int, tuple[str, str | None]] = {
     CANCELLED: ("skipped", "cancelled"),
 }
 
-REASONS = {
-    "expired": EXPIRED,
-    "superseded": EXPIRED,
-    "cancelled": CANCELLED,
-}  # of a wave closed early
+# What is pending reads as, in a wave that was closed early, by why it was.
+REASONS = {"expired": EXPIRED, "superseded": EXPIRED, "cancelled": CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)

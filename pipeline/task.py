@@ -39,9 +39,7 @@ class Task:
     wants: frozenset[str] = frozenset()  # which of the reserved names it takes
     batch: bool = False  # called once for a whole shard, with mappings
     per: Scope | None = None  # None: for each entity
-    window: Mapping[str, int] = field(
-        default_factory=dict
-    )  # input -> how many hours of it, this one included
+    window: Mapping[str, int] = field(default_factory=dict)  # input -> hours of it, this one included
     timeout: float | None = None  # seconds that it waits for its inputs; None: the flow's default
     time_limit: float = 600.0  # seconds that one run over one shard may take
     ttl: float = 30 * 86400.0  # seconds after their date that its pipes are kept
@@ -149,6 +147,8 @@ def _declare(
     inputs = (*required, *optional)
     if timeout is not None and not inputs:
         raise TaskError(f"{what} reads no pipe, so there is nothing to wait for: remove timeout={timeout!r}.")
+    if batch and per is None and not inputs and "entity" not in wants:
+        raise TaskError(f"{what} is not told for which entities it is to answer: add the parameter `entity`.")
     _check_scope(what, per, batch, concurrency, queue)
     return Task(
         name=name,

@@ -121,6 +121,9 @@ def run_wave(
     date        the hour (UTC); this hour by default
     store       where pipes are read and written; an empty one in memory by default. Put inputs of an earlier
                 hour into it, or give the same store to several waves
+    version     under which pipes are written; `base` is read where it has none
+    only        names of the tasks to run; other inputs are read from the store
+    states      where tasks that ask for `state` find it; an empty registry by default
     shard_size  entities of one shard, that is of one call of a batch task
 
     Raises FlowError and KeyFormatError as `submit_wave` does. What tasks raise is in the wave's errors.

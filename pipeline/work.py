@@ -36,9 +36,7 @@ class Work:
     partition: str | None  # that they all lie in
     state: Any = None  # what a task that asks for `state` gets
     throttle: Throttle | None = None  # waits until the next call is allowed
-    without: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # optional input -> entities that went without it
+    without: dict[str, list[str]] = field(default_factory=dict)  # optional input -> who went without it
 
     def outcomes(self, positions: Sequence[int]) -> Iterator[Outcome]:
         """Run the task for the entities at those positions, and give what came of each, as it comes."""

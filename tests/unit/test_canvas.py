@@ -161,7 +161,7 @@ class Workers:
         then()
 
 
-FEW = settings(deadline=None, max_examples=150)
+FEW = settings(deadline=None, max_examples=100)
 seeds = st.integers(0, 10**9)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +51,11 @@ def a(entity):
     if entity == "B":
         raise ValueError("source down")
     return None if entity == "C" else 1.0
+
+
+@task
+def number(entity):
+    return {"A": 1, "B": 2, "C": 4}[entity]
 
 
 # Entity by entity
@@ -410,15 +419,47 @@ def test_a_pipe_is_written_once_a_second_wave_of_the_hour_keeps_the_first():
     assert texts(wave, "counted") == {"A": "finished"}
 
 
+# Batches
+
+
+def test_each_wrong_answer_of_a_batch_is_the_entitys_or_the_shards_own():
+    @task(batch=True)
+    def some(entity):
+        return {key: 1 for key in entity if key != "B"}
+
+    @task(batch=True)
+    def foreign(entity):
+        return {"Z": 1} if "C" in entity else dict.fromkeys(entity, 1)
+
+    @task(batch=True)
+    def nothing(entity): ...
+
+    wave = run(some, foreign, nothing, shard_size=2)  # shards A and B, C
+    assert texts(wave, "some") == {"A": "finished", "B": "failed: error", "C": "finished"}
+    assert texts(wave, "foreign") == {"A": "finished", "B": "failed: error", "C": "failed: error"}
+    assert texts(wave, "nothing") == dict.fromkeys(KEYS, "failed: error")
+    errors = wave.errors()
+    assert errors["some"]["B"].startswith("batch task 'some' gave no answer for 'B'.")
+    assert errors["foreign"]["B"].startswith(
+        "batch task 'foreign' answered for what it was not asked for: 'Z'."
+    )
+    assert errors["nothing"]["A"].startswith("batch task 'nothing' answered with a NoneType.")
+
+
+def test_a_bad_entity_of_a_batch_is_isolated_and_told():
+    @task(batch=True)
+    def inverse(number):
+        return {key: 1 / (value - 2) for key, value in number.items()}
+
+    wave = run(number, inverse)
+    assert texts(wave, "inverse") == {"A": "finished", "B": "failed: error", "C": "finished"}
+    assert wave.errors()["inverse"]["B"].startswith("ZeroDivisionError: ")
+
+
 # Scopes
 
 ROUTES = State("routes", partition_by="origin")
 ENTITIES = {"A": {"origin": "JFK"}, "B": {"origin": "LGA"}, "C": {"origin": "JFK"}}
-
-
-@task
-def number(entity):
-    return {"A": 1, "B": 2, "C": 4}[entity]
 
 
 def test_a_partition_task_runs_once_a_partition_and_its_pipe_is_read_by_the_entities():
@@ -603,3 +644,29 @@ def test_results_of_an_unknown_entity_name_the_near_ones():
     wave = run(a, entities=["JFK-LAX", "JFK-SFO"])
     with pytest.raises(UnknownName, match=r"it has no such entity. Did you mean 'JFK-LAX'"):
         wave.result("a", "JFK-LAXX")
+
+
+# Fixtures for users' tests
+
+
+USERS_TEST = """
+from pipeline import Flow, task
+
+@task
+def hour(entity, date): return date.hour
+
+def test_hours(pipe_store, wave_runner):
+    flow = Flow("f", [hour])
+    wave_runner(flow, ["A"], "2013-06-25T12")
+    assert wave_runner(flow, ["A"], "2013-06-25T13").result("hour", "A") == 13
+    assert [key.date.hour for key in pipe_store.keys("test", "hour")] == [12, 13]
+"""
+
+
+def test_the_fixtures_share_one_store_over_the_hours_of_a_test(tmp_path):
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['pipeline.fixtures']\n")
+    (tmp_path / "test_flows.py").write_text(USERS_TEST)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.stdout.splitlines()[-1].startswith("1 passed"), found.stdout

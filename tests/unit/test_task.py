@@ -257,6 +257,15 @@ def test_a_window_that_does_not_say_of_which_input_is_refused():
     )
 
 
+def test_a_batch_task_has_to_know_for_whom_it_answers():
+    def delay(date): ...
+
+    assert refused(delay, batch=True) == (
+        "task 'delay' is not told for which entities it is to answer: add the parameter `entity`."
+    )
+    assert task(batch=True, per="partition")(delay).batch, "a scoped one answers for whom it likes"
+
+
 def test_an_unknown_scope_is_refused():
     assert refused(per="shard") == (
         "task 'delay': per='shard' is no scope. Use per='partition' or per='wave', or leave it out."

@@ -75,6 +75,12 @@ def test_the_first_claim_at_a_place_starts_the_clocks_of_its_shard_partition_and
     assert set(units.waiting(ALL)) == {ALL}
 
 
+def test_a_wave_of_no_entities_has_no_units():
+    flow = flow_of({"a": (), "total": ("a",), "limits": ()}, {"total": "wave", "limits": "partition"})
+    units = spec_of(flow, ()).units
+    assert (list(units), len(units), units.roots()) == ([], 0, [])
+
+
 def test_a_unit_is_written_as_task_and_place():
     assert str(Unit("delay", "@JFK")) == "delay @JFK"
 

@@ -191,6 +191,24 @@ def test_when_a_batch_is_halved_windows_are_halved_with_it():
     assert found == {"A": 1.0, "B": 2.0, "C": 3.0}
 
 
+def test_windows_stay_with_their_entities_where_others_are_left_out():
+    @task(window={"a": "2h"})
+    def last(a, b):
+        return [a.name, a.iloc[-1], b]
+
+    @task(batch=True, window={"a": "2h"})
+    def lasts(a, b):
+        return {key: [key, a[key].iloc[-1], b[key]] for key in a}
+
+    where = source(make("a"), make("b"), a={"B": 2.0, "C": 3.0, "D": 4.0}, b={"A": 1, "B": 2, "D": 4})
+    for one in (last, lasts):
+        found = outcomes(one, where, list("ABCD"), positions=[3, 2, 1, 0])
+        assert {key: value for key, value in found.items() if isinstance(value, list)} == {
+            "B": ["B", 2.0, 2],
+            "D": ["D", 4.0, 4],
+        }
+
+
 def test_a_batch_may_answer_with_what_kept_one_entity_from_a_value():
     @task(batch=True)
     def some(entity):
