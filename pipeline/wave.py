@@ -18,6 +18,8 @@ from pipeline.runtime import Runtime, process_runtime
 from pipeline.status import Status
 from pipeline.units import ALL, Unit
 
+PAUSE = 0.05  # of the time waited so far, until Redis is asked again: what is told late is late by so much at most
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -106,15 +108,14 @@ class Wave:
 
     def wait(self, timeout: float | None = None) -> Wave:
         """Wait until the wave has ended; gives the wave. Raises WaveError when it has not within `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = 0.005
+        start = time.monotonic()
         while not self.closed:
-            if deadline is not None and time.monotonic() > deadline:
+            waited = time.monotonic() - start
+            if timeout is not None and waited > timeout:
                 raise WaveError(
                     f"not ended within {timeout:g} s: {self.progress()}. `wave show` tells what is open."
                 )
-            time.sleep(pause)
-            pause = min(pause * 1.3, 0.1)
+            time.sleep(min(max(waited * PAUSE, 0.002), 0.1))
         return self
 
     def progress(self) -> Progress:
