@@ -54,7 +54,7 @@ def test_children_are_gone_after_the_block():
     with Processes() as processes:
         child = processes.start("sleeper", SLEEPER, {})
         assert until(lambda: "slept well" in child.tail())
-    assert not group(child.pid)
+    assert until(lambda: not group(child.pid))
     assert not child.log.exists()
 
 
@@ -109,7 +109,7 @@ def test_a_child_that_will_not_end_is_killed_when_patience_is_over():
             "deaf", ["/bin/sh", "-c", "trap '' TERM QUIT; echo up; sleep 60 & wait; sleep 60"], {}
         )
         assert until(lambda: "up" in child.tail())
-    assert not group(child.pid)
+    assert until(lambda: not group(child.pid))
 
 
 def test_workers_are_ready_and_take_from_their_queues(redis_url, tmp_path):
