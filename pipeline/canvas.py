@@ -18,6 +18,7 @@ from pipeline.units import Unit
 RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"
 CONTROL = "control"
 SOLO = "solo"
+AND = "+"  # between the tasks that one message runs
 HARD_LIMIT = 3.0  # seconds after its own time limit that a hung run is killed, before the keeper ends it
 
 
@@ -88,6 +89,9 @@ class Sender:
         """Build a message's canvas, without sending it."""
         if isinstance(message, Single):
             return self._run(spec, message.unit, follow=True, alone=message.alone)
+        if message.segment in spec.fused:
+            stages = spec.units.stages(message.segment)
+            return chain(*(self._stage(spec, names, message.where) for names in stages), app=self._app)
         return self._build(spec, spec.plan.segments[message.segment], message.where)
 
     def _build(self, spec: WaveSpec, part: Part, where: str) -> Signature:
@@ -103,15 +107,21 @@ class Sender:
         return chain(*steps, app=self._app)
 
     def _run(self, spec: WaveSpec, unit: Unit, follow: bool = False, alone: bool = False) -> Signature:
-        step = spec.plan.steps[unit.task]
+        return self._stage(spec, [unit.task], unit.where, follow, alone)
+
+    def _stage(
+        self, spec: WaveSpec, names: Sequence[str], where: str, follow: bool = False, alone: bool = False
+    ) -> Signature:
+        """A message that runs one task at a place, or several one after the other."""
+        joined = AND.join(names)
         return self._app.signature(
             RUN,
-            args=(spec.id, unit.task, unit.where, int(follow), int(alone)),
+            args=(spec.id, joined, where, int(follow), int(alone)),
             immutable=True,
             ignore_result=True,
-            queue=f"{spec.version}.{SOLO}" if alone else spec.queue(unit.task),
-            shadow=f"{spec.flow}.{unit.task}",
-            time_limit=step.time_limit + HARD_LIMIT,
+            queue=f"{spec.version}.{SOLO}" if alone else spec.queue(names[0]),
+            shadow=f"{spec.flow}.{joined}",
+            time_limit=sum(spec.plan.steps[name].time_limit + HARD_LIMIT for name in names),
         )
 
     def _join(self, spec: WaveSpec) -> Signature:

@@ -77,6 +77,7 @@ class WaveSpec:
     partitions: tuple[str, ...]  # of each shard
     sizes: tuple[int, ...]  # entities of each shard
     expiry: float  # seconds after submission, 0 for none
+    fused: tuple[int, ...] = ()  # segments that travel as one message a queue
     commit: str | None = None  # of the code that submitted it
     backfill: bool = False  # an old hour: it neither supersedes nor is superseded
 
@@ -106,7 +107,8 @@ class WaveSpec:
     def dump(self) -> bytes:
         """Write it as stored, without the id."""
         values = {
-            name: getattr(self, name) for name in ("version", "base", "state", "expiry", "commit", "backfill")
+            name: getattr(self, name)
+            for name in ("version", "base", "state", "expiry", "fused", "commit", "backfill")
         }
         return orjson.dumps(
             values
@@ -125,6 +127,7 @@ class WaveSpec:
         values["date"] = hour(values["date"])
         values["plan"] = Plan.load(values["plan"])
         values["partitions"], values["sizes"] = tuple(values["partitions"]), tuple(values["sizes"])
+        values["fused"] = tuple(values.get("fused", ()))
         return cls(wave_id, **values)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from pipeline import codec
 from pipeline.entity import check_entity_key
 from pipeline.errors import CodecError, KeyFormatError
-from pipeline.plan import Plan
+from pipeline.plan import Plan, members
 from pipeline.records import Shard
 from pipeline.settings import Settings
 from pipeline.state import Entities, State
 
 Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition, keys, features by key
+
+FUSE_SECONDS = 0.25  # work that is not worth a message a task: these cost some milliseconds each
 
 
 def shard_size(settings: Settings, plan: Plan, costs: Mapping[str, float]) -> int:
@@ -25,6 +27,21 @@ def shard_size(settings: Settings, plan: Plan, costs: Mapping[str, float]) -> in
     if not known or max(known) <= 0:
         return min(settings.shard_size, settings.shard_max)
     return max(1, min(int(settings.shard_seconds / max(known)), settings.shard_max))
+
+
+def fused_segments(plan: Plan, costs: Mapping[str, float], largest: int) -> tuple[int, ...]:
+    """Say which segments are so little work at a shard that they travel as one message a queue, not one a task.
+
+    `costs` are seconds an entity, from earlier waves, `largest` the entities of the largest shard. A segment with a
+    task that was never measured is not fused.
+    """
+    found = []
+    for index, part in enumerate(plan.segments):
+        names = list(members(part))
+        known = all(name in costs for name in names)
+        if len(names) > 1 and known and largest * sum(costs[name] for name in names) < FUSE_SECONDS:
+            found.append(index)
+    return tuple(found)
 
 
 def cut_shards(groups: Iterable[Group], size: int) -> list[Shard]:

@@ -24,7 +24,7 @@ from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
 from pipeline.records import Shard, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
-from pipeline.shards import Group, cut_shards, own_entities, shard_size
+from pipeline.shards import Group, cut_shards, fused_segments, own_entities, shard_size
 from pipeline.state import State
 from pipeline.wave import Wave
 
@@ -72,8 +72,8 @@ def submit_wave(
         if known is not None:
             return _continued(Wave(known, runtime))
         groups = own if own is not None else _snapshot(runtime, source)
-        size = shard_size(runtime.settings, plan, runtime.records.costs(version, flow.name))
-        shards = cut_shards(groups, size)
+        costs = runtime.records.costs(version, flow.name)
+        shards = cut_shards(groups, shard_size(runtime.settings, plan, costs))
         spec = WaveSpec(
             id=wave_id,
             version=version,
@@ -83,6 +83,7 @@ def submit_wave(
             plan=plan,
             partitions=tuple(shard.partition for shard in shards),
             sizes=tuple(len(shard.keys) for shard in shards),
+            fused=fused_segments(plan, costs, max((len(shard.keys) for shard in shards), default=0)),
             expiry=_expiry(flow, expiry, backfill),
             commit=_commit(),
             backfill=backfill,

@@ -120,6 +120,23 @@ class Units:
         """Give the tasks of a segment."""
         return tuple(members(self.plan.segments[index]))
 
+    def stages(self, index: int) -> list[tuple[str, ...]]:
+        """Cut a segment into as few stages as there are changes of queue, each in an order in which it can run."""
+        left, done, stages = list(self.segment(index)), set[str](), list[tuple[str, ...]]()
+        inside = set(left)
+        while left:
+            open_now = [n for n in left if done.issuperset(inside.intersection(self.plan.steps[n].inputs))]
+            queue = self.plan.steps[open_now[0]].queue
+            stage: list[str] = []
+            for name in left:  # in running order, so that one pass finds all that this queue can do now
+                step = self.plan.steps[name]
+                if step.queue == queue and done.issuperset(inside.intersection(step.inputs)):
+                    stage.append(name)
+                    done.add(name)
+            left = [name for name in left if name not in done]
+            stages.append(tuple(stage))
+        return stages
+
     def segment_roots(self, index: int) -> frozenset[str]:
         """Give the tasks of a segment that read none of the same segment."""
         names = set(self.segment(index))

@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
-from pipeline.canvas import JOIN, RUN, SOLO, SUBMIT
+from pipeline.canvas import AND, JOIN, RUN, SOLO, SUBMIT
 from pipeline.clients import WORKER_PATIENCE
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
@@ -86,29 +86,31 @@ class PipelineRequest(Request):
         super().on_timeout(soft, timeout)
 
     def _tell(self, tell: Callable[[str, list[tuple[str, Unit]]], None]) -> None:
-        held = _unit_of(self)
-        if held is not None:
-            with suppress(RedisError, OSError):  # then the lease tells of it
-                tell(OWNER, [held])
+        with suppress(RedisError, OSError):  # then the lease tells of it
+            tell(OWNER, _units_of(self))
 
 
 @app.task(name=RUN, Request="pipeline.worker:PipelineRequest", ignore_result=True)
 def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> None:
-    """Run one unit of a wave, if the gate grants it, and send what follows."""
-    unit = Unit(task, where)
-    with structlog.contextvars.bound_contextvars(wave=wave_id, task=task, shard=where):
-        try:
-            found = runtime()
-            ran = make_runner(found).run(wave_id, unit, bool(alone))
-            finish(ran, unit, bool(follow), runtime().sender, found.records)
-        except (RedisError, OSError) as error:
-            log.warning("redis does not answer; this is given back and run again", error=str(error))
-            with suppress(RedisError, OSError):  # then its lease ends
-                runtime().gate.release(OWNER, [(wave_id, unit)])
-            return
-        except Exception:
-            log.exception("a run broke off; its lease will end and it is run again")
-            return
+    """Run one unit of a wave, or some of a shard one after the other, and send what follows."""
+    for name in task.split(AND):
+        with structlog.contextvars.bound_contextvars(wave=wave_id, task=name, shard=where):
+            _run_unit(wave_id, Unit(name, where), bool(follow), bool(alone))
+
+
+def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
+    """Run a unit, if the gate grants it. What goes wrong is logged: the keeper has it run again."""
+    try:
+        found = runtime()
+        ran = make_runner(found).run(wave_id, unit, alone)
+        finish(ran, unit, follow, found.sender, found.records)
+    except (RedisError, OSError) as error:
+        log.warning("redis does not answer; this is given back and run again", error=str(error))
+        with suppress(RedisError, OSError):  # then its lease ends
+            runtime().gate.release(OWNER, [(wave_id, unit)])
+    except Exception:
+        log.exception("a run broke off; its lease will end and it is run again")
+    else:
         if ran.answer == "unknown":
             log.warning(
                 "this worker does not know the task; left for one that does", flows=list(known_flows())
@@ -134,11 +136,12 @@ def submit(flow: str, date: str) -> None:
         log.exception("cannot start the wave", flow=flow, date=date)
 
 
-def _unit_of(request: Any) -> tuple[str, Unit] | None:
+def _units_of(request: Any) -> list[tuple[str, Unit]]:
+    """Give the units that a message may run."""
     if request.type != RUN:  # its name is the shadow that Flower shows
-        return None
+        return []
     wave_id, task, where, *_ = request.args
-    return wave_id, Unit(task, where)
+    return [(wave_id, Unit(name, where)) for name in task.split(AND)]
 
 
 class Held:
@@ -149,15 +152,14 @@ class Held:
 
     def __call__(self) -> list[tuple[str, Unit]]:
         """Give (wave id, unit) of each."""
-        return [unit for unit in map(_unit_of, _active()) if unit is not None]
+        return [unit for request in _active() for unit in _units_of(request)]
 
     def note(self, request: Any) -> None:
         """Remember what a child has begun to run."""
-        unit = _unit_of(request)
-        if unit is not None:
+        for unit in _units_of(request):
             self._seen.pop(unit, None)
             self._seen[unit] = None
-        if len(self._seen) > REMEMBERED:
+        while len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
 
     def give_back(self) -> None:

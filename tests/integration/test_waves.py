@@ -119,6 +119,14 @@ def test_random_graphs_run_in_order_and_once(flows, submit, runs, seed, count, c
     check_order(flow, wave, runs(wave), entities)
 
 
+def test_small_work_travels_as_one_message_a_queue_once_its_cost_is_known(flows, submit, runs):
+    flow, entities = flows["twelve"], shops(12)
+    submit(flow, entities=entities).wait(60)
+    wave = submit(flow, entities=entities).wait(60)
+    assert wave.spec.fused == (0, 1)
+    check_order(flow, wave, runs(wave), entities)
+
+
 def test_a_hanging_source_of_one_partition_delays_only_that_partition_and_only_until_the_timeout(
     flows, submit, runtime
 ):

@@ -11,7 +11,7 @@ from pipeline import State
 from pipeline.errors import CodecError, KeyFormatError
 from pipeline.plan import compile_flow
 from pipeline.settings import Settings
-from pipeline.shards import cut_shards, own_entities, shard_size
+from pipeline.shards import cut_shards, fused_segments, own_entities, shard_size
 from tests.graphs import flow_of
 
 ANY = State("entities")
@@ -133,3 +133,11 @@ def test_features_that_are_no_dictionary_are_refused():
 def test_features_that_cannot_be_kept_name_the_entity():
     with pytest.raises(CodecError, match=r"features of entity 'b': the value\['seen'\] is of type set"):
         own_entities({"a": {"n": 1}, "b": {"seen": {1}}}, ANY)
+
+
+def test_a_segment_is_fused_only_when_all_its_costs_are_known_and_small():
+    plan = compile_flow(flow_of({"a": (), "b": ("a",)}))
+    assert fused_segments(plan, {"a": 1e-5, "b": 1e-5}, 100) == (0,)
+    assert fused_segments(plan, {"a": 1e-5}, 100) == ()
+    assert fused_segments(plan, {"a": 1e-5, "b": 1.0}, 100) == ()
+    assert fused_segments(plan, {"a": 1e-5, "b": 1e-5}, 100_000) == ()

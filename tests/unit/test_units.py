@@ -129,3 +129,22 @@ def test_the_roots_of_segments_are_what_no_task_of_the_same_segment_feeds(spec):
         fed = [name for name in names if set(names) & set(spec.plan.steps[name].inputs)]
         assert Counter(names) == Counter([*roots, *fed])
         assert roots
+
+
+@FEW
+@given(spec=waves())
+def test_the_stages_of_a_segment_hold_each_task_once_after_its_inputs(spec):
+    for index in range(len(spec.plan.segments)):
+        stages = spec.units.stages(index)
+        order = [name for stage in stages for name in stage]
+        assert sorted(order) == sorted(spec.units.segment(index))
+        for name in order:
+            before = order[: order.index(name)]
+            assert set(spec.plan.steps[name].inputs).intersection(order) <= set(before)
+        for stage in stages:
+            assert len({spec.plan.steps[name].queue for name in stage}) == 1
+
+
+def test_stages_change_only_with_the_queue():
+    flow = flow_of({"a": (), "b": (), "c": ("a",), "d": ("c", "b")})
+    assert spec_of(flow, ("x",)).units.stages(0) == [("a", "b"), ("c", "d")]
