@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeline import durations
 from pipeline.durations import Duration
 from pipeline.errors import DurationError, KeyFormatError, SettingsError
+from pipeline.nearby import nearby
 from pipeline.pipe import check_version
 
 _PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
@@ -23,7 +24,8 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 class Settings:
     """What differs between a laptop, a test and production."""
 
-    redis_url: str = DEFAULT_REDIS_URL  # REDIS_URL: broker, control keys, states; `clients` tells the forms of URLs
+    # REDIS_URL, else what `wave up` brought to this folder: broker, control keys, states. `clients` tells its forms.
+    redis_url: str = DEFAULT_REDIS_URL
     store_url: str = ""  # PIPELINE_STORE_URL: the pipe store, which may be a Cluster; "" for the same Redis
     version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither
     flows: tuple[str, ...] = ()  # PIPELINE_FLOWS: module[:flow],...
@@ -45,7 +47,7 @@ class Settings:
         env = os.environ if environ is None else environ
         default = cls()
         return cls(
-            redis_url=env.get("REDIS_URL") or default.redis_url,
+            redis_url=env.get("REDIS_URL") or nearby() or default.redis_url,
             store_url=env.get("PIPELINE_STORE_URL", ""),
             version=_version(env),
             flows=tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip()),

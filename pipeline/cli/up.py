@@ -26,6 +26,7 @@ from pipeline.cli.session import Session, with_session
 from pipeline.discover import Flows
 from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
+from pipeline.nearby import announced
 from pipeline.pipe import check_version
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
@@ -202,7 +203,10 @@ def _redis(session: Session, stack: ExitStack) -> str:
     url = stack.enter_context(EmbeddedRedis()).url
     why = "" if named else f", because REDIS_URL is not set and nothing answers at {DEFAULT_REDIS_URL}"
     click.echo(f"Redis: a private one, gone with all its data when this ends{why}")
-    click.echo(f"  for other commands: export REDIS_URL={url}")
+    if stack.enter_context(announced(url)):
+        click.echo(f"  commands and programs in this folder find it; elsewhere: export REDIS_URL={url}")
+    else:
+        click.echo(f"  for other commands: export REDIS_URL={url}")
     return url
 
 

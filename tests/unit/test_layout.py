@@ -27,7 +27,7 @@ PACKAGES = {
 # Inside `pipeline` a module may import its own layer and those above it: pure modules, storage, all others (what uses
 # Celery), faces. A new module that is none of the others stands with those.
 PURE = {
-    *("calls", "cron", "discover", "durations", "entity", "errors", "flow", "pipe", "plan", "render"),
+    *("calls", "cron", "discover", "durations", "entity", "errors", "flow", "nearby", "pipe", "plan", "render"),
     *("settings", "state", "status", "supervise", "tally", "task", "units"),
 }
 STORAGE = {
