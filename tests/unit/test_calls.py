@@ -96,12 +96,12 @@ def test_a_call_that_takes_too_long_is_cut_off_with_those_after_it(call):
         return i
 
     since = time.monotonic()
-    answers = call(fn, [(0,), (1,), (2,)] if call.__name__ != "threads" else [(0,), (1,)], 0.2)
+    answers = call(fn, [(0,), (1,), (2,)] if call.__name__ != "threads" else [(0,), (1,)], 0.5)
     assert time.monotonic() - since < 5
     hang.set()
     assert answers[0] == (0, 0, None)
     assert set(kinds(answers[1:])) == {TimedOut}
-    assert str(answers[1][2]) == "not done within the time limit of 0.2 s"
+    assert str(answers[1][2]) == "not done within the time limit of 0.5 s"
 
 
 def test_many_short_calls_end_at_the_limit_too(call):
@@ -110,7 +110,7 @@ def test_many_short_calls_end_at_the_limit_too(call):
         return i
 
     since = time.monotonic()
-    answers = call(fn, [(i,) for i in range(20_000)], 0.2)
+    answers = call(fn, [(i,) for i in range(20_000)], 0.3)
     assert time.monotonic() - since < 5
     assert len(answers) == 20_000
     assert set(kinds(answers)) == {int, TimedOut}
@@ -128,9 +128,9 @@ def test_except_exception_of_the_users_does_not_eat_the_limit():
 
 def test_a_limit_that_comes_while_an_answer_is_used_strikes_no_one():
     answers = []
-    for answer in in_turn(lambda i: i, [(0,), (1,)], 0.05):
+    for answer in in_turn(lambda i: i, [(0,), (1,)], 0.3):
         answers.append(answer)
-        time.sleep(0.1)  # as long as a slow store takes; the alarm comes now
+        time.sleep(0.4)  # as long as a slow store takes; the alarm comes now
     assert kinds(answers) == [int, TimedOut]
 
 
@@ -144,11 +144,11 @@ def test_an_iterator_that_is_left_early_leaves_no_alarm():
 def test_the_alarm_of_somebody_else_comes_when_it_was_due():
     struck = threading.Event()
     before = signal.signal(signal.SIGALRM, lambda *_: struck.set())
-    rest, _ = signal.setitimer(signal.ITIMER_REAL, 0.2)
+    rest, _ = signal.setitimer(signal.ITIMER_REAL, 0.6)
     try:
         assert kinds(in_turn(lambda: time.sleep(0.02), [()], LIMIT)) == [type(None)]
         assert not struck.is_set()
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 0.2
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] < 0.6
         assert struck.wait(5)
     finally:
         signal.signal(signal.SIGALRM, before)
