@@ -74,16 +74,17 @@ class GlobalForecaster:
     def fit(self, data: Panel | pd.DataFrame) -> Self:
         """Fit to a panel, or to the long format (unique_id, ds, y). Raises DataError when there is too little."""
         panel = self._panel(data)
-        features, last = Features(panel, self.spec), len(panel) - 1
+        last = len(panel) - 1
         first = min(self.fitting.warm_up, last // 3)
         cut = max(last - self.fitting.held_out, (first + last) // 2)
-        sample = draw(features, first + 1, last, self.fitting.max_rows, self.fitting.seed)
-        early = sample.until(cut)
-        if not len(early.y):
+        if last < 2 * self.spec.horizon or not panel.weight[first + self.spec.horizon : cut + 1].any():
             raise DataError(
                 f"{len(panel)} hours with {int((panel.weight > 0).sum())} observations are too few to fit a model "
                 f"to. Give at least {4 * self.spec.horizon} hours, better several weeks."
             )
+        features = Features(panel, self.spec)
+        sample = draw(features, first + 1, last, self.fitting.max_rows, self.fitting.seed)
+        early = sample.until(cut)
         self._mean = self._fit_mean(sample, features.names)
         self._quantiles = self._fit_quantiles(early.thinned(2), features.names)
         self._conformal = self._calibrate(features, cut + 1, last)

@@ -85,6 +85,11 @@ class Panel:
         past = {name: values[rows] for name, values in self.past.items()}
         return Panel(self.hours[rows], self.entities, self.y[rows], self.weight[rows], MappingProxyType(past))
 
+    def begun(self) -> Panel:
+        """Give it from its first observation on: hours before it tell nothing."""
+        seen = np.flatnonzero((self.weight > 0).any(axis=1))
+        return self.part(int(seen[0]), len(self)) if seen.size else self.part(len(self), len(self))
+
     def to_long(self) -> pd.DataFrame:
         """Give the observations in the long format, by entity and hour."""
         hour, entity = np.nonzero(~np.isnan(self.y))

@@ -27,13 +27,15 @@ def train(
     """Fit a model to one partition's history, store it and make it live.
 
     name    what is forecast: the pipe's name
-    check   hours at the end that a first model, fitted without them, is measured on; 0 for no measure
+    check   hours at the end that a first model, fitted without them, is measured on; 0, or a history that is not
+            twice as long, for no measure
     code    the version of the code that trains
 
     The metrics that go into the manifest: `mae` and `naive_mae` (the seasonal naive's on the same hours), weighted
     like the panel, and `cover-80`, `cover-95`, all of them over every lead.
     """
-    metrics = measure(panel, model, check) if check else {}
+    panel = panel.begun()
+    metrics = measure(panel, model, check) if 0 < check < len(panel) // 2 else {}
     model.fit(panel)
     span = (_date(panel.hours[0]), _date(panel.hours[-1]))
     return registry.save(

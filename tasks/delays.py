@@ -31,7 +31,7 @@ from tasks.errors import SourceError
 
 OUTAGE = "FLIGHTS_OUTAGE"  # the variable
 NAME = "delay"  # what the models of the registry forecast
-PAST = ("waiting", "visibility")  # the pipes that a model is told beside the delays
+PAST = ("waiting", "weather")  # the pipes that a model is told beside the delays
 
 SPEC = FeatureSpec(timezone=source.AIRPORT_TIME, past=PAST)
 # Robust: one flight that leaves hours late must not count as much as all others together.
@@ -46,9 +46,9 @@ def departures(entity: Entity, date: datetime) -> dict[str, float]:
 
 
 @task
-def weather(entity: Entity, date: datetime) -> dict[str, float] | None:
-    """Ask what was measured at the airport."""
-    return source.weather().record(entity.features["origin"], date)
+def weather(entity: Entity, date: datetime) -> float | None:
+    """Ask the weather service how far one sees at the airport, in miles."""
+    return (source.weather().record(entity.features["origin"], date) or {}).get("visibility")
 
 
 @task
@@ -58,67 +58,45 @@ def delay(departures: Mapping[str, float]) -> float | None:
 
 
 @task
-def flights(departures: Mapping[str, float]) -> float:
-    """Give the number of flights that the delay is the mean of: its weight."""
-    return departures["flights"]
-
-
-@task
 def waiting(departures: Mapping[str, float]) -> float:
     """Give the number of flights that should have left and have not: they will leave late."""
     return departures["waiting"]
 
 
-@task
-def visibility(weather: Mapping[str, float]) -> float | None:
-    """Give how far one sees, in miles."""
-    return weather.get("visibility")
-
-
 # `departures` is required, so that without them nothing is forecast: an older forecast is better than one that
 # takes the silence of a source for a quiet hour. The windows are not: a night's last hours hold no delay.
-@task(
-    batch=True,
-    window={"delay": "28d", "flights": "28d", "waiting": "1h", "visibility": "1h"},
-    timeout="20m",
-)
+@task(batch=True, window={"delay": "28d", "waiting": "1h", "weather": "1h"}, timeout="20m")
 def delay_forecast(
     entity: Sequence[Entity],
     departures: Mapping[str, Any],
     delay: pd.DataFrame = None,
-    flights: pd.DataFrame = None,
     waiting: pd.DataFrame = None,
-    visibility: pd.DataFrame = None,
+    weather: pd.DataFrame = None,
 ) -> dict[str, dict[str, Any]]:
     """Forecast the next 24 hours with the airport's live model."""
-    panel = Panel.from_frames(delay, flights, {"waiting": waiting, "visibility": visibility})
+    panel = Panel.from_frames(delay, past={"waiting": waiting, "weather": weather})
     return forecast(models(), NAME, str(entity[0].partition_name), panel)
 
 
 @task(
     per="partition",
-    window={"delay": "60d", "flights": "60d", "waiting": "60d", "visibility": "60d"},
+    window={"delay": "60d", "waiting": "60d", "weather": "60d"},
     timeout="20m",
     time_limit="30m",
 )
 def delay_model(
     entity: Entity,
     delay: Iterable[pd.DataFrame],
-    flights: Iterable[pd.DataFrame],
     waiting: Iterable[pd.DataFrame],
-    visibility: Iterable[pd.DataFrame],
+    weather: Iterable[pd.DataFrame],
 ) -> dict[str, Any]:
-    """Fit the airport's model to the last 60 days and make it live; what was measured of it is the pipe."""
-    panel = Panel.from_frames(
-        side_by_side(delay),
-        side_by_side(flights),
-        {"waiting": side_by_side(waiting), "visibility": side_by_side(visibility)},
-    )
+    """Fit the airport's model to the last 60 days and make it live; what is known of it is the pipe."""
+    past = {"waiting": side_by_side(waiting), "weather": side_by_side(weather)}
     manifest = train(
         models(),
         NAME,
         str(entity.partition_name),
-        panel,
+        Panel.from_frames(side_by_side(delay), past=past),
         GlobalForecaster(SPEC, FITTING),
         code=Settings.from_env().version or "",
     )
@@ -139,7 +117,7 @@ def check_outage(date: datetime) -> None:
 
 airports = State("airports", partition_by="origin", source=lambda: source.departures().entities)
 
-SOURCES = [departures, weather, delay, flights, waiting, visibility]
+SOURCES = [departures, weather, delay, waiting]
 
 # At the end of the hour: what they ask about is then complete.
 delays = Flow("delays", [*SOURCES, delay_forecast], state=airports, schedule="59 * * * *")
