@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cron import Cron
+from pipeline.cron import Cron, due_hour
 from pipeline.errors import DurationError
 
 NOW = datetime(2013, 6, 25, 13, 30, tzinfo=UTC)  # a Tuesday
@@ -110,6 +110,12 @@ def test_a_line_that_restricts_day_and_weekday_is_refused_because_it_is_read_in_
 )
 def test_the_period_is_the_shortest_time_between_two_matches(line, expected):
     assert Cron.parse(line).period(NOW) == expected
+
+
+def test_the_date_of_the_wave_that_was_due_last_is_the_hour_of_the_last_match():
+    assert due_hour("45 * * * *", NOW) == datetime(2013, 6, 25, 12, tzinfo=UTC)
+    there = timezone(timedelta(hours=5, minutes=30))
+    assert due_hour("5 6 * * *", NOW.astimezone(there)) == datetime(2013, 6, 25, 6, tzinfo=UTC)
 
 
 fields = st.tuples(

@@ -102,6 +102,16 @@ def test_a_batch_gets_a_mapping_of_those_that_have_the_input():
     assert seen == {"entity": ["A", "C"], "a": {"A": 1, "C": 3}, "b": {"C": 5}}
 
 
+def test_a_batch_gets_a_scopes_one_pipe_the_hour_and_the_state_as_they_are():
+    @task(batch=True)
+    def told(entity, limit, ceiling=9, *, date, state):
+        return {key: [limit, ceiling, f"{date:%H}", state] for key in entity}
+
+    scopes = make("limit", per="partition"), make("ceiling", per="wave")
+    found = outcomes(told, source(*scopes, limit={"@P": 7, "@Q": 8}), ["A"], state="S")
+    assert found == {"A": [7, 9, "13", "S"]}
+
+
 def test_a_batch_in_which_nobody_has_the_input_is_not_called():
     @task(batch=True)
     def doubled(a):
