@@ -1,0 +1,463 @@
+"""The gate under every fault: the real code of submission, runs, keepers and retries, ended and mixed at any call.
+
+Hypothesis decides who makes its next call to Redis, which messages are lost, doubled or early, who dies where and
+when time passes. After each step the invariants of `pipeline.gate` must hold, and in the end the wave must end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.exceptions import RedisError
+
+from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
+from pipeline import status as statuses
+from pipeline.attempt import Tools
+from pipeline.canvas import Canvas, Message
+from pipeline.discover import Flows
+from pipeline.errors import UnreachableError, WaveError
+from pipeline.gate import DEADLINES, WAVE_UNIT, Gate, Receipt
+from pipeline.keeper import Keeper, finish
+from pipeline.records import Records, WaveSpec
+from pipeline.runner import Runner
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.store import MemoryStore
+from pipeline.units import Unit
+from tests.actors import Actor, SteppedRedis, die, stepped
+
+LEASE = 30.0
+DATE = "2026-03-01T00"
+CLOCK = "test clock"
+EXAMPLES = int(os.environ.get("GATE_EXAMPLES", "60"))
+STEPS = int(os.environ.get("GATE_STEPS", "50"))
+
+shops = State("shops", partition_by="city")
+
+
+@task
+def seen(entity: str) -> str | None:
+    if entity.startswith("poison"):
+        die()
+    if entity.startswith("bad"):
+        raise ValueError("bad")
+    return None if entity.startswith("none") else f"{entity} {time.monotonic_ns()}"
+
+
+@task
+def known(entity: str) -> int:
+    return time.monotonic_ns()
+
+
+@task(timeout="1m")
+def left(seen: str | None = None) -> int:
+    return time.monotonic_ns()
+
+
+@task(timeout="1m")
+def right(seen: str, known: int | None = None) -> int:
+    return time.monotonic_ns()
+
+
+@task(timeout="3m")
+def met(left: int, right: int | None = None) -> int:
+    return time.monotonic_ns()
+
+
+@task(per="partition", timeout="4m")
+def city(met: Any) -> int:
+    for _ in met:
+        pass
+    return time.monotonic_ns()
+
+
+@task(per="wave", timeout="6m")
+def country(city: Any) -> int:
+    return time.monotonic_ns()
+
+
+@task(timeout="9m")
+def told(known: int, city: int | None = None, country: int | None = None) -> int:
+    return time.monotonic_ns()
+
+
+FLOWS = [
+    Flow("diamond", [seen, known, left, right, met], state=shops),
+    Flow("scoped", [seen, left, known, right, met, city, country, told], state=shops),
+    Flow("single", [seen], state=shops),
+]
+
+
+class Watched(Gate):
+    """A gate that notes to whom it grants what, and whose reports it takes."""
+
+    def __init__(self, client: SteppedRedis) -> None:
+        super().__init__(client, now=f"return tonumber(redis.call('GET', '{CLOCK}'))")
+        self.granted: dict[tuple[Unit, int], object] = {}
+        self.finals: defaultdict[Unit, set[int]] = defaultdict(set)
+        self.resets: Counter[Unit] = Counter()
+
+    def claim(self, wave_id: str, unit: Unit, **options: Any) -> Any:
+        claim, me = super().claim(wave_id, unit, **options), object()
+        if claim.granted:
+            assert self.granted.setdefault((unit, claim.attempt), me) is me, "granted to two"
+        return claim
+
+    def report(self, wave_id: str, unit: Unit, attempt: int, **options: Any) -> Receipt:
+        receipt = super().report(wave_id, unit, attempt, **options)
+        if receipt.ok and options["final"]:
+            self.finals[unit].add(attempt)
+            assert len(self.finals[unit]) <= self.resets[unit] + 1, "two final reports counted"
+        return receipt
+
+    def reset(self, wave_id: str, token: str, units: Iterable[tuple[Unit, int, str]]) -> bool:
+        units = list(units)
+        self.resets.update(unit for unit, _, _ in units)
+        return super().reset(wave_id, token, units)
+
+
+class Pipes(MemoryStore):
+    """A store whose every call is a step."""
+
+    def put_encoded(self, *args: Any, **options: Any) -> Any:
+        return stepped(lambda: super(Pipes, self).put_encoded(*args, **options))
+
+    def get(self, *args: Any, **options: Any) -> Any:
+        return stepped(lambda: super(Pipes, self).get(*args, **options))
+
+
+class Queue:
+    """Takes the messages that are sent. A canvas brings all its tasks, in any order and however often."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Unit, bool, bool]] = []  # unit, whether to follow it, alone
+
+    def send(self, spec: WaveSpec, messages: Iterable[Message]) -> int:
+        for message in messages:
+            stepped(lambda message=message: self._put(spec, message))
+        return 1
+
+    def _put(self, spec: WaveSpec, message: Message) -> None:
+        if isinstance(message, Canvas):
+            names = spec.units.segment(message.segment)
+            self.waiting += [(Unit(name, message.where), False, False) for name in names]
+        else:
+            self.waiting.append((message.unit, True, message.alone))
+
+
+class Waves(RuleBasedStateMachine):
+    """One wave, three workers, and all that can go wrong."""
+
+    url = ""
+    sliced = False  # whether each outcome is reported by itself
+
+    @initialize(
+        flow=st.sampled_from(FLOWS),
+        names=st.lists(
+            st.sampled_from(["fine", "bad", "none", "poison", "fine", "fine"]), min_size=2, max_size=7
+        ),
+        expiry=st.sampled_from([0, 0, 400]),
+        sliced=st.booleans(),
+        retried=st.booleans(),
+    )
+    def begin(self, flow: Flow, names: list[str], expiry: int, sliced: bool, retried: bool) -> None:
+        self.flow, self.expiry, self.retried, Waves.sliced = flow, expiry, retried, sliced
+        self.entities = {f"{name}{n}": {"city": f"city{n % 2}"} for n, name in enumerate(names)}
+        self.client = SteppedRedis.from_url(self.url)
+        self.client.flushdb()
+        self.client.set(CLOCK, int(time.time() * 1000))
+        self.runtime = Runtime(Settings(redis_url=self.url, version="main", shard_size=2, shard_max=2))
+        self.gate, self.queue, self.records = Watched(self.client), Queue(), Records(self.client)
+        self.store = Pipes()
+        self.runtime.__dict__.update(
+            client=self.client, gate=self.gate, sender=self.queue, records=self.records, store=self.store
+        )
+        self.actors: list[Actor] = []
+        self.owners = ["one", "two", "three"]
+        self.wave: Wave | None = None
+
+    # -- those who act
+
+    def runner(self, owner: str) -> Runner:
+        tools = Tools(self.gate, self.records, self.store, None, None)
+        return Runner(tools, Flows([self.flow]), owner, LEASE)
+
+    def run_unit(self, message: tuple[Unit, bool, bool], owner: str) -> Actor:
+        """What a worker does with a message: see `pipeline.worker.run`."""
+        unit, follow, alone = message
+        wave_id = self.wave.id
+
+        def run() -> None:
+            try:
+                ran = self.runner(owner).run(wave_id, unit, alone)
+                finish(ran, unit, follow, self.queue, self.records)
+            except (RedisError, OSError):
+                with suppress(RedisError, OSError):
+                    self.gate.release(owner, [(wave_id, unit)])
+
+        return self.start(run, owner, unit)
+
+    def start(self, do: Callable[[], Any], owner: str = "", unit: Unit | None = None) -> Actor:
+        def patiently() -> None:
+            with suppress(RedisError, UnreachableError, WaveError):
+                do()
+
+        actor = Actor(patiently, owner, unit)
+        self.actors.append(actor)
+        return actor
+
+    def held(self, owner: str) -> list[tuple[str, Unit]]:
+        return [
+            (self.wave.id, actor.unit)
+            for actor in self.actors
+            if actor.owner == owner and actor.unit is not None and not actor.killed
+        ]
+
+    def submit(self) -> None:
+        submit_wave(self.flow, DATE, entities=self.entities, expiry=self.expiry, runtime=self.runtime)
+
+    # -- what can happen
+
+    def _now(self) -> int:
+        return int(self.client.get(CLOCK))
+
+    def _found(self) -> bool:
+        if self.wave is None:
+            ids = self.records.ids()
+            self.wave = Wave.find(ids[0], self.runtime) if ids else None
+        return self.wave is not None
+
+    def _settle(self) -> None:
+        """Forget who has ended; tell of children that died in the code of a task, as their parent does."""
+        for actor in self.actors:
+            if actor.killed and not actor.ended:
+                actor.finish()
+        self.actors = [actor for actor in self.actors if not actor.ended]
+
+    @rule()
+    @precondition(lambda self: len(self.actors) < 8)
+    def somebody_submits(self) -> None:
+        self.start(self.submit)
+
+    @rule(
+        n=st.integers(0, 20),
+        worker=st.integers(0, 2),
+        copies=st.sampled_from([1, 1, 1, 2, 0]),
+        calls=st.integers(0, 30),
+    )
+    @precondition(lambda self: len(self.actors) < 8 and self._found() and self.queue.waiting)
+    def a_message_comes(self, n: int, worker: int, copies: int, calls: int) -> None:
+        """Once, or it stays in the queue to come again, or it is lost."""
+        n %= len(self.queue.waiting)
+        message = self.queue.waiting[n]
+        if copies < 2:
+            del self.queue.waiting[n]
+        if copies:
+            self.run_unit(message, self.owners[worker]).step(calls)
+        self._settle()
+
+    @rule(
+        n=st.integers(0, 7), calls=st.integers(1, 30), fault=st.sampled_from([None, None, "repeated", "cut"])
+    )
+    @precondition(lambda self: self.actors)
+    def somebody_goes_on(self, n: int, calls: int, fault: str | None) -> None:
+        actor = self.actors[n % len(self.actors)]
+        actor.step(calls - 1)
+        actor.fault = fault
+        actor.step()
+        self._settle()
+
+    @rule(n=st.integers(0, 7), told=st.sampled_from(["", "", "drop", "hang"]))
+    @precondition(lambda self: self.actors)
+    def somebody_dies(self, n: int, told: str) -> None:
+        actor = self.actors[n % len(self.actors)]
+        actor.kill()
+        if told and actor.unit is not None:
+            getattr(self.gate, told)(actor.owner, [(self.wave.id, actor.unit)])
+        self._settle()
+
+    @rule(worker=st.integers(0, 2), polite=st.booleans())
+    @precondition(lambda self: self.wave is not None)
+    def a_worker_ends(self, worker: int, polite: bool) -> None:
+        owner = self.owners[worker]
+        if polite:
+            self.gate.release(owner, self.held(owner))
+        for actor in self.actors:
+            if actor.owner == owner:
+                actor.kill()
+        self.owners[worker] = f"{owner}'"
+        self._settle()
+
+    @rule(worker=st.integers(0, 2))
+    @precondition(lambda self: self.wave is not None)
+    def a_worker_renews(self, worker: int) -> None:
+        self.gate.renew(self.owners[worker], LEASE, self.held(self.owners[worker]))
+
+    @rule(seconds=st.sampled_from([0.001, 1, 6, 11, 31, 31, 61, 181, 306]))
+    def time_passes(self, seconds: float) -> None:
+        self.client.incrby(CLOCK, int(seconds * 1000))
+
+    @rule(calls=st.integers(1, 30))
+    @precondition(lambda self: len(self.actors) < 8)
+    def a_keeper_looks(self, calls: int) -> None:
+        self.start(self.keep).step(calls)
+        self._settle()
+
+    def keep(self) -> None:
+        Keeper(self.runner("keeper"), self.queue, lambda: ()).tick()
+
+    @rule(calls=st.integers(1, 30))
+    @precondition(lambda self: len(self.actors) < 8 and self._found())
+    def somebody_cancels(self, calls: int) -> None:
+        self.start(self.wave.cancel).step(calls)
+        self._settle()
+
+    @rule(calls=st.integers(1, 30))
+    @precondition(lambda self: len(self.actors) < 8 and self._found())
+    def somebody_retries(self, calls: int) -> None:
+        self.start(self.wave.retry).step(calls)
+        self._settle()
+
+    # -- what must always be true
+
+    @invariant()
+    def counts_are_those_of_the_statuses(self) -> None:
+        if self._found():
+            units = list(self.wave.spec.units)
+            found: dict[str, Counter[str]] = {name: Counter() for name in self.flow.tasks}
+            for unit, chars in zip(units, self.records.statuses(self.wave.id, units), strict=True):
+                found[unit.task].update(c for c in chars if c != statuses.PENDING_CHAR)
+            for name, counts in self.records.counts(self.wave.id).items():
+                told = {char: n for char, n in counts.items() if char != "us" and n}
+                assert told == found.pop(name)
+            assert not any(found.values())
+
+    @invariant()
+    def open_is_what_is_not_done_and_all_of_it_is_covered(self) -> None:
+        if not self._found() or self.wave.info().state == "closed":
+            return
+        units, info = self.wave.spec.units, self.wave.info()
+        done = {unit for unit, condition in self.records.running(self.wave.id).items() if condition == "done"}
+        waiting = [unit for unit in units if unit not in done]
+        assert info.open == len(waiting)
+        scores = self.deadlines()
+        assert WAVE_UNIT in scores
+        if info.state == "submitting":
+            return  # what has no deadline yet gets one from the keeper that looks at the wave
+        covered: dict[Unit, bool] = {}
+        for unit in waiting:
+            covered[unit] = unit in scores or any(covered.get(i, False) for i in units.inputs(unit))
+            assert covered[unit], f"nobody will ever look at {unit}"
+
+    def deadlines(self) -> dict[Unit, int]:
+        found = {}
+        for member, score in self.client.zrange(DEADLINES, 0, -1, withscores=True):
+            name, where = member.decode().rsplit(" ", 2)[1:]
+            found[Unit(name, where)] = int(score)
+        return found
+
+    @invariant()
+    def what_is_finished_has_its_pipe(self) -> None:
+        if not self._found():
+            return
+        date = self.wave.date
+        for name in self.flow.tasks:
+            if self.flow.tasks[name].per is not None:
+                continue
+            keys = [k for k, s in self.wave.statuses(name).items() if s.status == "finished" and s.observed]
+            assert MemoryStore.get(self.store, "main", name, date, keys).keys() == set(keys)
+
+    # -- the end
+
+    def teardown(self) -> None:
+        if not hasattr(self, "actors"):
+            return
+        try:
+            self.let_everything_run()
+            if self.retried:
+                self.start(self.wave.retry).finish()
+                self.let_everything_run()
+        finally:
+            for actor in self.actors:
+                actor.kill()
+            self.client.close()
+
+    def let_everything_run(self) -> None:
+        for actor in self.actors:
+            actor.finish()
+        self._settle()
+        self.start(self.submit).finish()
+        assert self._found()
+        for _ in range(3000):
+            if self.queue.waiting:
+                message = self.queue.waiting.pop(0)
+                actor = self.run_unit(message, "last")
+                actor.finish()
+                if actor.killed:
+                    self.gate.drop("last", [(self.wave.id, actor.unit)])
+            elif scores := self.deadlines():
+                self.client.set(CLOCK, max(self._now(), min(scores.values())))
+                self.start(self.keep).finish()
+            else:
+                break
+            self._settle()
+        self.check_the_end()
+
+    def check_the_end(self) -> None:
+        info, progress = self.wave.info(), self.wave.progress()
+        assert info.state == "closed"
+        assert not self.deadlines()
+        assert (
+            progress.ended
+            == progress.total
+            == sum(sum(counts.values()) for counts in progress.tasks.values())
+        )
+        for name in self.flow.tasks:
+            found = self.wave.statuses(name)
+            assert {s.status for s in found.values()} <= {"finished", "failed", "skipped"}
+            if self.flow.tasks[name].per is None:
+                assert set(found) == set(self.entities)
+        if info.reason == "done":
+            assert info.open == 0
+            units = list(self.wave.spec.units)
+            assert not any(statuses.PENDING_CHAR in s for s in self.records.statuses(self.wave.id, units))
+
+
+class SlicesAtOnce(slices.Slices):
+    """Reports after each outcome instead of each second, in the thread that runs."""
+
+    def add(self, outcome: Any) -> None:
+        super().add(outcome)
+        if Waves.sliced and self.settle() and not self._report():
+            self.refused = True
+
+
+def test_a_wave_always_ends_and_counts_everything_once(redis_url, monkeypatch):
+    monkeypatch.setattr(slices, "SLICE_SECONDS", 3600.0)
+    monkeypatch.setattr(attempt, "Slices", SlicesAtOnce)
+    Waves.url = redis_url
+    run_state_machine_as_test(
+        Waves,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
