@@ -52,7 +52,11 @@ class Encoded:
 
 def is_numeric(value: Any) -> bool:
     """Tell whether a value is a number (Python's or numpy's, no boolean) and so has a slot in a series."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return _numeric_kind(type(value))
+
+
+def _numeric_kind(kind: type) -> bool:
+    return issubclass(kind, (int, float, np.integer, np.floating)) and not issubclass(kind, bool)
 
 
 def encode(value: Any, limit: int = MAX_BYTES) -> bytes:
@@ -130,6 +134,8 @@ def _numbers_first(values: Mapping[str, Any], blobs: list[bytes]) -> Encoded:
     kinds = set(map(type, values.values()))
     if kinds <= _NUMBERS:
         return Encoded(list(values), blobs, list(values.values()))
+    if not any(map(_numeric_kind, kinds)):
+        return Encoded(list(values), blobs, [])
     rows = list(zip(values, blobs, map(is_numeric, values.values()), strict=True))
     rows.sort(key=lambda row: not row[2])
     numbers = [values[entity] for entity, _, numeric in rows if numeric]

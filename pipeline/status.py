@@ -78,9 +78,9 @@ def done(character: str) -> bool:
 
 def with_late(characters: str, before: str) -> str:
     """Mark late those that are finished now and were not before."""
-    return "".join(
-        chr(ord(c) | LATE) if c != b and done(c) else c for c, b in zip(characters, before, strict=True)
-    )
+    pairs = list(zip(characters, before, strict=True))
+    marked = {(c, b): chr(ord(c) | LATE) if c != b and done(c) else c for c, b in set(pairs)}
+    return "".join(map(marked.__getitem__, pairs))
 
 
 def settle(characters: str, reason: str) -> str:

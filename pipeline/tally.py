@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +51,9 @@ class Tally:
         statuses, before = "".join(self.chars), "".join(self.reported)
         late = status.with_late(statuses, before)
         counts: dict[tuple[str, str], int] = {}
-        for new, marked, old in zip(statuses, late, before, strict=True):
+        for (new, marked, old), n in Counter(zip(statuses, late, before, strict=True)).items():
             if new != old:
-                counts[new, marked] = counts.get((new, marked), 0) + 1
+                counts[new, marked] = counts.get((new, marked), 0) + n
         errors, self.errors = self.errors, {}
         return {
             "statuses": statuses,
