@@ -12,10 +12,10 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from pipeline.canvas import CONTROL
-from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker
+from pipeline.broker import install
+from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
 from pipeline.settings import Settings
-from pipeline.task import COLLECT, COMPUTE
+from pipeline.task import COLLECT, COMPUTE, CONTROL
 
 KINDS = (CONTROL, COLLECT, COMPUTE)
 VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims rescue what is lost long before
@@ -24,7 +24,7 @@ VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims res
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Give the Celery configuration for some settings."""
     version = settings.version or "unknown"
-    named = broker(settings.redis_url)
+    named = broker_settings(settings.redis_url)
     transport = {
         "visibility_timeout": VISIBILITY,
         "socket_timeout": settings.socket_timeout,
@@ -87,6 +87,7 @@ def make_app(settings: Settings) -> Celery:
     return made
 
 
+install()
 settings = Settings.from_env()
 app = make_app(settings)
 app.set_current()

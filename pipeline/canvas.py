@@ -13,11 +13,10 @@ from celery.canvas import Signature
 
 from pipeline.plan import Parallel, Part
 from pipeline.records import WaveSpec
+from pipeline.task import CONTROL, SOLO
 from pipeline.units import Unit
 
 RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"
-CONTROL = "control"
-SOLO = "solo"
 AND = "+"  # between the tasks that one message runs
 HARD_LIMIT = 3.0  # seconds after its own time limit that a hung run is killed, before the keeper ends it
 

@@ -17,12 +17,13 @@ from celery.schedules import BaseSchedule, schedstate
 from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
-from pipeline.canvas import CONTROL, SUBMIT
+from pipeline.canvas import SUBMIT
 from pipeline.cron import due_hour
 from pipeline.flow import Flow
 from pipeline.keeper import Keeper
 from pipeline.logs import get_logger
 from pipeline.pipe import stamp
+from pipeline.task import CONTROL
 from pipeline.worker import known_flows, make_runner, runtime
 
 log = get_logger("pipeline.schedule")

@@ -20,6 +20,8 @@ from pipeline.errors import DurationError, TaskError, listed, near
 
 RESERVED = ("entity", "date", "state")
 COLLECT, COMPUTE = "collect", "compute"
+CONTROL, SOLO = "control", "solo"
+ENGINE_QUEUES = (CONTROL, SOLO)  # where waves start, and where runs alone what has killed a worker
 
 DEFAULT_TIME_LIMIT = "10m"
 DEFAULT_TTL = "30d"
@@ -234,6 +236,8 @@ def _check_scope(what: str, per: str | None, batch: bool, concurrency: int, queu
         )
     if queue is not None and not (isinstance(queue, str) and _QUEUE.fullmatch(queue)):
         raise TaskError(f"{what}: queue={queue!r} is no name. Use letters, digits, - and _.")
+    if queue in ENGINE_QUEUES:
+        raise TaskError(f"{what}: queue={queue!r} is kept for the engine. Choose another name.")
 
 
 def _windows(what: str, window: Mapping[str, Duration], inputs: tuple[str, ...]) -> dict[str, int]:

@@ -29,7 +29,7 @@ from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
-from pipeline.canvas import AND, JOIN, RUN, SOLO, SUBMIT
+from pipeline.canvas import AND, JOIN, RUN, SUBMIT
 from pipeline.clients import WORKER_PATIENCE
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
@@ -38,6 +38,7 @@ from pipeline.logs import get_logger
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
+from pipeline.task import SOLO
 from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")

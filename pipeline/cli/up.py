@@ -19,7 +19,6 @@ from redis.exceptions import RedisError
 
 from pipeline import durations
 from pipeline.app import KINDS
-from pipeline.canvas import SOLO
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
@@ -31,7 +30,7 @@ from pipeline.pipe import check_version
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
 from pipeline.supervise import START_LIMIT, Processes
-from pipeline.task import COLLECT
+from pipeline.task import COLLECT, SOLO
 
 EMBEDDED = "embedded"
 GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs

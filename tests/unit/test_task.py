@@ -290,3 +290,9 @@ def test_concurrency_is_of_no_use_to_a_task_that_is_called_once(option):
 @pytest.mark.parametrize("queue", ["", "a b", "a.b", 5])
 def test_a_queue_has_a_plain_name(queue):
     assert refused(queue=queue) == f"task 'delay': queue={queue!r} is no name. Use letters, digits, - and _."
+
+
+@pytest.mark.parametrize("name", ["control", "solo"])
+def test_the_engines_queues_are_refused(name):
+    with pytest.raises(TaskError, match=f"queue='{name}' is kept for the engine"):
+        task(name="greedy", queue=name)(lambda entity: 1)
