@@ -208,7 +208,7 @@ def _host(place: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def broker(url: str) -> dict[str, Any]:
+def broker_settings(url: str) -> dict[str, Any]:
     """Give the Celery settings that name the broker: broker_url, broker_use_ssl, and part of the transport options.
 
     What is no such URL is given as it is: the first look at Redis tells.

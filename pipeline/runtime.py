@@ -11,7 +11,7 @@ from functools import cached_property
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
@@ -83,6 +83,11 @@ class Runtime:
         """Turn what clients raise when Redis does not answer into UnreachableError."""
         try:
             yield
+        except OutOfMemoryError as error:
+            raise UnreachableError(
+                f"Redis at {without_secret(self.settings.redis_url)} is full ({error}). Raise its maxmemory; "
+                "`wave doctor` tells what it holds."
+            ) from None
         except (RedisConnectionError, RedisTimeoutError, OperationalError) as error:
             raise unreachable(self.settings.redis_url, error) from None
 
