@@ -47,6 +47,9 @@ CLOCK = "test clock"
 EXAMPLES = int(os.environ.get("GATE_EXAMPLES", "60"))
 STEPS = int(os.environ.get("GATE_STEPS", "50"))
 
+CALLS = st.integers(0, 14)  # that somebody makes at a stretch; a run of a unit makes about ten
+FAULTS = st.sampled_from([None, None, "repeated", "cut"])
+
 shops = State("shops", partition_by="city")
 
 
@@ -258,26 +261,27 @@ class Waves(RuleBasedStateMachine):
         n=st.integers(0, 20),
         worker=st.integers(0, 2),
         copies=st.sampled_from([1, 1, 1, 2, 0]),
-        calls=st.integers(0, 30),
+        calls=CALLS,
+        fault=FAULTS,
     )
     @precondition(lambda self: len(self.actors) < 8 and self._found() and self.queue.waiting)
-    def a_message_comes(self, n: int, worker: int, copies: int, calls: int) -> None:
+    def a_message_comes(self, n: int, worker: int, copies: int, calls: int, fault: str | None) -> None:
         """Once, or it stays in the queue to come again, or it is lost."""
         n %= len(self.queue.waiting)
         message = self.queue.waiting[n]
         if copies < 2:
             del self.queue.waiting[n]
         if copies:
-            self.run_unit(message, self.owners[worker]).step(calls)
-        self._settle()
+            self.go_on(self.run_unit(message, self.owners[worker]), calls, fault)
 
-    @rule(
-        n=st.integers(0, 7), calls=st.integers(1, 30), fault=st.sampled_from([None, None, "repeated", "cut"])
-    )
+    @rule(n=st.integers(0, 7), calls=CALLS, fault=FAULTS)
     @precondition(lambda self: self.actors)
     def somebody_goes_on(self, n: int, calls: int, fault: str | None) -> None:
-        actor = self.actors[n % len(self.actors)]
-        actor.step(calls - 1)
+        self.go_on(self.actors[n % len(self.actors)], calls, fault)
+
+    def go_on(self, actor: Actor, calls: int, fault: str | None = None) -> None:
+        """Let somebody make some calls, of which the last one meets a fault."""
+        actor.step(calls)
         actor.fault = fault
         actor.step()
         self._settle()
@@ -312,26 +316,23 @@ class Waves(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.client.incrby(CLOCK, int(seconds * 1000))
 
-    @rule(calls=st.integers(1, 30))
+    @rule(calls=CALLS, fault=FAULTS)
     @precondition(lambda self: len(self.actors) < 8)
-    def a_keeper_looks(self, calls: int) -> None:
-        self.start(self.keep).step(calls)
-        self._settle()
+    def a_keeper_looks(self, calls: int, fault: str | None) -> None:
+        self.go_on(self.start(self.keep), calls, fault)
 
     def keep(self) -> None:
         Keeper(self.runner("keeper"), self.queue, lambda: ()).tick()
 
-    @rule(calls=st.integers(1, 30))
+    @rule(calls=CALLS, fault=FAULTS)
     @precondition(lambda self: len(self.actors) < 8 and self._found())
-    def somebody_cancels(self, calls: int) -> None:
-        self.start(self.wave.cancel).step(calls)
-        self._settle()
+    def somebody_cancels(self, calls: int, fault: str | None) -> None:
+        self.go_on(self.start(self.wave.cancel), calls, fault)
 
-    @rule(calls=st.integers(1, 30))
+    @rule(calls=CALLS, fault=FAULTS)
     @precondition(lambda self: len(self.actors) < 8 and self._found())
-    def somebody_retries(self, calls: int) -> None:
-        self.start(self.wave.retry).step(calls)
-        self._settle()
+    def somebody_retries(self, calls: int, fault: str | None) -> None:
+        self.go_on(self.start(self.wave.retry), calls, fault)
 
     # -- what must always be true
 
