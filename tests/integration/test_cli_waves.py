@@ -78,7 +78,9 @@ def subcommand(url: str, *words: str) -> subprocess.Popen[str]:
 
 def test_a_wave_is_submitted_once_and_waited_for(wave):
     said = wave("submit", "delays", "--date", "2013-06-25T13", "--wait").stdout
-    assert re.fullmatch(r"main/delays 2013-06-25T13: done after [\d.]+ m?s: 26 finished", said.splitlines()[-1])
+    assert re.fullmatch(
+        r"main/delays 2013-06-25T13: done after [\d.]+ m?s: 26 finished", said.splitlines()[-1]
+    )
     again = wave("submit", "delays", "--date", "2013-06-25T13").stdout
     assert again == "main/delays 2013-06-25T13: was submitted before and is closed, 6 entities in 2 shards\n"
 
