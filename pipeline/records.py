@@ -37,7 +37,7 @@ from pipeline.units import ALL, Unit, Units
 COST_WEIGHT = 0.3  # of the newest wave in the moving mean of a task's cost
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shard:
     """Some entities of one partition that travel together."""
 
@@ -49,6 +49,11 @@ class Shard:
 
     def entities(self) -> list[Entity]:
         """Give the entities with their features."""
+        return self._entities
+
+    @cached_property
+    def _entities(self) -> list[Entity]:
+        # Once for all tasks that this process runs over the shard.
         if self.features is None:
             return [Entity(key, partition=self.partition) for key in self.keys]
         return [Entity(k, f, self.partition) for k, f in zip(self.keys, self.features, strict=True)]

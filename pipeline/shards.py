@@ -8,6 +8,7 @@ from typing import Any
 from pipeline import codec
 from pipeline.entity import check_entity_key
 from pipeline.errors import CodecError, KeyFormatError
+from pipeline.flow import Flow
 from pipeline.plan import Plan, members
 from pipeline.records import Shard
 from pipeline.settings import Settings
@@ -15,18 +16,37 @@ from pipeline.state import Entities, State
 
 Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition, keys, features by key
 
+SPREAD = 32  # shards that a wave has, if they are worth it, so that all workers share it and end together
+WORTH_SECONDS = 0.25  # work of a task that is worth a message of its own
+UNKNOWN_LEAST = 10  # entities of a shard at least, while nothing is known of what they cost
 FUSE_SECONDS = 0.25  # work that is not worth a message a task: these cost some milliseconds each
 
 
-def shard_size(settings: Settings, plan: Plan, costs: Mapping[str, float]) -> int:
+def shard_size(settings: Settings, plan: Plan, costs: Mapping[str, float], share: int | None = None) -> int:
     """Say how many entities a shard should have, so that the dearest task has about `shard_seconds` of work in it.
 
-    `costs` are seconds an entity, from earlier waves; before any was measured it is `shard_size`.
+    `costs` are seconds an entity, from earlier waves; before any was measured it is `shard_size`. Not more than
+    `share` (see `fair_share`) are taken, as long as they are worth a message.
     """
-    known = [costs[name] for name, step in plan.steps.items() if name in costs and step.per is None]
-    if not known or max(known) <= 0:
-        return min(settings.shard_size, settings.shard_max)
-    return max(1, min(int(settings.shard_seconds / max(known)), settings.shard_max))
+    dearest = max((costs.get(s.name, 0.0) for s in plan.steps.values() if s.per is None), default=0.0)
+    if dearest > 0:
+        largest, least = int(settings.shard_seconds / dearest), int(WORTH_SECONDS / dearest)
+    else:
+        largest, least = settings.shard_size, UNKNOWN_LEAST
+    if share is not None:
+        largest = min(largest, max(share, least))
+    return max(1, min(largest, settings.shard_max))
+
+
+def fair_share(flow: Flow, entities: int) -> int | None:
+    """Say how many entities a shard may have so that some dozens of workers all get some of them.
+
+    None for a flow with a batch task: what a call of it costs may not depend on how many entities it is for, so that
+    more shards are only more work.
+    """
+    if any(task.batch and task.per is None for task in flow.tasks.values()):
+        return None
+    return -(-entities // SPREAD)
 
 
 def fused_segments(plan: Plan, costs: Mapping[str, float], largest: int) -> tuple[int, ...]:

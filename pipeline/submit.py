@@ -24,7 +24,7 @@ from pipeline.pipe import check_version, floor, hour, stamp
 from pipeline.plan import compile_flow
 from pipeline.records import Shard, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
-from pipeline.shards import Group, cut_shards, fused_segments, own_entities, shard_size
+from pipeline.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.state import State
 from pipeline.wave import Wave
 
@@ -73,7 +73,8 @@ def submit_wave(
             return _continued(Wave(known, runtime))
         groups = own if own is not None else _snapshot(runtime, source)
         costs = runtime.records.costs(version, flow.name)
-        shards = cut_shards(groups, shard_size(runtime.settings, plan, costs))
+        share = fair_share(flow, sum(len(keys) for _, keys, _ in groups))
+        shards = cut_shards(groups, shard_size(runtime.settings, plan, costs, share))
         spec = WaveSpec(
             id=wave_id,
             version=version,

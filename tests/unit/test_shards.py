@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import State
+from pipeline import Flow, State, task
 from pipeline.errors import CodecError, KeyFormatError
 from pipeline.plan import compile_flow
 from pipeline.settings import Settings
-from pipeline.shards import cut_shards, fused_segments, own_entities, shard_size
+from pipeline.shards import cut_shards, fair_share, fused_segments, own_entities, shard_size
 from tests.graphs import flow_of
 
 ANY = State("entities")
@@ -41,6 +41,41 @@ def test_a_shard_is_worth_two_seconds_of_its_dearest_entity_task(costs, size):
 
 def test_before_any_cost_is_known_a_shard_is_no_larger_than_allowed():
     assert shard_size(Settings(shard_size=500, shard_max=50), PLAN, {}) == 50
+
+
+@pytest.mark.parametrize(
+    ("costs", "share", "size"),
+    [
+        ({"a": 0.05}, 9, 9),  # 288 entities: 32 shards of 0.45 s
+        ({"a": 0.05}, 400, 40),  # two seconds are enough
+        ({"a": 0.05}, 2, 5),  # less than a quarter of a second is not worth a message
+        ({"a": 0.00001}, 300, 1000),
+        ({"a": 60.0}, 9, 1),
+        ({}, 9, 10),
+        ({}, 31, 31),
+        ({}, 3000, 500),
+    ],
+)
+def test_a_shard_is_a_fair_share_of_the_entities_as_long_as_it_is_worth_a_message(costs, share, size):
+    assert shard_size(SETTINGS, PLAN, costs, share) == size
+
+
+def test_a_share_is_one_of_32_or_nothing_where_a_batch_task_would_be_called_more_often():
+    @task(batch=True)
+    def together(entity):
+        return dict.fromkeys(entity)
+
+    @task
+    def each(entity):
+        return None
+
+    @task(per="wave", batch=True)
+    def everything(each):
+        return {}
+
+    assert fair_share(Flow("f", [each, everything]), 288) == 9
+    assert fair_share(Flow("f", [each, everything]), 289) == 10
+    assert fair_share(Flow("f", [each, together]), 288) is None
 
 
 # The cut
