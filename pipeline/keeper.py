@@ -18,6 +18,7 @@ from pipeline.gate import Gate
 from pipeline.logs import get_logger
 from pipeline.records import Records, WaveSpec
 from pipeline.runner import Ran, Runner
+from pipeline.unacked import EVERY, sweep
 from pipeline.units import Unit
 
 log = get_logger("pipeline.keeper")
@@ -34,7 +35,7 @@ class Keeper:
         self._sender = sender
         self._held = held
         self._every = every
-        self._renewed = 0.0
+        self._renewed = self._swept = 0.0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -67,7 +68,7 @@ class Keeper:
                 log.exception("the keeper met an error and goes on")
 
     def tick(self) -> int:
-        """Renew leases if it is time, and look once at all that is due; gives how many units that were."""
+        """Renew leases if it is time, and look at all that is due; gives how many units that were."""
         self.renew()
         count = 0
         while found := self._gate.due():
@@ -75,6 +76,9 @@ class Keeper:
                 with self._going_on(wave_id, unit):
                     self._look(kind, wave_id, unit)
             count += len(found)
+        if time.monotonic() - self._swept >= EVERY:
+            self._swept = time.monotonic()
+            sweep(self._records.client)
         return count
 
     def renew(self) -> None:
