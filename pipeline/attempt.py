@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import status
 from pipeline.entity import Entity
-from pipeline.errors import CodecError, PipelineError, TimedOut, WorkerLost
+from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
 from pipeline.flow import Flow
 from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
@@ -151,9 +151,14 @@ class Attempt:
             named = error if key in places else CodecError(f"{str(key)!r}: {error}")
             self._fail(places.get(key, 0), named)
         name = self.task.name
-        self.tools.store.put_encoded(
-            self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
-        )
+        try:
+            self.tools.store.put_encoded(
+                self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
+            )
+        except StoreError as error:  # a store of its own is full or gone, while the gate can still be told
+            for key in encoded.entities:
+                self._fail(places.get(key, 0), error)
+            return ()
         return encoded.entities
 
     def _fail(self, index: int, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
@@ -96,7 +96,7 @@ class Runtime:
         for url in {self.settings.redis_url: None, self.settings.pipe_store_url: None}:
             try:
                 self._ping(url)
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 raise unreachable(url, error) from None
 
     def _ping(self, url: str) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis import Redis, RedisCluster
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 
 from pipeline import series
 from pipeline.errors import StoreError
@@ -39,7 +39,7 @@ def telling(
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             if self.place is None:
                 raise
             raise _told(self.place, error) from error
