@@ -14,7 +14,7 @@ the flow that its own code knows.
     wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
     scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
-    costs:{version}/{flow}  hash: task -> seconds an entity, a moving mean over waves
+    costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipeline.pipe import hour, stamp
 from pipeline.plan import Plan
 from pipeline.units import ALL, Unit, Units
 
-COST_WEIGHT = 0.3  # of the newest wave in the moving mean of a task's cost
+MEMORY = 0.7  # of what is known of the tasks' costs, how much still counts after one more wave
 
 
 @dataclass(frozen=True)
@@ -251,18 +251,27 @@ class Records:
 
     def costs(self, version: str, flow: str) -> dict[str, float]:
         """Give the seconds an entity that each task took in earlier waves."""
-        found = self.client.hgetall(f"costs:{version}/{flow}")
-        return {task.decode(): float(value) for task, value in found.items()}
+        return {task: took / ran for task, (took, ran) in self._measured(version, flow).items()}
+
+    def _measured(self, version: str, flow: str) -> dict[str, tuple[float, float]]:
+        found = {}
+        for task, value in self.client.hgetall(f"costs:{version}/{flow}").items():
+            took, ran = value.decode().split(" ")
+            found[task.decode()] = float(took), float(ran)
+        return found
 
     def learn_costs(self, spec: WaveSpec) -> None:
-        """Blend what a wave's tasks took into what is known of them."""
-        known, measured = self.costs(spec.version, spec.flow), {}
+        """Add what a wave's tasks took to what is known of them.
+
+        By sums, so that a wave of few entities, in which the time between their calls tells most, counts for little.
+        """
+        known, measured = self._measured(spec.version, spec.flow), {}
         for task, counts in self.counts(spec.id).items():
             micros = counts.pop("us", 0)
-            ran = sum(counts.values())
-            if ran and not spec.plan.steps[task].per:
-                cost = micros / 1e6 / ran
-                measured[task] = known.get(task, cost) * (1 - COST_WEIGHT) + cost * COST_WEIGHT
+            new = sum(counts.values())
+            if new and not spec.plan.steps[task].per:
+                took, ran = known.get(task, (0.0, 0.0))
+                measured[task] = f"{took * MEMORY + micros / 1e6:.9f} {ran * MEMORY + new:.3f}"
         if measured:
             self.client.hset(f"costs:{spec.version}/{spec.flow}", mapping=measured)
 
