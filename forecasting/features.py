@@ -27,6 +27,8 @@ class FeatureSpec:
 
     horizon   the largest lead, in hours
     lookback  how many hours of the past are looked at; more change nothing
+    base      hours whose mean is the level that values are measured from: few where levels wander, many where they
+              return
     seasons   periods in hours; the first is the main one
     spans     lengths in hours over which the recent past is averaged
     timezone  whose clock and weekdays people live by
@@ -35,6 +37,7 @@ class FeatureSpec:
 
     horizon: int = 24
     lookback: int = 672
+    base: int = 24
     seasons: tuple[int, ...] = (24, 168)
     spans: tuple[int, ...] = (1, 3, 6, 24, 168)
     timezone: str = "UTC"
@@ -80,19 +83,30 @@ class Features:
 
     @cached_property
     def level(self) -> Floats:
-        """Each entity's weighted mean over the lookback, (hours, entities); the panel's where it has none yet."""
-        own = divide(self._sums.all(self.spec.lookback), self._weights.all(self.spec.lookback))
-        total = self._sums.all(self.spec.lookback).sum(axis=1, keepdims=True)
-        weight = self._weights.all(self.spec.lookback).sum(axis=1, keepdims=True)
-        return np.nan_to_num(np.where(np.isnan(own), divide(total, weight), own))
+        """Each entity's weighted mean over the last `base` hours, (hours, entities).
+
+        Where nothing was seen in them that of the lookback, and before that the panel's.
+        """
+        recent = divide(self._sums.all(self.spec.base), self._weights.all(self.spec.base))
+        sums, weights = self._sums.all(self.spec.lookback), self._weights.all(self.spec.lookback)
+        longer = divide(sums, weights)
+        common = divide(sums.sum(axis=1, keepdims=True), weights.sum(axis=1, keepdims=True))
+        level = np.where(np.isnan(recent), longer, recent)
+        return np.nan_to_num(np.where(np.isnan(level), common, level))
 
     @cached_property
     def scale(self) -> Floats:
-        """Each entity's mean distance from its level over the lookback; never below a tenth of the panel's."""
+        """Each entity's mean distance from its level over the lookback, always above zero.
+
+        An entity without any past has that of the panel. One that never varied has a thousandth of its level, or of
+        the panel's scale: what is learned from others then moves it by next to nothing.
+        """
         distance = np.abs(self.panel.y - self.level) * self.panel.weight
         sums, weights = Trailing(distance).all(self.spec.lookback), self._weights.all(self.spec.lookback)
         common = divide(sums.sum(axis=1, keepdims=True), weights.sum(axis=1, keepdims=True))
-        scale = np.fmax(divide(sums, weights), 0.1 * common)
+        own = divide(sums, weights)
+        scale = np.where(np.isnan(own), common, np.fmax(own, 1e-3 * np.abs(self.level)))
+        scale = np.where(scale > 0, scale, 1e-3 * common)
         return np.where(scale > 0, scale, 1.0)
 
     @cached_property
@@ -157,7 +171,7 @@ class Features:
         hours = self.panel.hours[0] + pd.to_timedelta(targets, unit="h")
         local = hours.tz_convert(self.spec.timezone)
         yield "hour", np.asarray(local.hour)[:, None]
-        yield "weekday", np.asarray(local.weekday)[:, None]
+        yield "weekday", np.asarray(local.day_of_week)[:, None]
 
 
 def _mean(values: Floats, weight: Floats | None = None) -> Floats:

@@ -88,7 +88,7 @@ def _widening(
     outside = np.maximum(low - y, y - high) / width
     factors, widths = np.zeros(horizon), np.zeros(horizon)
     for lead in range(1, horizon + 1):
-        near = np.abs(leads - lead) <= NEIGHBOURS
+        near = np.abs(leads - lead) <= min(NEIGHBOURS, lead - 1, horizon - lead)  # as many on each side
         if near.sum() < 50:  # too few to tell a quantile in the tails
             near = np.ones(len(leads), dtype=bool)
         if near.any():

@@ -55,6 +55,10 @@ class Fitting:
     threads: int = 1
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        if self.loss not in ("squared", "robust"):
+            raise ValueError(f"loss={self.loss!r} is unknown. Use 'squared' or 'robust'.")
+
 
 class GlobalForecaster:
     """One model for all entities of a panel, and for entities that it has never seen."""

@@ -33,7 +33,7 @@ OUTAGE = "FLIGHTS_OUTAGE"  # the variable
 NAME = "delay"  # what the models of the registry forecast
 PAST = ("waiting", "weather")  # the pipes that a model is told beside the delays
 
-SPEC = FeatureSpec(timezone=source.AIRPORT_TIME, past=PAST)
+SPEC = FeatureSpec(base=672, timezone=source.AIRPORT_TIME, past=PAST)
 # Robust: one flight that leaves hours late must not count as much as all others together.
 FITTING = Fitting(loss="robust")
 
