@@ -29,13 +29,13 @@ def learn(redis_client):
         redis_client.hset(f"{wave_key(wave_id)} counts", mapping=counts)
         date = datetime(2013, 6, 25, 13, tzinfo=UTC)
         records.learn_costs(WaveSpec(wave_id, "main", None, date, None, PLAN, ("all",), (entities,), 0.0))
-        return records.costs("main", "f")
+        return records.costs("main", PLAN.flow)
 
     return run
 
 
 def test_nothing_is_known_before_the_first_wave(redis_client):
-    assert Records(redis_client).costs("main", "f") == {}
+    assert Records(redis_client).costs("main", PLAN.flow) == {}
 
 
 def test_the_cost_of_an_entity_is_what_it_took_in_earlier_waves(learn):
