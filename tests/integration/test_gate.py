@@ -6,6 +6,7 @@ when time passes. After each step the invariants of `pipeline.gate` must hold, a
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections import Counter, defaultdict
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +25,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
@@ -31,7 +34,7 @@ from pipeline.attempt import Tools
 from pipeline.canvas import Canvas, Message
 from pipeline.discover import Flows
 from pipeline.errors import UnreachableError, WaveError
-from pipeline.gate import DEADLINES, WAVE_UNIT, Gate, Receipt
+from pipeline.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wave_key
 from pipeline.keeper import Keeper, finish
 from pipeline.records import Records, WaveSpec
 from pipeline.runner import Runner
@@ -106,6 +109,11 @@ FLOWS = [
 ]
 
 
+def raw(client: SteppedRedis) -> Redis:
+    """The same server by a client whose calls are no steps."""
+    return Redis(connection_pool=client.connection_pool)
+
+
 class Watched(Gate):
     """A gate that notes to whom it grants what, and whose reports it takes."""
 
@@ -114,11 +122,26 @@ class Watched(Gate):
         self.granted: dict[tuple[Unit, int], object] = {}
         self.finals: defaultdict[Unit, set[int]] = defaultdict(set)
         self.resets: Counter[Unit] = Counter()
+        self.before: dict[str, str] = {}
+        self.after: dict[str, str] = {}
+
+    def _run(self, script: str, keys: Any, args: Any) -> Any:
+        """Note how all units stood before and after each change; nobody else runs between the two."""
+        answer = super()._run(script, keys, args)
+        if script != "due" and keys:
+            with raw(self._client) as client:
+                found = client.hgetall(f"{keys[0]} units")
+            self.before = self.after
+            self.after = {unit.decode(): record.decode() for unit, record in found.items()}
+        return answer
 
     def claim(self, wave_id: str, unit: Unit, **options: Any) -> Any:
         claim, me = super().claim(wave_id, unit, **options), object()
         if claim.granted:
             assert self.granted.setdefault((unit, claim.attempt), me) is me, "granted to two"
+            state, _, _, lease, *_ = self.before.get(str(unit), "p 0 0 0").split(" ")
+            with raw(self._client) as client:
+                assert state == "p" or int(lease) <= int(client.get(CLOCK)), "granted while another holds it"
         return claim
 
     def report(self, wave_id: str, unit: Unit, attempt: int, **options: Any) -> Receipt:
@@ -186,6 +209,10 @@ class Waves(RuleBasedStateMachine):
         self.client.set(CLOCK, int(time.time() * 1000))
         self.runtime = Runtime(Settings(redis_url=self.url, version="main", shard_size=2, shard_max=2))
         self.gate, self.queue, self.records = Watched(self.client), Queue(), Records(self.client)
+        for (
+            script
+        ) in self.gate._scripts.values():  # else the first example would make more calls than the next
+            self.client.script_load(script.script)
         self.store = Pipes()
         self.runtime.__dict__.update(
             client=self.client, gate=self.gate, sender=self.queue, records=self.records, store=self.store
@@ -307,6 +334,25 @@ class Waves(RuleBasedStateMachine):
         self.owners[worker] = f"{owner}'"
         self._settle()
 
+    @rule(
+        n=st.integers(0, 7),
+        worker=st.integers(0, 2),
+        alone=st.booleans(),
+        late=st.booleans(),
+        calls=CALLS,
+        fault=FAULTS,
+    )
+    @precondition(lambda self: len(self.actors) < 8 and any(actor.unit for actor in self.actors))
+    def what_runs_comes_again(
+        self, n: int, worker: int, alone: bool, late: bool, calls: int, fault: str | None
+    ) -> None:
+        """While its lease holds, as after a cut connection; or when it is over and nobody has renewed it."""
+        running = [actor.unit for actor in self.actors if actor.unit is not None]
+        if late:
+            self.client.incrby(CLOCK, int(LEASE * 1000) + 1)
+        again = self.run_unit((running[n % len(running)], True, alone), self.owners[worker])
+        self.go_on(again, calls, fault)
+
     @rule(worker=st.integers(0, 2))
     @precondition(lambda self: self.wave is not None)
     def a_worker_renews(self, worker: int) -> None:
@@ -324,12 +370,12 @@ class Waves(RuleBasedStateMachine):
     def keep(self) -> None:
         Keeper(self.runner("keeper"), self.queue, lambda: ()).tick()
 
-    @rule(calls=CALLS, fault=FAULTS)
+    @rule(calls=st.integers(0, 4), fault=FAULTS)
     @precondition(lambda self: len(self.actors) < 8 and self._found())
     def somebody_cancels(self, calls: int, fault: str | None) -> None:
         self.go_on(self.start(self.wave.cancel), calls, fault)
 
-    @rule(calls=CALLS, fault=FAULTS)
+    @rule(calls=st.sampled_from([0, 1, 2, 3, 4, 6, 8, 10, 15, 20, 100]), fault=FAULTS)
     @precondition(lambda self: len(self.actors) < 8 and self._found())
     def somebody_retries(self, calls: int, fault: str | None) -> None:
         self.go_on(self.start(self.wave.retry), calls, fault)
@@ -362,8 +408,17 @@ class Waves(RuleBasedStateMachine):
             return  # what has no deadline yet gets one from the keeper that looks at the wave
         covered: dict[Unit, bool] = {}
         for unit in waiting:
+            if self.ready(unit):
+                assert scores[unit] <= self._now() + READY_MS, f"{unit} is ready and waits"
             covered[unit] = unit in scores or any(covered.get(i, False) for i in units.inputs(unit))
             assert covered[unit], f"nobody will ever look at {unit}"
+
+    def ready(self, unit: Unit) -> bool:
+        """Whether it waits for nobody and was not sent again yet, which is done more and more seldom."""
+        key = wave_key(self.wave.id)
+        raw = self.client.hget(f"{key} units", str(unit))
+        state, _, need, *_ = raw.decode().split(" ") if raw else ("p", 0, self.wave.spec.units.need(unit))
+        return state == "p" and int(need) == 0 and not self.client.hexists(f"{key} resends", str(unit))
 
     def deadlines(self) -> dict[Unit, int]:
         found = {}
@@ -462,3 +517,54 @@ def test_a_wave_always_ends_and_counts_everything_once(redis_url, monkeypatch):
             print_blob=True,
         ),
     )
+
+
+@pytest.fixture
+def gate(redis_client) -> Gate:
+    """A gate with a wave of one unit, `a 0`, of three entities, for which `b 0` waits."""
+    gate = Gate(redis_client)
+    redis_client.hset("shards", "0", "[]")
+    gate.create("w", "shards", {}, 2, [Unit("a", "0")], 0, 60)
+    return gate
+
+
+def claim(gate: Gate, name: str, **options: Any) -> Any:
+    return gate.claim(
+        "w", Unit(name, "0"), need=0, timeout=60, lease=30, limit=300, owner="me", waiting={}, **options
+    )
+
+
+def report(gate: Gate, now: str, before: str, final: bool = False) -> Receipt:
+    counts = {("B", "R"): sum(n != b for n, b in zip(now, before, strict=True))}
+    return gate.report(
+        "w",
+        Unit("a", "0"),
+        1,
+        statuses=now,
+        late_statuses=now,
+        before=before,
+        counts=counts,
+        errors={},
+        dependents=[(Unit("b", "0"), 1)],
+        took=0.0,
+        final=final,
+    )
+
+
+def test_a_claim_whose_answer_was_lost_is_granted_again_to_who_made_it(gate, monkeypatch):
+    monkeypatch.setattr(gate, "_tokens", itertools.repeat(1))  # as if the client sent the same once more
+    assert claim(gate, "a").attempt == 1
+    assert claim(gate, "a").attempt == 1
+    monkeypatch.setattr(gate, "_tokens", itertools.repeat(2))
+    assert claim(gate, "a").answer == "held"
+
+
+def test_a_report_whose_answer_was_lost_counts_once_and_still_tells_what_became_ready(gate, redis_client):
+    claim(gate, "a")
+    for _ in range(2):
+        assert report(gate, "BB@", "@@@").answer == "ok"
+    for _ in range(2):
+        assert report(gate, "BBB", "BB@", final=True).ready == (Unit("b", "0"),)
+    counts = redis_client.hgetall("wave:w counts")
+    assert int(counts[b"a B"]) == 3
+    assert redis_client.hget("wave:w", "open") == b"1"
