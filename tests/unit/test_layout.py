@@ -26,14 +26,16 @@ PACKAGES = {
 
 # Inside `pipeline` a module may import its own layer and those above it: pure modules, storage, all others (what uses
 # Celery), faces. A new module that is none of the others stands with those.
+# fmt: off
 PURE = {
-    *("calls", "cron", "discover", "durations", "entity", "errors", "flow", "nearby", "pipe", "plan", "render"),
-    *("settings", "state", "status", "supervise", "tally", "task", "units"),
+    "calls", "cron", "discover", "durations", "entity", "errors", "flow", "nearby", "pipe", "plan",
+    "render", "settings", "state", "status", "supervise", "tally", "task", "units",
 }
 STORAGE = {
-    *("clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series", "shards"),
-    *("store",),
+    "clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series",
+    "shards", "store",
 }
+# fmt: on
 FACES = {"cli", "web"}
 
 TOP_LEVEL = {
