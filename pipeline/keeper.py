@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from redis.exceptions import RedisError
 
 from pipeline.canvas import Sender, Single, following
 from pipeline.gate import Gate
 from pipeline.logs import get_logger
+from pipeline.presence import Presence
 from pipeline.records import Records, WaveSpec
 from pipeline.runner import Ran, Runner
 from pipeline.unacked import EVERY, sweep
@@ -29,8 +30,16 @@ Held = Callable[[], Sequence[tuple[str, Unit]]]
 class Keeper:
     """Keeps the deadlines of all waves, of whatever version."""
 
-    def __init__(self, runner: Runner, sender: Sender, held: Held, every: float = 1.0) -> None:
-        """`held` gives the units that this process' children run now; `every` is in seconds."""
+    def __init__(
+        self,
+        runner: Runner,
+        sender: Sender,
+        held: Held,
+        every: float = 1.0,
+        presence: Presence | None = None,
+    ) -> None:
+        """Take what gives the units that this process' children run now, how often to look (seconds), and who it is."""
+        self._presence = presence
         self._runner = runner
         self._sender = sender
         self._held = held
@@ -57,10 +66,15 @@ class Keeper:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        if self._presence is not None:
+            with suppress(RedisError, OSError):  # then it is taken for gone soon
+                self._presence.leave()
 
     def _loop(self) -> None:
         while not self._stop.wait(self._every):
             try:
+                if self._presence is not None:
+                    self._presence.tell()
                 self.tick()
             except (RedisError, OSError) as error:
                 log.warning("redis does not answer, trying again", error=str(error))

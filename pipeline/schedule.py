@@ -9,6 +9,7 @@ beats do no harm.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.flow import Flow
 from pipeline.keeper import Keeper
 from pipeline.logs import get_logger
 from pipeline.pipe import stamp
+from pipeline.presence import BEAT, KEEPER, Presence, Process
 from pipeline.task import CONTROL
 from pipeline.worker import known_flows, make_runner, runtime
 
@@ -84,8 +86,17 @@ class WaveScheduler(Scheduler):
         """Take the schedules of the flows that PIPELINE_FLOWS names."""
         self.schedule = {flow.name: entry(flow) for flow in known_flows().values() if flow.schedule}
         self.install_default_entries(self.schedule)
-        self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper)
+        client, version = runtime().client, settings.own_version()
+        beside = Presence(client, Process.this(KEEPER, version))
+        self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
         self._keeper.start()
+        self._presence = Presence(client, Process.this(BEAT, version))
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what is due, and give a sign of life: beat's own, not that of the keeper's thread."""
+        with suppress(RedisError, OSError):
+            self._presence.tell()
+        return super().tick(*args, **kwargs)
 
     def apply_async(
         self, entry: ScheduleEntry, producer: Any = None, advance: bool = True, **kwargs: Any
@@ -100,4 +111,6 @@ class WaveScheduler(Scheduler):
     def close(self) -> None:
         """End the keeper with beat."""
         self._keeper.stop()
+        with suppress(RedisError, OSError):
+            self._presence.leave()
         super().close()

@@ -35,6 +35,7 @@ from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
 from pipeline.logs import get_logger
+from pipeline.presence import WORKER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
@@ -193,9 +194,14 @@ def _take_solo(conf: Any = None, options: Any = None, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _keep(**_: Any) -> None:
+def _keep(sender: Any = None, **_: Any) -> None:
     """Run a keeper in the worker's main process until its end; while it drains, leases are still renewed."""
-    Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper).start()
+    queues = tuple(sorted(queue.name for queue in sender.task_consumer.queues))
+    slots = getattr(sender.pool, "num_processes", 0) or 1
+    presence = Presence(runtime().client, Process.this(WORKER, settings.own_version(), queues, slots))
+    keeper = Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper, presence)
+    keeper.start()
+    signals.worker_shutdown.connect(lambda **_: keeper.stop(), weak=False)
 
 
 @signals.worker_shutting_down.connect

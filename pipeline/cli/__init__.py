@@ -27,6 +27,7 @@ COMMANDS = {
     "compile": ("pipeline.cli.flows:compile_", "Show how a flow is cut into parts, or write it as a script."),
     "pipe": ("pipeline.cli.pipes:pipe", "Show a stored pipe."),
     "state": ("pipeline.cli.states:state", "Show and change the entities of states."),
+    "doctor": ("pipeline.cli.doctor:doctor", "Check Redis, workers and beat, and say what to do."),
 }
 
 
