@@ -1,0 +1,1 @@
+"""Faults on purpose, in real workers and a real Redis: what becomes of the waves?"""
