@@ -9,7 +9,7 @@ import pytest
 from forecasting import metrics
 from forecasting.backtest import Backtest, by_age
 from forecasting.naive import Constant, SeasonalNaive, TrailingMean
-from forecasting.panel import Panel
+from forecasting.panel import HOUR, Panel
 
 HOURS = 400
 
@@ -50,23 +50,32 @@ def test_the_constant_is_constant(panel: Panel):
 
 
 def test_every_age_is_scored_on_the_same_hours_and_none_of_the_fitted_ones(panel: Panel):
-    fitted = []
-    asked = []
+    fitted, asked = [], []
 
     class Spy(Constant):
         def forecast_at(self, panel, origins, leads):
-            asked.append((int(leads[0]), tuple(origins + leads)))
+            asked.extend(zip(panel.hours[origins], panel.hours[origins + leads], leads, strict=True))
             return super().forecast_at(panel, origins, leads)
 
+    cutoff = panel.hours[200]
     scores = Backtest(train=100, test=96, stride=5).run(
-        panel, [panel.hours[200]], {"zero": lambda past: fitted.append(past) or Spy()}
+        panel, [cutoff], {"zero": lambda past: fitted.append(past) or Spy()}
     )
-    assert [len(fitted[0]), fitted[0].hours[-1]] == [100, panel.hours[200]]
-    assert [lead for lead, _ in asked] == list(range(1, 25))
-    assert len({targets for _, targets in asked}) == 1
-    assert min(asked[0][1]) >= 201 + 23
-    assert max(asked[0][1]) <= 200 + 96
+    assert [len(fitted[0]), fitted[0].hours[-1]] == [100, cutoff]
+    targets = {lead: [target for _, target, of in asked if of == lead] for lead in range(1, 25)}
+    assert all(found == targets[1] for found in targets.values())
+    assert all(target - origin == lead * HOUR for origin, target, lead in asked)
+    assert min(targets[1]) == cutoff + 24 * HOUR
+    assert max(targets[1]) <= cutoff + 96 * HOUR
     assert scores["count"].nunique() == 1
+
+
+def test_the_hours_weigh_as_they_are_told_to(panel: Panel):
+    weight = np.ones_like(panel.y)
+    weight[:, 1] = 0
+    backtest, models = Backtest(train=100, test=96), {"zero": lambda _: Constant(1000.0)}
+    scores = backtest.run(panel, [panel.hours[200]], models, weight)
+    assert by_age(scores, {"all": (1, 24)})["mae"][0] > 700  # only the small series counts
 
 
 def test_scores_are_summed_up_by_age(panel: Panel):
