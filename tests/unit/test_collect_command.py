@@ -385,7 +385,8 @@ def test_a_wave_keeps_the_answers_beside_a_failure():
     assert wave.result("capitals", "jfk") == "JFK"
     assert wave.errors() == {
         "capitals": {
-            "lga": "command 'capitals' gave no answer for 'lga': it ended with exit code 3, and wrote nothing on stderr."
+            "lga": "command 'capitals' gave no answer for 'lga': it ended with exit code 3, "
+            "and wrote nothing on stderr."
         }
     }
 
