@@ -91,7 +91,7 @@ class Lab:
         """Drop all pipes, ours and the rivals', so that a later round does not meet a fuller Redis."""
         for url in (self.places.pipes, self.places.rivals):
             with Redis.from_url(url) as client:
-                client.flushdb(asynchronous=True)
+                client.flushdb()
 
 
 def names(size: int) -> list[str]:

@@ -14,8 +14,8 @@ from tests.benchmarks.child import Child
 from tests.benchmarks.harness import VERSION, Clock, Lab, names, rounds, slot
 
 ENTITIES = 10_000
-CHORDS = 150  # entities of the chords' rival, which is slow
-NAPS = 36  # entities a worker: less than a message's worth of work, so that each worker gets one message
+CHORDS = (40, 250)  # entities of the chords' rival, which is slow: so many as take about a second
+NAPS = 32  # entities a worker
 NAPPERS = (1, 2, 4, 8)  # workers
 TASKS = len(flows.OBJECTS)
 
@@ -61,13 +61,18 @@ def start_workers(bench: Bench, count: int) -> None:
     bench.workers.wait_ready()
 
 
-def prepare(bench: Bench) -> None:
-    """Let everybody import, connect and learn what the tasks cost, before anything is measured."""
+def prepare(bench: Bench) -> int:
+    """Let everybody import, connect and learn what the tasks cost, before anything is measured.
+
+    Gives for how many entities the chords are to be run.
+    """
     bench.lab.wave(flows.objects, ENTITIES)
     bench.lab.wave(flows.threads, bench.sizes[0])
     bench.child.objects(names(1_000), "warm")
     chords_app.run(names(20), "warm")
+    seconds = chords_app.run(names(20), "again") / 20
     bench.lab.tidy()
+    return max(CHORDS[0], min(int(1.0 / seconds), CHORDS[1]))
 
 
 def messages(lab: Lab) -> Figures:
@@ -87,19 +92,19 @@ def messages(lab: Lab) -> Figures:
     }
 
 
-def throughput(bench: Bench) -> Figures:
-    """JSON objects: ours, the pipelines and the chords in turn."""
+def throughput(bench: Bench, few: int) -> Figures:
+    """JSON objects: ours, the pipelines and (for a few entities) the chords in turn."""
     ours, plain, chords = [], [], []
     for i in bench.rounds(0.4, 2, 7):
         ours.append(bench.lab.wave(flows.objects, ENTITIES).total)
         plain.append(bench.child.objects(names(ENTITIES), f"objects-{i}"))
-        chords.append(chords_app.run(names(CHORDS), f"objects-{i}"))
+        chords.append(chords_app.run(names(few), f"objects-{i}"))
         bench.lab.tidy()
-    whole = [seconds / CHORDS * ENTITIES for seconds in chords]
+    whole = [seconds / few * ENTITIES for seconds in chords]
     return {
         "rate": rate(ours),
         "rate_pipelines": rate(plain),
-        "rate_chords": rate(chords, CHORDS),
+        "rate_chords": rate(chords, few),
         "ratio_to_pipelines": round(ratio(plain, ours), 3),
         "ratio_to_chords": round(ratio(whole, ours), 1),
         "rounds": len(ours),

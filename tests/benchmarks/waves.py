@@ -52,8 +52,8 @@ def measure(bench: Bench, chords: Processes) -> Figures:
     """Take all figures that need workers."""
     found = sections.sleep(bench, 1) | sections.sleep(bench, 2)
     chords.wait_ready()
-    sections.prepare(bench)
-    found |= sections.throughput(bench)
+    few = sections.prepare(bench)
+    found |= sections.throughput(bench, few)
     chords.stop()
     found |= sections.numbers(bench) | sections.threads(bench) | sections.growth(bench)
     own = own_peak_mb()
