@@ -9,6 +9,11 @@
     redis+cluster://, rediss+cluster://       a Redis Cluster, by any of its nodes; for pipes only
 
 What a URL says of time-outs and the like is added as a parameter, as in redis-py.
+
+A user of Redis' access control lists needs these rights and no more, in a database or a server of celery-waves' own:
+
+    ACL SETUSER waves on >PASSWORD {CONTROL_RIGHTS}      for REDIS_URL
+    ACL SETUSER pipes on >PASSWORD {PIPE_RIGHTS}         for PIPELINE_STORE_URL; a Cluster also +cluster +command
 """
 
 from __future__ import annotations
@@ -33,6 +38,10 @@ from pipeline.settings import without_secret
 
 T = TypeVar("T")
 
+CONTROL_RIGHTS = (
+    "~* &* +@read +@write +@connection +@transaction +@scripting +@pubsub -@dangerous +time +info"
+)
+PIPE_RIGHTS = "~* +get +mget +set +getrange +setrange +ttl +pttl +expire +eval +scan +@connection +info"
 PATIENCE = 2.0  # seconds that Redis may be gone before a program is told so
 WORKER_PATIENCE = 30.0  # the same for workers and beat: a restart or a failover is over by then
 HEALTH_CHECK = 10  # seconds without traffic after which a connection is tried before it is used

@@ -18,7 +18,7 @@ from pipeline.embedded import OLDEST
 from pipeline.errors import listed
 from pipeline.flow import Flow
 from pipeline.gate import DEADLINES
-from pipeline.presence import BEAT, Process, present
+from pipeline.presence import BEAT, REFUSED, Process, present
 from pipeline.runtime import Runtime
 from pipeline.task import CONTROL, SOLO
 
@@ -55,6 +55,7 @@ class Facts:
     depths: Mapping[str, int] = field(default_factory=dict)  # messages that wait in each queue
     deadlines: int = 0
     overlooked: tuple[str, ...] = ()  # deadlines that are long past, the oldest first
+    refused: Mapping[str, int] = field(default_factory=dict)  # content type -> messages that workers refused
 
 
 def examine(runtime: Runtime, flows: Iterable[Flow] = ()) -> list[Finding]:
@@ -82,6 +83,7 @@ def diagnose(facts: Facts) -> list[Finding]:
         beat(facts),
         keepers(facts),
         deadlines(facts),
+        foreign(facts.refused),
     ]
 
 
@@ -105,6 +107,7 @@ def collect(runtime: Runtime, flows: tuple[Flow, ...]) -> Facts:
         depths={name: client.llen(name) for name in names},
         deadlines=client.zcard(DEADLINES),
         overlooked=tuple(member.decode() for member in past),
+        refused={kind.decode(): int(n) for kind, n in client.hgetall(REFUSED).items()},
     )
 
 
@@ -306,6 +309,19 @@ def deadlines(facts: Facts) -> Finding:
         "deadlines",
         f"{len(facts.overlooked)} are more than {STUCK:g} s past: {_some(facts.overlooked)}",
         "See the logs of workers and beat: their keepers do not get through to Redis, or none runs.",
+    )
+
+
+def foreign(refused: Mapping[str, int]) -> Finding:
+    """Check that nobody sends what workers must not take."""
+    count = sum(refused.values())
+    if not count:
+        return Finding(OK, "messages", "none was refused")
+    return Finding(
+        WARN,
+        "messages",
+        f"{count:,} were refused, and not run: {listed(refused)}",
+        f"Find who else writes to these queues, and close Redis to them. DEL {REFUSED} begins to count anew.",
     )
 
 

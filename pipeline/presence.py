@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
-PRESENT = "present"
+PRESENT, REFUSED = "present", "refused"
 EVERY = 10.0  # seconds between two signs of life
 GONE_AFTER = 35.0  # seconds without one after which a process is taken for gone
 

@@ -35,7 +35,7 @@ from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
 from pipeline.logs import get_logger
-from pipeline.presence import WORKER, Presence, Process
+from pipeline.presence import REFUSED, WORKER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
@@ -222,6 +222,13 @@ def _quit_later() -> None:
     time.sleep(settings.drain)
     held.give_back()
     os.kill(os.getpid(), signal.SIGQUIT)
+
+
+@signals.task_rejected.connect
+def _count_refused(message: Any = None, **_: Any) -> None:
+    """Count a message that is no JSON, or none of ours: it was not run, and `wave doctor` tells of it."""
+    with suppress(RedisError, OSError):
+        runtime().client.hincrby(REFUSED, str(getattr(message, "content_type", None)), 1)
 
 
 @signals.worker_init.connect
