@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
-from pipeline.plan import Parallel, Part
+from pipeline.plan import Parallel, Part, Series
 from pipeline.records import WaveSpec
 from pipeline.task import CONTROL, SOLO
 from pipeline.units import Unit
@@ -97,13 +97,26 @@ class Sender:
         if isinstance(part, str):
             return self._run(spec, Unit(part, where))
         if isinstance(part, Parallel):
-            return group([self._build(spec, p, where) for p in part.parts], app=self._app)
+            return group([self._member(spec, p, where) for p in part.parts], app=self._app)
+        return chain(*self._steps(spec, part, where), app=self._app)
+
+    def _steps(self, spec: WaveSpec, part: Series, where: str) -> list[Signature]:
         steps: list[Signature] = []
         for before, inner in zip((None, *part.parts), part.parts, strict=False):
             if isinstance(before, Parallel) and isinstance(inner, Parallel):
                 steps.append(self._join(spec))
             steps.append(self._build(spec, inner, where))
-        return chain(*steps, app=self._app)
+        return steps
+
+    def _member(self, spec: WaveSpec, part: Part, where: str) -> Signature:
+        """A member of a group, which must end in one task.
+
+        Of a member that ends in a group Celery wants results, for which it waits in a child of the pool: as there
+        are none, that child would never come back.
+        """
+        if isinstance(part, Series) and isinstance(part.parts[-1], Parallel):
+            return chain(*self._steps(spec, part, where), self._join(spec), app=self._app)
+        return self._build(spec, part, where)
 
     def _run(self, spec: WaveSpec, unit: Unit, follow: bool = False, alone: bool = False) -> Signature:
         return self._stage(spec, [unit.task], unit.where, follow, alone)

@@ -119,6 +119,13 @@ def test_random_graphs_run_in_order_and_once(flows, submit, runs, seed, count, c
     check_order(flow, wave, runs(wave), entities)
 
 
+def test_a_group_may_end_in_a_group(flows, submit, runs):
+    flow, entities = flows["forked"], shops(11)
+    wave = submit(flow, entities=entities).wait(20)
+    assert len(wave.spec.partitions) == 3  # more canvases than there are children that could be kept waiting
+    check_order(flow, wave, runs(wave), entities)
+
+
 def test_small_work_travels_as_one_message_a_queue_once_its_cost_is_known(flows, submit, runs):
     flow, entities = flows["twelve"], shops(12)
     submit(flow, entities=entities).wait(60)

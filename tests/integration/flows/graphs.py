@@ -75,6 +75,19 @@ twelve = Flow(
     state=shops,
 )
 
+# A member of the first group ends in a group of its own.
+forked = Flow(
+    "forked",
+    [
+        collection("a"),
+        collection("b"),
+        computation("c", ["a"]),
+        computation("d", ["a"]),
+        computation("e", ["b", "c", "d"]),
+    ],
+    state=shops,
+)
+
 
 def random_flow(seed: int) -> Flow:
     """A random graph of up to fourteen tasks; some run once a city or once a wave."""
