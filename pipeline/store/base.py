@@ -187,7 +187,7 @@ class Store(ABC):
     def keys(self, version: str, pipe: str, entity: str | None = None) -> list[PipeKey]:
         """List the pipes of one task, of all entities or one, by date. It looks at every key of the store."""
         head = _prefix(version, pipe) + ("" if entity is None else f"{entity} ")
-        found = [PipeKey.parse(key) for key in self._scan(head) if " series " not in key]
+        found = [PipeKey.parse(key) for key in self._scan(head) if key.count(" ") == 2]
         return sorted(found, key=lambda key: (key.date, key.entity))
 
     # -- what the parts above are made of
