@@ -18,6 +18,7 @@ from tests.benchmarks import rivals, windows
 
 CALLS: Mapping[str, Callable[..., Any]] = {
     "objects": rivals.objects,
+    "objects_mget": rivals.objects_mget,
     "numbers": rivals.numbers,
     "threads": rivals.threads,
     "windows": windows.measure,

@@ -94,18 +94,21 @@ def messages(lab: Lab) -> Figures:
 
 def throughput(bench: Bench, few: int) -> Figures:
     """JSON objects: ours, the pipelines and (for a few entities) the chords in turn."""
-    ours, plain, chords = [], [], []
+    ours, plain, mget, chords = [], [], [], []
     for i in bench.rounds(0.4, 2, 7):
         ours.append(bench.lab.wave(flows.objects, ENTITIES).total)
         plain.append(bench.child.objects(names(ENTITIES), f"objects-{i}"))
+        mget.append(bench.child.objects_mget(names(ENTITIES), f"mget-{i}"))
         chords.append(chords_app.run(names(few), f"objects-{i}"))
         bench.lab.tidy()
     whole = [seconds / few * ENTITIES for seconds in chords]
     return {
         "rate": rate(ours),
         "rate_pipelines": rate(plain),
+        "rate_mget": rate(mget),
         "rate_chords": rate(chords, few),
         "ratio_to_pipelines": round(ratio(plain, ours), 3),
+        "ratio_to_mget": round(ratio(mget, ours), 3),
         "ratio_to_chords": round(ratio(whole, ours), 1),
         "rounds": len(ours),
     }
