@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from pipeline.canvas import Sender, Single, following
@@ -76,7 +77,7 @@ class Keeper:
                 if self._presence is not None:
                     self._presence.tell()
                 self.tick()
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, OperationalError) as error:
                 log.warning("redis does not answer, trying again", error=str(error))
             except Exception:
                 log.exception("the keeper met an error and goes on")

@@ -26,6 +26,7 @@ from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
 from celery.worker.request import Request
 from kombu import Queue
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
@@ -107,7 +108,7 @@ def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
         found = runtime()
         ran = make_runner(found).run(wave_id, unit, alone)
         finish(ran, unit, follow, found.sender, found.records)
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, OperationalError) as error:
         log.warning("redis does not answer; this is given back and run again", error=str(error))
         with suppress(RedisError, OSError):  # then its lease ends
             runtime().gate.release(OWNER, [(wave_id, unit)])

@@ -83,6 +83,11 @@ class ClusterStore(Store):
         """The client."""
         return self._given() if callable(self._given) else self._given
 
+    def close(self) -> None:
+        """Close its connections, if it has made any."""
+        if "client" in self.__dict__:
+            self.client.close()
+
     @telling
     def raw(self, key: str) -> bytes | None:
         """Give the bytes under a key, a pipe's or a series', None when there is none."""

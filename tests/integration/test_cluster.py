@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from redis import RedisCluster
 
 from pipeline import Wave, submit_wave
 from pipeline.discover import load_flows
+from pipeline.doctor import examine
 from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import StoreError, UnreachableError
 from pipeline.processes import Workers
@@ -47,8 +49,18 @@ def witness(tmp_path: Path) -> Path:
     return tmp_path / "witness"
 
 
-def at(redis_url: str, store_url: str) -> Runtime:
-    return Runtime(Settings(redis_url=redis_url, store_url=store_url, version="main", shard_size=10))
+@pytest.fixture
+def at() -> Iterator[Callable[[str, str], Runtime]]:
+    """Makes the clients of two addresses; a Cluster's does not close itself."""
+    with ExitStack() as stack:
+
+        def make(redis_url: str, store_url: str) -> Runtime:
+            settings = Settings(redis_url=redis_url, store_url=store_url, version="main", shard_size=10)
+            found = Runtime(settings)
+            stack.callback(lambda: found.store.close())
+            return found
+
+        yield make
 
 
 def working(redis_url: str, store_url: str, witness: Path) -> Workers:
@@ -70,7 +82,7 @@ class TestClusterStoreOfThree(StoreContract):
             yield lambda **options: ClusterStore(client, **options)
 
 
-def test_a_wave_with_windows_and_scopes_runs_on_a_cluster(redis_url, cluster_url, nodes, witness, flows):
+def test_a_wave_with_windows_and_scopes_runs_on_a_cluster(redis_url, cluster_url, nodes, witness, flows, at):
     runtime = at(redis_url, cluster_url)
     assert isinstance(runtime.store, ClusterStore)
     runtime.check()
@@ -88,9 +100,11 @@ def test_a_wave_with_windows_and_scopes_runs_on_a_cluster(redis_url, cluster_url
         with node.client() as client:
             assert client.dbsize() > 10
     assert not list(runtime.client.scan_iter("main/*"))
+    checks = [finding for finding in examine(runtime) if finding.check.startswith("store version")]
+    assert [finding.level for finding in checks] == ["OK"] * 3
 
 
-def test_a_cluster_that_loses_a_master_fails_its_entities_alone_and_says_why(redis_url, witness, flows):
+def test_a_cluster_that_loses_a_master_fails_its_entities_alone_and_says_why(redis_url, witness, flows, at):
     with cluster() as nodes:
         for node in nodes:
             with node.client() as client:
@@ -107,7 +121,7 @@ def test_a_cluster_that_loses_a_master_fails_its_entities_alone_and_says_why(red
     assert "the pipe store at redis+cluster://127.0.0.1" in next(iter(wave.errors("keyed")["keyed"].values()))
 
 
-def test_a_full_pipe_store_fails_entities_with_a_text_and_the_wave_ends(redis_url, witness, flows):
+def test_a_full_pipe_store_fails_entities_with_a_text_and_the_wave_ends(redis_url, witness, flows, at):
     with EmbeddedRedis() as apart:
         runtime = at(redis_url, apart.url)
         with working(redis_url, apart.url, witness) as workers, apart.client() as client:
@@ -127,7 +141,7 @@ def test_a_full_pipe_store_fails_entities_with_a_text_and_the_wave_ends(redis_ur
 
 
 def test_a_pipe_store_that_is_gone_fails_entities_and_the_wave_ends_and_a_retry_mends_it(
-    redis_url, witness, flows
+    redis_url, witness, flows, at
 ):
     with EmbeddedRedis({"appendonly": "yes"}) as apart:
         runtime = at(redis_url, apart.url)
@@ -146,7 +160,7 @@ def test_a_pipe_store_that_is_gone_fails_entities_and_the_wave_ends_and_a_retry_
             assert statuses(wave, "again") == {"finished"}
 
 
-def test_a_pipe_store_that_restarts_in_the_middle_of_a_wave_costs_no_entity(redis_url, witness, flows):
+def test_a_pipe_store_that_restarts_in_the_middle_of_a_wave_costs_no_entity(redis_url, witness, flows, at):
     with EmbeddedRedis({"appendonly": "yes"}) as apart:
         runtime = at(redis_url, apart.url)
         with working(redis_url, apart.url, witness) as workers:
