@@ -144,29 +144,32 @@ def beside(bench: Bench, flow: Flow, rival: Callable[[int], float]) -> Figures:
 
 
 def growth(bench: Bench) -> Figures:
-    """Waves of three sizes, and of one entity, in turn; marginal costs are compared within the same turn."""
+    """Waves of three sizes, and of one entity, in turn; the marginal cost of a step is taken within a turn."""
     low, middle, high = bench.sizes
     turns = []
-    for _ in bench.rounds(0.9, 2, 7):
+    for _ in bench.rounds(0.9, 3, 7):
         # The small ones are quick, and a disturbance weighs more in them.
         again = {1: 3, low: 3, middle: 2, high: 1}
         turns.append({size: _one_size(bench, size, count) for size, count in again.items()})
-        bench.lab.tidy()
     at = {size: statistics.median(turn[size] for turn in turns) for size in turns[0]}
-    first = [(turn[middle] - turn[low]) / (middle - low) * 1e6 for turn in turns]
-    second = [(turn[high] - turn[middle]) / (high - middle) * 1e6 for turn in turns]
-    times = statistics.median(b / max(a, 1e-9) for a, b in zip(first, second, strict=True))
+    first = statistics.median((turn[middle] - turn[low]) / (middle - low) for turn in turns)
+    second = statistics.median((turn[high] - turn[middle]) / (high - middle) for turn in turns)
+    cheap, dear = sorted((max(first, 1e-9), max(second, 1e-9)))
     return {
         "wave_fixed_s": round(at[1], 4),
-        "marginal_us_low": round(statistics.median(first), 2),
-        "marginal_us_high": round(statistics.median(second), 2),
-        "marginal_spread": round(max(times, 1 / max(times, 1e-9)) - 1, 3),
+        "marginal_us_low": round(first * 1e6, 2),
+        "marginal_us_high": round(second * 1e6, 2),
+        "marginal_spread": round(dear / cheap - 1, 3),
         **{f"wave_s_{size}": round(at[size], 4) for size in bench.sizes},
     }
 
 
 def _one_size(bench: Bench, size: int, again: int) -> float:
-    return statistics.median(bench.lab.wave(flows.objects, size).total for _ in range(again))
+    taken = []
+    for _ in range(again):
+        bench.lab.tidy()
+        taken.append(bench.lab.wave(flows.objects, size).total)
+    return statistics.median(taken)
 
 
 def sleep(bench: Bench, count: int) -> Figures:
