@@ -29,7 +29,7 @@ def demo(session: Session, days: int, out: Path) -> None:
     """Forecast a day of real flights by hourly waves, with an outage in the middle.
 
     Loads some weeks of 2013's flights from New York hour by hour, trains a model for each airport, and runs the
-    24 waves of 27 June on two Celery workers. For six hours the departures do not answer; the forecasts of earlier
+    24 waves of 25 June on two Celery workers. For six hours the departures do not answer; the forecasts of earlier
     hours answer then. Uses the Redis of --redis or REDIS_URL, else one of its own that is gone afterwards.
     """
     # A second of imports that `wave --help` and a wrong option do not pay for.

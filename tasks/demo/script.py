@@ -10,7 +10,7 @@ from pipeline.pipe import ONE_HOUR, stamp
 from tasks.flights import AIRPORT_TIME
 
 NEW_YORK = ZoneInfo(AIRPORT_TIME)
-DAY = datetime(2013, 6, 27, tzinfo=NEW_YORK)
+DAY = datetime(2013, 6, 25, tzinfo=NEW_YORK)
 OUTAGE = (13, 18)  # the first and the last hour of the day in which the departures do not answer
 
 

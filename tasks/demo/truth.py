@@ -1,4 +1,4 @@
-"""What really happened, and what simple forecasts would have said."""
+"""What really happened, and what simple forecasts would have said of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.naive import Constant, Forecaster, SeasonalNaive, TrailingMean
-from forecasting.panel import Floats, Panel
+from forecasting.panel import Floats, Ints, Panel
 from tasks import flights
 
 RIVALS: Mapping[str, Forecaster] = {
@@ -23,39 +23,46 @@ class Truth:
     """Delays and flights of every carrier and route, hour by hour."""
 
     def __init__(self) -> None:
-        found = flights.departures()
-        self._found = found
-        self.entities = list(found.entities)
-        # Weighted by flights: the 14-day mean is the better for it.
-        self.panel = self._panel(self.entities, weighted=True)
-        self.flights = found.flights
+        self._found = flights.departures()
+        self.entities = list(self._found.entities)
+        self.airports = sorted({features["origin"] for features in self._found.entities.values()})
+        # Weighted by flights, by which the 14-day mean is the better one.
+        self._panel = self._series(self.entities, weight=self._found.flights)
 
     def at(self, hours: Sequence[datetime]) -> tuple[Floats, Floats]:
         """Give delays (minutes, NaN without departures) and numbers of flights, (hours, entities) each."""
-        rows = self.panel.hours.get_indexer(pd.DatetimeIndex(hours))
-        return self.panel.y[rows], self.flights[rows]
+        rows = self._rows(hours)
+        return self._panel.y[rows], self._found.flights[rows]
 
     def rivals(self, hours: Sequence[datetime]) -> dict[str, Floats]:
-        """Give what simple forecasts would have said an hour before, with all data: name -> (hours, entities)."""
-        rows = self.panel.hours.get_indexer(pd.DatetimeIndex(hours))
-        lead = np.ones(len(rows), dtype=np.int64)
-        return {name: rival.forecast_at(self.panel, rows - lead, lead).mean for name, rival in RIVALS.items()}
+        """Give what simple forecasts say an hour ahead, with no outage: name -> (hours, entities)."""
+        leads = np.ones(len(hours), dtype=np.int64)
+        origins = self._rows(hours) - leads
+        return {name: rival.forecast_at(self._panel, origins, leads).mean for name, rival in RIVALS.items()}
 
     def airport(self, origin: str) -> tuple[Panel, Floats]:
-        """Give one airport's series as its model sees them, and the numbers of flights to score it by."""
-        entities = [key for key, features in self._found.entities.items() if features["origin"] == origin]
-        sight = flights.weather().measure("visibility", origin).reindex(self._found.hours)
+        """Give an airport's series as its model reads them, and the numbers of flights, (hours, entities)."""
+        found = self._found
+        entities = [key for key, features in found.entities.items() if features["origin"] == origin]
+        sight = flights.weather().measure("visibility", origin).reindex(found.hours).to_numpy()
+        columns = [found.columns[key] for key in entities]
+        past = {"waiting": found.waiting[:, columns], "weather": np.tile(sight[:, None], len(columns))}
+        return self._series(entities, past=past), found.flights[:, columns]
+
+    def _series(
+        self, entities: Sequence[str], weight: Floats | None = None, past: Mapping[str, Floats] | None = None
+    ) -> Panel:
         columns = [self._found.columns[key] for key in entities]
-        past = {
-            "waiting": self._frame(self._found.waiting[:, columns], entities),
-            "weather": self._frame(np.repeat(sight.to_numpy()[:, None], len(entities), axis=1), entities),
-        }
-        panel = self._panel(entities, weighted=False)
-        return Panel(panel.hours, panel.entities, panel.y, panel.weight, {k: f.to_numpy() for k, f in past.items()}), (
-            self.flights[:, columns]
+
+        def frame(values: Floats) -> pd.DataFrame:
+            return pd.DataFrame(values, index=self._found.hours, columns=list(entities))
+
+        return Panel.from_frames(
+            frame(self._found.delay()[:, columns]),
+            None if weight is None else frame(weight),
+            {name: frame(values) for name, values in (past or {}).items()},
         )
 
-    @property
-    def airports(self) -> list[str]:
-        """The airports."""
-        return sorted({features["origin"] for features in self._found.entities.values()})
+    def _rows(self, hours: Sequence[datetime]) -> Ints:
+        rows: Ints = self._panel.hours.get_indexer(pd.DatetimeIndex(hours))
+        return rows

@@ -1,0 +1,138 @@
+"""Playing the demo: server, workers, history, training, a day of waves, scores, picture."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from redis import RedisError
+from rich.console import Console
+
+from forecasting.reader import read_forecasts
+from pipeline.backfill import Backfill
+from pipeline.cli.session import Session
+from pipeline.embedded import serving
+from pipeline.errors import WaveError
+from pipeline.processes import Workers
+from pipeline.runtime import Runtime
+from pipeline.submit import submit_wave
+from pipeline.wave import Wave
+from tasks import delays
+from tasks.demo import show
+from tasks.demo.day import Day
+from tasks.demo.longer import backtest, steps
+from tasks.demo.picture import draw
+from tasks.demo.script import Script
+from tasks.demo.truth import Truth
+
+WORKERS = 2
+IN_FLIGHT = 12  # waves of the history at a time
+PATIENCE = 3.0  # seconds that workers have to finish at the end, or after Ctrl-C
+WAVE_LIMIT = 120.0  # seconds that one wave may take
+TRAINING_LIMIT = 600.0
+
+
+def play(session: Session, days: int, out: Path) -> None:
+    """Play the whole demo. Raises PipelineError where something that it needs is missing or goes wrong."""
+    began, script, console = time.monotonic(), Script(days), Console()
+    show.opening(console, script)
+    with engine(session, script, console) as runtime:
+        truth = Truth()
+        load_history(runtime, script, console)
+        train(runtime, script, console)
+        day = run_day(runtime, script, truth, console)
+    show.day_scores(console, day)
+    with show.counting(console, "longer backtest", len(steps(truth))) as count:
+        scores = backtest(truth, days, lambda: count(1))
+    show.longer_scores(console, scores)
+    show.closing(console, draw(day, script, out), time.monotonic() - began)
+
+
+@contextmanager
+def engine(session: Session, script: Script, console: Console) -> Iterator[Runtime]:
+    """Give clients of a Redis that workers take from, until the block ends; nothing is left afterwards."""
+    url = session.chosen.redis or os.environ.get("REDIS_URL")
+    # A version of its own, so that on a Redis of yours it meets nothing that is there.
+    version = f"demo-{secrets.token_hex(4)}"
+    with TemporaryDirectory(prefix="wave-demo-") as models, serving(url) as redis_url:
+        settings = replace(
+            session.settings, redis_url=redis_url, store_url="", version=version, models=models
+        )
+        runtime = Runtime(settings)
+        runtime.check()
+        env = {"PIPELINE_MODELS": models, "PIPELINE_STORE_URL": "", delays.OUTAGE: script.outage_text}
+        try:
+            with Workers(
+                redis_url, ["tasks.delays"], count=WORKERS, version=version, env=env, patience=PATIENCE
+            ) as workers:
+                with console.status("starting two Celery workers"):
+                    workers.wait_ready()
+                show.ready(console, workers, url)
+                yield runtime
+        finally:
+            if url:
+                forget(runtime, version)
+
+
+def load_history(runtime: Runtime, script: Script, console: Console) -> None:
+    """Run the waves of the past: what the sources told, without forecasts."""
+    only = [task.name for task in delays.SOURCES]
+    filling = Backfill(delays.delays, script.history, runtime, in_flight=IN_FLIGHT, only=only)
+    with show.counting(console, f"{script.days} days of history", len(script.history)) as count:
+        tally = filling.run(lambda now: count(now.ended, True))
+    if tally.failed:
+        raise WaveError(f"{len(tally.failed)} waves of the history failed, the first is {tally.failed[0]!r}.")
+
+
+def train(runtime: Runtime, script: Script, console: Console) -> None:
+    """Run one training wave: a model for each airport."""
+    with console.status("training a model for each airport"):
+        began = time.monotonic()
+        wave = submit_wave(delays.training, script.history[-1], only=["delay_model"], runtime=runtime)
+        ended_well(wave.wait(TRAINING_LIMIT))
+    manifests = [wave.result("delay_model", key) for key in sorted(wave.statuses("delay_model"))]
+    show.models(console, manifests, time.monotonic() - began)
+
+
+def run_day(runtime: Runtime, script: Script, truth: Truth, console: Console) -> Day:
+    """Run a wave an hour, and after each ask for the hour that follows."""
+    day = Day(script.served, truth.entities, *truth.at(script.served), truth.rivals(script.served))
+    with show.DayTable(console, day, script) as table:
+        for hour, date in enumerate(script.issues):
+            wave = submit_wave(delays.delays, date, runtime=runtime).wait(WAVE_LIMIT)
+            found = read_forecasts(
+                "delay_forecast",
+                truth.entities,
+                script.served[hour],
+                store=runtime.store,
+                version=runtime.settings.version,
+            )
+            day.serve(hour, found)
+            table.add(hour, wave.progress())
+    return day
+
+
+def ended_well(wave: Wave) -> None:
+    """Raise WaveError, with the first error's text, unless everything in a wave finished."""
+    for task, errors in wave.errors().items():
+        entity, text = next(iter(errors.items()))
+        raise WaveError(f"{wave.id}: {task} of {entity}: {text}")
+
+
+def forget(runtime: Runtime, version: str) -> None:
+    """Remove what the demo wrote to a Redis that is not its own; what the state holds stays."""
+    try:
+        for wave_id in runtime.records.ids():
+            if wave_id.startswith(f"{version}/"):
+                Wave.find(wave_id, runtime).cancel()
+        keys = list(runtime.client.scan_iter(match=f"*{version}*", count=10_000))
+        for start in range(0, len(keys), 1000):
+            runtime.client.unlink(*keys[start : start + 1000])
+    except RedisError:
+        return  # it is gone, and what lies there ends with its time to live
