@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--strict", action="store_true", help="end with exit code 1 when a target is missed")
     options = parser.parse_args(argv)
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"there is no folder {options.json.parent} to write {options.json.name} into")
     sizes = FULL if options.full else QUICK
     start = time.perf_counter()
     with serving(os.environ.get("REDIS_URL")) as url:
@@ -105,4 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
