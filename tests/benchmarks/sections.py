@@ -36,7 +36,10 @@ class Bench:
 
     def rounds(self, part: float, least: int, most: int) -> Iterable[int]:
         """Count the rounds of a section, which may take that part of the time that is left."""
-        return range(most) if self.full else rounds(self.clock.left() * part, least, most)
+        if self.full:
+            return range(most)
+        left = self.clock.left()
+        return rounds(left * part, least if left else 1, most)
 
 
 def states(sizes: Sizes) -> set[int]:
