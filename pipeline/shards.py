@@ -18,17 +18,28 @@ Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition,
 
 SPREAD = 32  # shards that a wave has, if they are worth it, so that all workers share it and end together
 WORTH_SECONDS = 0.25  # work of a task that is worth a message of its own
+BATCH_LEAST = 100  # entities of a shard at least, as far as batch tasks are concerned
 UNKNOWN_LEAST = 10  # entities of a shard at least, while nothing is known of what they cost
 FUSE_SECONDS = 0.25  # work that is not worth a message a task: these cost some milliseconds each
 
 
-def shard_size(settings: Settings, plan: Plan, costs: Mapping[str, float], share: int | None = None) -> int:
+def shard_size(
+    settings: Settings,
+    plan: Plan,
+    costs: Mapping[str, float],
+    share: int | None = None,
+    batch: frozenset[str] = frozenset(),
+) -> int:
     """Say how many entities a shard should have, so that the dearest task has about `shard_seconds` of work in it.
 
     `costs` are seconds an entity, from earlier waves; before any was measured it is `shard_size`. Not more than
-    `share` (see `fair_share`) are taken, as long as they are worth a message.
+    `share` (see `fair_share`) are taken, as long as they are worth a message. For the sake of the tasks named in
+    `batch` no shard is made smaller than `BATCH_LEAST`: a call that costs the same however few it is for would look
+    dearer with each cut.
     """
-    dearest = max((costs.get(s.name, 0.0) for s in plan.steps.values() if s.per is None), default=0.0)
+    each = {s.name: costs.get(s.name, 0.0) for s in plan.steps.values() if s.per is None}
+    bound = settings.shard_seconds / BATCH_LEAST
+    dearest = max((min(c, bound) if name in batch else c for name, c in each.items()), default=0.0)
     if dearest > 0:
         largest, least = int(settings.shard_seconds / dearest), int(WORTH_SECONDS / dearest)
     else:

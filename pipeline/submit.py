@@ -74,7 +74,8 @@ def submit_wave(
         groups = own if own is not None else _snapshot(runtime, source)
         costs = runtime.records.costs(version, flow.name)
         share = fair_share(flow, sum(len(keys) for _, keys, _ in groups))
-        shards = cut_shards(groups, shard_size(runtime.settings, plan, costs, share))
+        batch = frozenset(name for name, task in flow.tasks.items() if task.batch)
+        shards = cut_shards(groups, shard_size(runtime.settings, plan, costs, share, batch))
         spec = WaveSpec(
             id=wave_id,
             version=version,

@@ -176,3 +176,9 @@ def test_a_segment_is_fused_only_when_all_its_costs_are_known_and_small():
     assert fused_segments(plan, {"a": 1e-5}, 100) == ()
     assert fused_segments(plan, {"a": 1e-5, "b": 1.0}, 100) == ()
     assert fused_segments(plan, {"a": 1e-5, "b": 1e-5}, 100_000) == ()
+
+
+def test_a_batch_task_with_a_fixed_cost_does_not_shrink_its_shards_wave_by_wave():
+    costs, batch = {"a": 1e-5, "b": 10.0}, frozenset({"b"})
+    assert shard_size(SETTINGS, PLAN, costs, None, batch) == 100
+    assert shard_size(SETTINGS, PLAN, {"a": 1.0, "b": 10.0}, None, batch) == 2
