@@ -14,9 +14,11 @@ Who may do what, and why it is safe:
   hint that a claim may succeed, so that messages can be lost, doubled or late.
 - Who runs a unit past its time limit is known to hang: its worker says so (`hang`, or by renewing it after a grace).
   The unit is overdue then, and nobody may claim it but a keeper, to end it (`seize`).
-- A unit whose lease ran out before was lost, with its worker. After the first loss it is run again as it was. From the
-  second on it is granted only to a worker that runs nothing else (answer `alone`), which writes a `mark` before each
-  piece of it: should that worker die too, the next claim learns which piece it was, and nobody else is blamed.
+- A unit whose lease ran out before was lost, with its worker. It is run again as it was, until it looks as if it were
+  the reason: when it has killed two children (of which their parents tell: `drop`) or was with three workers that
+  vanished, and nothing of it was reported in between. From then on it is granted only to a worker that runs nothing
+  else (answer `alone`), which writes a `mark` before each piece of it: should that worker die too, the next claim
+  learns which piece it was, and nobody else is blamed.
 - `release` gives back what a worker that is told to stop, or that met an error, will not finish: no loss.
 - `renew` lengthens the leases that one worker's attempts hold.
 - `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
@@ -35,7 +37,7 @@ Who may do what, and why it is safe:
 - A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
   nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
 
-A unit's record, in the hash `{wave} units`, is `state attempt need lease limit owner losses`; without a record it
+A unit's record, in the hash `{wave} units`, is `state attempt need lease limit owner suspicion`; without a record it
 is pending with the need that its graph gives, so that submitting a wave writes nothing for each unit.
 Times are milliseconds.
 """
@@ -59,12 +61,14 @@ READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
 GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
-ALONE_AFTER = 2  # losses from which a unit is run alone
+ALONE_AFTER = (
+    3  # suspicion from which a unit is run alone: a worker that vanished with it counts 1, a child 2
+)
 CHUNK = 1000  # units that one script touches
 FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
 
 _CONSTANTS = {
-    "LOSSES": ALONE_AFTER,
+    "ALONE": ALONE_AFTER,
     "READY": READY_MS,
     "RESEND": RESEND_MAX_MS,
     "GRACE": GRACE_MS,
@@ -143,7 +147,7 @@ _SCRIPTS: dict[str, str] = {
         if state == 'closed' then return {'closed', 0} end
         local u, now = load(wave, unit, ARGV[3]), now_ms()
         local function granted(mark)
-          return {'granted', int(u.a), int(u.x), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
+          return {'granted', int(u.a), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
         end
         if u.s == 'd' then return {'done', 0} end
         if u.s == 'r' and u.o == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
@@ -152,7 +156,7 @@ _SCRIPTS: dict[str, str] = {
         if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
         local lost = u.s == 'r' and not overdue
         if lost then u.x = u.x + 1 end
-        if u.x >= LOSSES and ARGV[8] == 'run' then return {'alone', 0} end
+        if u.x >= ALONE and ARGV[8] == 'run' then return {'alone', 0} end
         local i = 9
         while i <= #ARGV do
           local place, n = ARGV[i], tonumber(ARGV[i + 1])
@@ -205,8 +209,8 @@ _SCRIPTS: dict[str, str] = {
         for i, wave in ipairs(KEYS) do
           local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
           local u = load(wave, unit, 0)
-          if holds(u, ARGV[1]) and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.l = now
+          if holds(u, ARGV[1]) and u.l > now and redis.call('HGET', wave, 'state') ~= 'closed' then
+            u.x, u.l = u.x + 1, now
             save(wave, unit, u)
             look(id, unit, now)
           end
@@ -299,7 +303,13 @@ _SCRIPTS: dict[str, str] = {
         redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[8])
         redis.call('PEXPIREAT', wave .. ' status', gone)
         redis.call('PEXPIREAT', wave .. ' counts', gone)
-        if not final then return {'ok', late, 0, ready} end
+        if not final then
+          if u.x > 0 and u.x < ALONE then
+            u.x = 0
+            save(wave, unit, u)
+          end
+          return {'ok', late, 0, ready}
+        end
         u.s, u.o, u.l = 'd', '-', now
         save(wave, unit, u)
         redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
@@ -342,7 +352,7 @@ _SCRIPTS: dict[str, str] = {
               redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
               local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
               redis.call('ZADD', 'deadlines', int(now + wait), member)
-              local alone = u.x + (u.s == 'r' and 1 or 0) >= LOSSES
+              local alone = u.x + (u.s == 'r' and 1 or 0) >= ALONE
               found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
               found[#found + 1] = member
             end
@@ -421,7 +431,6 @@ class Claim:
     # granted, or why not: done, held, waiting, overdue, alone, closed, or lost (the wave is not in Redis)
     answer: str
     attempt: int = 0  # number of this attempt, from 1
-    losses: int = 0  # attempts before it that vanished
     open_inputs: int = 0  # units that it would still have waited for, had its timeout not come
     statuses: str = ""  # of the entities, as earlier attempts left them; "" when none did
     mark: tuple[int, int] | None = None  # the piece (first, stop) at which an attempt that ran alone was lost
@@ -537,10 +546,10 @@ class Gate:
         answer, *rest = self._run("claim", [wave_key(wave_id)], args)
         if answer != b"granted":
             return Claim(answer.decode(), wait=int(rest[0]) / 1000)
-        attempt, losses, open_inputs, statuses, mark = rest
+        attempt, open_inputs, statuses, mark = rest
         piece = tuple(int(n) for n in mark.split())
         found = (piece[0], piece[1]) if piece else None
-        return Claim("granted", int(attempt), int(losses), int(open_inputs), statuses.decode(), found)
+        return Claim("granted", int(attempt), int(open_inputs), statuses.decode(), found)
 
     def renew(self, owner: str, lease: float, held: Sequence[tuple[str, Unit]]) -> int:
         """Lengthen the leases of what `owner` runs, given as (wave id, unit); gives how many it still holds."""
