@@ -13,7 +13,7 @@ from pipeline.cli.session import Session, with_redis
 @click.option(
     "--days",
     type=click.IntRange(20, 150),
-    default=45,
+    default=60,
     show_default=True,
     help="Days of history to load and train on.",
 )

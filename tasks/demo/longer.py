@@ -14,6 +14,7 @@ from forecasting.model import GlobalForecaster
 from forecasting.naive import Forecaster
 from forecasting.panel import Panel
 from tasks.delays import FITTING, SPEC
+from tasks.demo.stop import Check
 from tasks.demo.truth import RIVALS, Truth
 
 CUTOFFS = [
@@ -27,20 +28,24 @@ AGES = {FRESH: (1, 1), "2-5 h": (2, 5), "6-12 h": (6, 12), "13-24 h": (13, 24)}
 MODEL = "forecast"
 
 
-def backtest(truth: Truth, days: int, seen: Callable[[], None] = lambda: None) -> pd.DataFrame:
-    """Score models that are fitted to `days` of history; `seen` is told of each of `steps()` that is done.
+def backtest(
+    truth: Truth, days: int, seen: Check = lambda: None, check: Check = lambda: None
+) -> pd.DataFrame:
+    """Score models that are fitted to `days` of history, two at a time: a fit leaves Python's lock.
 
-    Two at a time: a fit leaves Python's lock while it computes.
+    `seen` is called at the end of each of `steps()`, `check` also at its beginning; what it raises ends all.
     """
     plan = Backtest(train=days * 24, test=TEST)
 
     def one(origin: str, cutoff: pd.Timestamp) -> pd.DataFrame:
+        check()
         panel, flights = truth.airport(origin)
         models: dict[str, Callable[[Panel], Forecaster]] = {
             MODEL: lambda past: GlobalForecaster(SPEC, FITTING).fit(past),
             **{name: partial(_as_it_is, rival) for name, rival in RIVALS.items()},
         }
         scores = plan.run(panel, [cutoff], models, flights)
+        check()
         seen()
         return scores
 

@@ -15,10 +15,11 @@ from redis import RedisError
 from rich.console import Console
 
 from forecasting.reader import read_forecasts
-from pipeline.backfill import Backfill
+from pipeline.backfill import Backfill, Tally
 from pipeline.cli.session import Session
 from pipeline.embedded import serving
-from pipeline.errors import WaveError
+from pipeline.errors import PipelineError, WaveError
+from pipeline.gate import WAVES
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.submit import submit_wave
@@ -29,6 +30,7 @@ from tasks.demo.day import Day
 from tasks.demo.longer import backtest, steps
 from tasks.demo.picture import draw
 from tasks.demo.script import Script
+from tasks.demo.stop import Check, stoppable
 from tasks.demo.truth import Truth
 
 WORKERS = 2
@@ -40,16 +42,26 @@ TRAINING_LIMIT = 600.0
 
 def play(session: Session, days: int, out: Path) -> None:
     """Play the whole demo. Raises PipelineError where something that it needs is missing or goes wrong."""
-    began, script, console = time.monotonic(), Script(days), Console()
+    console = Console()
+    try:
+        with stoppable() as check:
+            _play(session, Script(days), out, console, check)
+    except KeyboardInterrupt:
+        console.print("\nStopped. Nothing is left running.")
+        raise
+
+
+def _play(session: Session, script: Script, out: Path, console: Console, check: Check) -> None:
+    began = time.monotonic()
     show.opening(console, script)
     with engine(session, script, console) as runtime:
         truth = Truth()
-        load_history(runtime, script, console)
+        load_history(runtime, script, console, check)
         train(runtime, script, console)
-        day = run_day(runtime, script, truth, console)
+        day = run_day(runtime, script, truth, console, check)
     show.day_scores(console, day)
     with show.counting(console, "longer backtest", len(steps(truth))) as count:
-        scores = backtest(truth, days, lambda: count(1))
+        scores = backtest(truth, script.days, seen=lambda: count(1), check=check)
     show.longer_scores(console, scores)
     show.closing(console, draw(day, script, out), time.monotonic() - began)
 
@@ -80,12 +92,17 @@ def engine(session: Session, script: Script, console: Console) -> Iterator[Runti
                 forget(runtime, version)
 
 
-def load_history(runtime: Runtime, script: Script, console: Console) -> None:
+def load_history(runtime: Runtime, script: Script, console: Console, check: Check) -> None:
     """Run the waves of the past: what the sources told, without forecasts."""
     only = [task.name for task in delays.SOURCES]
     filling = Backfill(delays.delays, script.history, runtime, in_flight=IN_FLIGHT, only=only)
     with show.counting(console, f"{script.days} days of history", len(script.history)) as count:
-        tally = filling.run(lambda now: count(now.ended, True))
+
+        def seen(now: Tally) -> None:
+            check()
+            count(now.ended, True)
+
+        tally = filling.run(seen)
     if tally.failed:
         raise WaveError(f"{len(tally.failed)} waves of the history failed, the first is {tally.failed[0]!r}.")
 
@@ -100,11 +117,12 @@ def train(runtime: Runtime, script: Script, console: Console) -> None:
     show.models(console, manifests, time.monotonic() - began)
 
 
-def run_day(runtime: Runtime, script: Script, truth: Truth, console: Console) -> Day:
+def run_day(runtime: Runtime, script: Script, truth: Truth, console: Console, check: Check) -> Day:
     """Run a wave an hour, and after each ask for the hour that follows."""
     day = Day(script.served, truth.entities, *truth.at(script.served), truth.rivals(script.served))
     with show.DayTable(console, day, script) as table:
         for hour, date in enumerate(script.issues):
+            check()
             wave = submit_wave(delays.delays, date, runtime=runtime).wait(WAVE_LIMIT)
             found = read_forecasts(
                 "delay_forecast",
@@ -128,11 +146,13 @@ def ended_well(wave: Wave) -> None:
 def forget(runtime: Runtime, version: str) -> None:
     """Remove what the demo wrote to a Redis that is not its own; what the state holds stays."""
     try:
-        for wave_id in runtime.records.ids():
-            if wave_id.startswith(f"{version}/"):
-                Wave.find(wave_id, runtime).cancel()
+        ids = runtime.records.ids(version)
+        for wave_id in ids:
+            Wave.find(wave_id, runtime).cancel()
         keys = list(runtime.client.scan_iter(match=f"*{version}*", count=10_000))
         for start in range(0, len(keys), 1000):
             runtime.client.unlink(*keys[start : start + 1000])
-    except RedisError:
+        if ids:
+            runtime.client.zrem(WAVES, *ids)
+    except (PipelineError, RedisError):
         return  # it is gone, and what lies there ends with its time to live

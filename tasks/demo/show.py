@@ -112,6 +112,8 @@ class DayTable:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        if not self._console.is_terminal:
+            self._console.print()
 
     def add(self, hour: int, wave: WaveProgress) -> None:
         """Add the hour that follows a wave."""
