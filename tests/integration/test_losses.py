@@ -1,0 +1,83 @@
+"""What the loss of a worker or of one of its children costs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import Wave, submit_wave
+from pipeline.discover import load_flows
+from pipeline.processes import Workers
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+
+FLOWS = str(Path(__file__).parent / "flows" / "losses.py")
+LEASE = 6.0
+ENTITIES = [f"meter{n}" for n in range(2000)]
+
+
+@pytest.fixture
+def flows():
+    return load_flows([FLOWS])
+
+
+@pytest.fixture
+def runtime(redis_url: str) -> Runtime:
+    return Runtime(Settings(redis_url=redis_url, version="main", shard_size=100, shard_max=100))
+
+
+def workers(url: str, lease: float = LEASE, **options) -> Workers:
+    env = {"PIPELINE_LEASE": f"{lease}s", "PIPELINE_SHARD_MAX": "100"}
+    return Workers(url, flows=[FLOWS], env=env, **options)
+
+
+def statuses(wave: Wave) -> set[str]:
+    return {str(s) for task in wave.spec.plan.steps for s in wave.statuses(task).values()}
+
+
+def test_a_wave_whose_only_worker_is_killed_ends_a_lease_and_five_seconds_later_at_most(
+    redis_url, runtime, flows
+):
+    with workers(redis_url, concurrency=2) as found:
+        found.wait_ready()
+        usual = submit_wave(flows["steady"], "2026-05-01T00", entities=ENTITIES, runtime=runtime).wait(60)
+        wave = submit_wave(flows["steady"], "2026-05-01T01", entities=ENTITIES, runtime=runtime)
+        until(lambda: wave.progress().ended >= len(ENTITIES), 60)  # half of it, as there are two tasks
+        found.kill(0)
+        found.add()
+        wave.wait(120)
+    assert statuses(wave) == {"finished"}
+    assert wave.info().lost > 0
+    assert wave.progress().seconds <= usual.progress().seconds + LEASE + 5
+
+
+def test_a_run_that_is_lost_with_its_worker_is_no_run_that_hung(redis_url, runtime, flows):
+    """Though its time limit is long over when its lease ends."""
+    with workers(redis_url, concurrency=1) as found:
+        found.wait_ready()
+        wave = submit_wave(flows["short"], "2026-05-01T00", entities=["a", "b"], runtime=runtime)
+        until(lambda: runtime.client.exists("brief 2026-05-01T00"), 20)
+        found.children[0].send(signal.SIGKILL)
+        found.add()
+        wave.wait(60)
+    assert statuses(wave) == {"finished"}
+    assert wave.info().lost == 1
+
+
+def test_the_death_of_a_child_is_noticed_long_before_its_lease_ends(redis_url, runtime, flows):
+    with workers(redis_url, lease=300, concurrency=2) as found:
+        found.wait_ready()
+        wave = submit_wave(flows["dying"], "2026-05-01T00", entities=["a", "b"], runtime=runtime).wait(60)
+    assert statuses(wave) == {"finished"}
+    assert wave.info().lost == 1
+
+
+def until(condition: Callable[[], object], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "not within the limit"
+        time.sleep(0.02)
