@@ -80,7 +80,9 @@ class PipelineRequest(Request):
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         """End the lease of a child that died at once; its message comes back by itself."""
         raised = exc_info.exception
-        if isinstance(getattr(raised, "exc", raised), WorkerLostError):  # billiard wraps what it raises itself
+        if isinstance(
+            getattr(raised, "exc", raised), WorkerLostError
+        ):  # billiard wraps what it raises itself
             self._tell(runtime().gate.drop)
         return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
