@@ -2,10 +2,11 @@
 
 A forecast of one entity is stored as one pipe, a JSON object with a list a column, a number a lead from 1 on:
 
-    {"mean": [12.1, ...], "lo-80": [...], "hi-80": [...], "lo-95": [...], "hi-95": [...], "model": "..."}
+    {"mean": [12.1, ...], "lo-80": [...], "hi-80": [...], "lo-95": [...], "hi-95": [...], "model": "...", "of": "delay"}
 
 Its date is the issue date, so the number at index k is about the hour k + 1 after it. `model` names the version of
-the model, where there is one. Numbers are rounded to six digits.
+the model, where there is one; `of` the numeric pipe that is forecast, so that a reader finds the observations.
+Numbers are rounded to six digits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.names import MEAN, MODEL
+from forecasting.names import MEAN, MODEL, OBSERVED
 from forecasting.panel import Floats, Ints
 
 DIGITS = 6
@@ -51,14 +52,18 @@ class Forecasts:
         frame["ds"] = pd.DatetimeIndex(frame["ds"]).as_unit("s")
         return frame
 
-    def to_pipes(self, model: str | None = None) -> dict[str, dict[str, Any]]:
-        """Give entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date."""
+    def to_pipes(self, model: str | None = None, observed: str | None = None) -> dict[str, dict[str, Any]]:
+        """Give entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date.
+
+        model      version of the model that made it
+        observed   name of the numeric pipe that is forecast
+        """
         if list(self.leads) != list(range(1, len(self.leads) + 1)) or len(set(self.issued)) > 1:
             raise ValueError("a pipe holds one issue date's leads from 1 on, in order")
         columns: dict[str, Any] = {
             name: _rounded(values).T.tolist() for name, values in {MEAN: self.mean, **self.bounds}.items()
         }
-        extra = {} if model is None else {MODEL: model}
+        extra = {name: text for name, text in ((MODEL, model), (OBSERVED, observed)) if text is not None}
         return {
             entity: {name: values[i] for name, values in columns.items()} | extra
             for i, entity in enumerate(self.entities)

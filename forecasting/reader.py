@@ -1,24 +1,25 @@
-"""Reading stored forecasts: the freshest one that covers an hour, however old it is.
+"""Reading forecasts: the freshest stored one that covers an hour, however old it is, else one made on the spot.
 
 Each forecast pipe covers the hours after its issue date, so an hour that no fresh wave was made for is still
-answered, by an older forecast with its own lead and its own, wider interval.
+answered, by an older forecast with its own lead and its own, wider interval. Where none reaches that far, the stored
+observations answer: by a ridge regression, and where they are too few for it by the seasonal naive (see `fallback`).
+Each answer says which it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from forecasting.errors import NoForecast
-from forecasting.names import BOUNDS, MEAN, MODEL
-from pipeline.app import settings
+from forecasting.names import BOUNDS, FRESH, MEAN, MODEL, OLDER
+from forecasting.stored import FAR, HORIZON, Issues, Stored
 from pipeline.pipe import ONE_HOUR, hour, stamp
-from pipeline.runtime import process_runtime
 from pipeline.store import Store
 
-HORIZON = 24  # hours after its issue date that a forecast is looked for
+__all__ = ["HORIZON", "Forecast", "read_forecast", "read_forecasts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,16 @@ class Forecast:
     at: datetime  # the hour that was asked for, UTC
     value: float  # the mean
     bounds: Mapping[str, float]  # "lo-80", "hi-80", "lo-95", "hi-95"; empty for a forecast without intervals
-    issued: datetime  # the hour in which it was made
+    issued: datetime  # the hour in which it was made; for one made on the spot that of the newest observation
     lead: int  # hours from then to the hour asked for
-    version: str  # the version of the code that made it
+    version: str  # the version of the code that made it, or whose observations it was made of
     model: str | None  # the version of the model that made it, where it names one
-    degraded: bool  # not from the newest wave that was due
+    source: str = FRESH  # "fresh", "older", "ridge" or "seasonal naive"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether it is not from the newest wave that was due."""
+        return self.source != FRESH
 
 
 def read_forecast(
@@ -44,22 +50,21 @@ def read_forecast(
     now: datetime | str | None = None,
     version: str | None = None,
     base: str | None = None,
-    horizon: int = HORIZON,
+    horizon: int | None = None,
+    observed: str | None = None,
+    fallback: bool = True,
     store: Store | None = None,
 ) -> Forecast:
     """Give the freshest forecast of one entity for the hour `at`; the parameters are those of `read_forecasts`.
 
-    Raises NoForecast when no stored forecast covers that hour.
+    Raises NoForecast when no stored forecast covers that hour and none can be made of observations.
     """
-    found = read_forecasts(
-        pipe, [entity], at, now=now, version=version, base=base, horizon=horizon, store=store
-    )
+    when = hour(at)
+    issues = Issues.of(store, pipe, version, base)
+    issues.observed = observed
+    found = _read(issues, [entity], when, _due(when, now), horizon, fallback)
     if entity not in found:
-        when = hour(at)
-        raise NoForecast(
-            f"no forecast {pipe!r} of {entity!r} covers {stamp(when)}: none was issued from "
-            f"{stamp(when - horizon * ONE_HOUR)} to {stamp(_due(when, now))}. `wave ls` tells how these waves ended."
-        )
+        raise NoForecast(_nothing(issues, entity, when, _due(when, now), horizon, fallback))
     return found[entity]
 
 
@@ -71,10 +76,12 @@ def read_forecasts(
     now: datetime | str | None = None,
     version: str | None = None,
     base: str | None = None,
-    horizon: int = HORIZON,
+    horizon: int | None = None,
+    observed: str | None = None,
+    fallback: bool = True,
     store: Store | None = None,
 ) -> dict[str, Forecast]:
-    """Give entity -> the freshest forecast for the hour `at`; entities that none covers are left out.
+    """Give entity -> the freshest forecast for the hour `at`; entities that cannot have one are left out.
 
     pipe      the name of the task that makes the forecasts
     at        the hour that is asked about: aware and on the hour, or a text like 2013-06-25T13
@@ -82,25 +89,34 @@ def read_forecasts(
               present hour. A forecast from an earlier hour than this one is `degraded`.
     version   whose forecasts; PIPELINE_VERSION or the git branch by default
     base      the version that is read where this one has none for an issue date
-    horizon   how many hours before `at` a forecast may be made
+    horizon   how many issue dates are looked through, from `now` back; by default 24, and those of a week where
+              that is how old the newest forecasts are
+    observed  the numeric pipe that is forecast, of which a forecast is made where none is stored; by default what
+              the stored ones name
+    fallback  whether to make one
     store     the pipe store; the process' own by default
 
     The newest hour is read first, older ones only for who has none there, in few pipelined reads.
     """
     when = hour(at)
-    version = version or settings.any_version()
-    store = store or process_runtime(settings).store
-    versions = [version] if base in (None, version) else [version, base]
-    found: dict[str, Forecast] = {}
-    for dates in _reads(_due(when, now), when, horizon):
-        missing = [entity for entity in entities if entity not in found]
-        if not missing:
-            break
-        pipes = [(name, store.get_grid(name, pipe, dates, missing)) for name in versions if name]
-        for entity in missing:
-            if forecast := _freshest(entity, when, dates, pipes, _due(when, now)):
-                found[entity] = forecast
+    issues = Issues.of(store, pipe, version, base)
+    issues.observed = observed
+    found = _read(issues, entities, when, _due(when, now), horizon, fallback)
     return {entity: found[entity] for entity in entities if entity in found}
+
+
+def _read(
+    issues: Issues,
+    entities: Sequence[str],
+    at: datetime,
+    due: datetime,
+    horizon: int | None,
+    fallback: bool,
+) -> dict[str, Forecast]:
+    stored = issues.newest(entities, due, horizon, lambda one: _covers(one, at))
+    found = {entity: _answer(entity, at, one, due) for entity, one in stored.items()}
+    missing = [entity for entity in entities if entity not in found]
+    return found | (_made(issues, missing, at, due) if fallback and issues.observed and missing else {})
 
 
 def _due(at: datetime, now: datetime | str | None) -> datetime:
@@ -109,39 +125,55 @@ def _due(at: datetime, now: datetime | str | None) -> datetime:
     return last if now is None else min(last, hour(now))
 
 
-def _reads(newest: datetime, at: datetime, horizon: int) -> Iterator[list[datetime]]:
-    """The issue dates that can cover `at`, newest first: one, then twice as many with each read."""
-    dates = [at - lead * ONE_HOUR for lead in range(1, horizon + 1)]
-    dates = [date for date in dates if date <= newest]
-    start, size = 0, 1
-    while start < len(dates):
-        yield dates[start : start + size]
-        start, size = start + size, 2 * size
+def _lead(issued: datetime, at: datetime) -> int:
+    return round((at - issued) / ONE_HOUR)
 
 
-def _freshest(
-    entity: str,
-    at: datetime,
-    dates: Sequence[datetime],
-    pipes: Sequence[tuple[str, Mapping[tuple[str, datetime], Any]]],
-    due: datetime,
-) -> Forecast | None:
-    for date in dates:
-        for version, stored in pipes:
-            lead = round((at - date) / ONE_HOUR)
-            numbers = _numbers(stored.get((entity, date)), lead)
-            if numbers is not None:
-                value, bounds, model = numbers
-                return Forecast(entity, at, value, bounds, date, lead, version, model, degraded=date < due)
-    return None
+def _covers(stored: Stored, at: datetime) -> bool:
+    lead = _lead(stored.issued, at)
+    return lead <= stored.last and stored.value[MEAN][lead - 1] is not None
 
 
-def _numbers(stored: Any, lead: int) -> tuple[float, dict[str, float], str | None] | None:
-    """Take one lead out of a stored forecast; None when it does not reach that far."""
-    if not isinstance(stored, Mapping) or MEAN not in stored or lead > len(stored[MEAN]):
-        return None
-    value = stored[MEAN][lead - 1]
-    if value is None:
-        return None
-    bounds = {name: float(stored[name][lead - 1]) for name in BOUNDS if name in stored}
-    return float(value), bounds, stored.get(MODEL)
+def _answer(entity: str, at: datetime, stored: Stored, due: datetime) -> Forecast:
+    """Take one lead out of a stored forecast."""
+    value, lead = stored.value, _lead(stored.issued, at)
+    bounds = {name: float(value[name][lead - 1]) for name in BOUNDS if name in value}
+    source = FRESH if stored.issued == due else OLDER
+    mean, model = float(value[MEAN][lead - 1]), value.get(MODEL)
+    return Forecast(entity, at, mean, bounds, stored.issued, lead, stored.version, model, source)
+
+
+def _made(issues: Issues, entities: Sequence[str], at: datetime, due: datetime) -> dict[str, Forecast]:
+    """Make forecasts of what was observed up to the hour `due`: one read of a window, whatever the number."""
+    from forecasting.fallback import WINDOW, guess  # noqa: PLC0415 - 0.3 s of pandas; most reads go without
+
+    version, base = issues.versions[0], issues.versions[-1]
+    window = issues.store.window(version, str(issues.observed), due, WINDOW, entities, base=base)
+    made = guess(window, _lead(due, at))
+    found = {}
+    for i, entity in enumerate(entities):
+        if math.isnan(made.mean[i]):
+            continue
+        lead = int(made.leads[i])
+        bounds = {
+            name: float(made.bounds[name][i]) for name in BOUNDS if not math.isnan(made.bounds[name][i])
+        }
+        mean, issued = float(made.mean[i]), at - lead * ONE_HOUR
+        found[entity] = Forecast(entity, at, mean, bounds, issued, lead, version, None, made.sources[i])
+    return found
+
+
+def _nothing(
+    issues: Issues, entity: str, at: datetime, due: datetime, horizon: int | None, fallback: bool
+) -> str:
+    """Say why there is no answer, and what to do."""
+    back = FAR if horizon is None else horizon
+    text = (
+        f"no forecast {issues.pipe!r} of {entity!r} covers {stamp(at)}: none was issued from "
+        f"{stamp(due - (back - 1) * ONE_HOUR)} to {stamp(due)}."
+    )
+    if fallback and issues.observed:
+        text += f" And nothing of {issues.observed!r} was observed that one could be made of."
+    elif fallback:
+        text += " Name the numeric pipe that is forecast to have one made of it: observed='...'."
+    return f"{text} `wave ls` tells how these waves ended."

@@ -46,7 +46,7 @@ def train(
 def forecast(registry: Registry, name: str, partition: str, panel: Panel) -> dict[str, dict[str, Any]]:
     """Forecast from the panel's last hour with the live model of the partition: entity -> value of its pipe."""
     model, version = registry.load(name, partition)
-    return model.forecast(panel).to_pipes(version)
+    return model.forecast(panel).to_pipes(version, observed=name)
 
 
 def measure(panel: Panel, model: GlobalForecaster, hours: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ def serve(day: Day, hour: int, lead: int, error: float = 5.0, entities: list[str
     for entity in day.entities if entities is None else entities:
         value = float(np.nan_to_num(day.y[hour, day.entities.index(entity)])) + error
         bounds = {"lo-80": value - 1, "hi-80": value + 1, "lo-95": value - 9, "hi-95": value + 9}
-        found[entity] = Forecast(entity, at, value, bounds, at - lead * ONE_HOUR, lead, "v", None, lead > 1)
+        found[entity] = Forecast(entity, at, value, bounds, at - lead * ONE_HOUR, lead, "v", None)
     day.serve(hour, found)
 
 

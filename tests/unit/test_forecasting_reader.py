@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_freshest_forecast_answers_with_its_lead_and_interval(store: MemoryS
     assert (found.value, found.lead, found.issued) == (201.0, 1, AT - timedelta(hours=1))
     assert found.bounds == {"lo-80": 200.0, "hi-80": 202.0}
     assert (found.entity, found.at, found.version, found.model) == ("a", AT, "main", "v7")
-    assert not found.degraded
+    assert (found.source, found.degraded) == ("fresh", False)
 
 
 def test_where_a_wave_failed_an_older_forecast_answers_and_is_degraded(store: MemoryStore):
@@ -58,6 +59,7 @@ def test_where_a_wave_failed_an_older_forecast_answers_and_is_degraded(store: Me
     found = read(store, ["a", "b", "c"])
     assert set(found) == {"a", "b"}
     assert (found["b"].value, found["b"].lead, found["b"].degraded) == (307.0, 7, True)
+    assert found["b"].source == "older"
     assert found["b"].bounds["hi-80"] - found["b"].bounds["lo-80"] == 14
     assert not found["a"].degraded
 
@@ -68,14 +70,30 @@ def test_every_hour_up_to_the_horizon_is_answered(store: MemoryStore, hours_befo
     assert read(store, ["a"])["a"].lead == hours_before
 
 
-def test_past_the_horizon_there_is_no_answer_and_the_error_says_where_was_looked(store: MemoryStore):
-    put(store, 25, {"a": 0}, horizon=40)
+def test_where_nothing_covers_the_hour_the_error_says_where_was_looked(store: MemoryStore):
+    put(store, 25, {"a": 0})
     with pytest.raises(
         NoForecast,
-        match=r"no forecast 'f' of 'a' covers 2026-01-02T12: none .* from 2026-01-01T12 to 2026-01-02T11",
+        match=r"no forecast 'f' of 'a' covers 2026-01-02T12: none was issued from 2025-12-26T12 to 2026-01-02T11\."
+        r" Name the numeric pipe that is forecast to have one made of it: observed='...'\. `wave ls` tells",
     ):
         read_forecast("f", "a", AT, store=store, version="main")
-    assert read(store, ["a"], horizon=30)["a"].lead == 25
+    with pytest.raises(NoForecast, match=r"none was issued from 2026-01-02T09 to 2026-01-02T11"):
+        read_forecast("f", "a", AT, store=store, version="main", horizon=3)
+
+
+def test_forecasts_of_two_days_answer_through_an_outage_of_more_than_one(store: MemoryStore):
+    put(store, 30, {"a": 0, "b": 50}, horizon=48)
+    put(store, 1, {"c": 0})
+    found = read(store, ["a", "b", "c"])
+    assert {key: one.lead for key, one in found.items()} == {"a": 30, "b": 30, "c": 1}
+    assert read(store, ["a"], horizon=24) == {}
+
+
+def test_an_hour_far_ahead_is_answered_by_a_fresh_forecast_that_reaches_it(store: MemoryStore):
+    put(store, 40, {"a": 0}, horizon=48)
+    found = read(store, ["a"], now=AT - timedelta(hours=40))["a"]
+    assert (found.lead, found.source) == (40, "fresh")
 
 
 def test_a_forecast_that_does_not_reach_the_hour_is_passed_over(store: MemoryStore):
@@ -117,7 +135,7 @@ def test_where_all_waves_went_well_one_read_is_enough(store: MemoryStore):
     assert len(reads) == 1
     reads.clear()
     read(store, ["a", "gone"])
-    assert [len(dates) for dates in reads] == [1, 2, 4, 8, 9]
+    assert [len(dates) for dates in reads] == [1, 2, 4, 8, 9, 144]
 
 
 def test_entities_come_in_the_order_in_which_they_were_asked_for(store: MemoryStore):
@@ -131,3 +149,72 @@ def test_hours_are_texts_too_and_bad_ones_are_refused(store: MemoryStore):
     assert read(store, ["a"], at="2026-01-02T12")["a"].at == AT
     with pytest.raises(KeyFormatError):
         read(store, ["a"], at="2026-01-02T12:30")
+
+
+# -- where none is stored
+
+
+def observe(store: MemoryStore, entities: dict[str, float], days: int, until: int = 1) -> None:
+    """Observations of a daily rhythm, up to `until` hours before the hour that is asked about."""
+    for back in range(days * 24, until - 1, -1):
+        date = AT - timedelta(hours=back)
+        told = {key: level + 10 * math.sin(date.hour * math.pi / 12) for key, level in entities.items()}
+        store.put("main", "load", date, told, FAR)
+
+
+def rhythm(level: float) -> float:
+    return level + 10 * math.sin(AT.hour * math.pi / 12)
+
+
+def test_where_none_is_stored_a_ridge_over_the_observations_answers(store: MemoryStore):
+    observe(store, {"a": 100.0, "b": 20.0}, days=28)
+    put(store, 1, {"c": 5})
+    found = read(store, ["a", "b", "c"], observed="load")
+    assert [found[key].source for key in "abc"] == ["ridge", "ridge", "fresh"]
+    assert found["a"].value == pytest.approx(rhythm(100.0), abs=0.5)
+    assert (found["a"].lead, found["a"].issued, found["a"].model) == (1, AT - timedelta(hours=1), None)
+    assert found["a"].degraded
+    assert set(found["a"].bounds) == {"lo-80", "hi-80", "lo-95", "hi-95"}
+
+
+def test_a_short_history_is_answered_by_the_seasonal_naive_and_none_at_all_by_an_error(store: MemoryStore):
+    observe(store, {"a": 100.0}, days=4)
+    found = read_forecast("f", "a", AT, store=store, version="main", observed="load")
+    assert (found.source, found.value) == ("seasonal naive", pytest.approx(rhythm(100.0)))
+    assert read(store, ["a", "b"], observed="load").keys() == {"a"}
+    with pytest.raises(
+        NoForecast, match=r"And nothing of 'load' was observed that one could be made of\. `wave"
+    ):
+        read_forecast("f", "b", AT, store=store, version="main", observed="load")
+
+
+def test_the_stored_forecasts_tell_what_is_observed(store: MemoryStore):
+    observe(store, {"a": 100.0, "new": 50.0}, days=28)
+    store.put("main", "f", AT - timedelta(hours=60), {"a": stored(0) | {"of": "load"}}, FAR)
+    assert read_forecast("f", "a", AT, store=store, version="main").source == "ridge"
+    store.put("main", "f", AT - timedelta(hours=2), {"a": stored(0) | {"of": "load"}}, FAR)
+    found = read(store, ["a", "new"])
+    assert [one.source for one in found.values()] == ["older", "ridge"]
+    assert read(store, ["a", "new"], fallback=False).keys() == {"a"}
+
+
+def test_an_answer_of_the_fallback_counts_its_lead_from_the_newest_observation(store: MemoryStore):
+    observe(store, {"a": 100.0}, days=28, until=30)
+    found = read(store, ["a"], observed="load")["a"]
+    assert (found.lead, found.issued) == (30, AT - timedelta(hours=30))
+
+
+def test_the_fallback_reads_one_window_and_nothing_later_than_now(store: MemoryStore):
+    observe(store, {"a": 100.0, "b": 30.0}, days=28)
+    now = AT - timedelta(hours=5)
+    windows = []
+    real = store.window
+    store.window = lambda *args, **options: windows.append(args[2]) or real(*args, **options)
+    assert read(store, ["a", "b"], observed="load", now=now)["b"].lead == 5
+    assert windows == [now]
+
+
+def test_a_branch_falls_back_on_its_own_observations_and_the_base_s(store: MemoryStore):
+    observe(store, {"a": 100.0}, days=28)
+    found = read_forecasts("f", ["a"], AT, store=store, version="fix", base="main", observed="load")
+    assert (found["a"].source, found["a"].version) == ("ridge", "fix")

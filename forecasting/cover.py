@@ -1,0 +1,76 @@
+"""Cover: for how many hours from now each entity still has a forecast, should no further wave succeed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from forecasting.names import MEAN
+from forecasting.stored import Issues, Stored
+from pipeline.pipe import ONE_HOUR, floor, hour
+from pipeline.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The cover of some entities by one forecast pipe."""
+
+    pipe: str
+    now: datetime
+    hours: Mapping[
+        str, int
+    ]  # entity -> hours until its newest forecast runs out; 0 where it has, or never was
+
+    @property
+    def least(self) -> int:
+        """The hours of the entity that is worst off."""
+        return self._share(0.0)
+
+    @property
+    def p5(self) -> int:
+        """The hours that one entity in twenty does not have more than."""
+        return self._share(0.05)
+
+    @property
+    def median(self) -> int:
+        """The hours that half of the entities do not have more than."""
+        return self._share(0.5)
+
+    @property
+    def out(self) -> int:
+        """How many entities no stored forecast covers any more."""
+        return sum(hours == 0 for hours in self.hours.values())
+
+    def _share(self, share: float) -> int:
+        ordered = sorted(self.hours.values())
+        return ordered[max(math.ceil(len(ordered) * share) - 1, 0)] if ordered else 0
+
+
+def cover(
+    pipe: str,
+    entities: Sequence[str],
+    now: datetime | str | None = None,
+    *,
+    version: str | None = None,
+    base: str | None = None,
+    horizon: int | None = None,
+    store: Store | None = None,
+) -> Cover:
+    """Give the hours from `now` (the present hour by default) until each entity's newest forecast runs out.
+
+    The other parameters are those of `read_forecasts`. The newest hour is read first, older ones only for who has
+    none there.
+    """
+    when = floor(datetime.now(UTC)) if now is None else hour(now)
+    issues = Issues.of(store, pipe, version, base)
+    found = issues.newest(entities, when, horizon, lambda stored: stored.last > 0)
+    return Cover(pipe, when, {key: _left(found[key], when) if key in found else 0 for key in entities})
+
+
+def _left(stored: Stored, now: datetime) -> int:
+    """Count the hours from now to the last one that the forecast has a number for."""
+    mean = stored.value[MEAN]
+    last = next((lead for lead in range(len(mean), 0, -1) if mean[lead - 1] is not None), 0)
+    return max(last - round((now - stored.issued) / ONE_HOUR), 0)
