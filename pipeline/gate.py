@@ -20,6 +20,8 @@ Who may do what, and why it is safe:
   else (answer `alone`), which writes a `mark` before each piece of it: should that worker die too, the next claim
   learns which piece it was, and nobody else is blamed.
 - `release` gives back what a worker that is told to stop, or that met an error, will not finish: no loss.
+- `decline` is of a worker whose code does not know the task, as in a rolling deployment. It counts how often that
+  was, so that the message is passed on to other workers a bounded number of times; then it is left to the deadlines.
 - `renew` lengthens the leases that one worker's attempts hold.
 - `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
   code ran twice has one effect. The final report makes the unit done, counts down what its dependents wait for,
@@ -33,6 +35,8 @@ Who may do what, and why it is safe:
   score of its own: what it waits for has one.
 - The wave has a score too: its expiry; before that, while it is being submitted, 5 s after it was made, so that a
   keeper arms what a submission that died did not.
+- What went otherwise than it should is written into the list `{wave} incidents`, as `time kind number unit`, where it
+  is decided (see `pipeline.incidents`); a wave in which all goes well writes none.
 - `close` ends a wave whatever is open. Claims and reports are refused from then on.
 - A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
   nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
@@ -59,6 +63,9 @@ DEADLINES = "deadlines"
 WAVES = "waves"
 READY_MS = 5_000  # how soon a unit that is ready is looked at
 RESEND_MAX_MS = 300_000  # the longest time between two resends
+TOLD = 1000  # incidents of a wave that are written down; what comes after them is only counted
+UNTAKEN = 3  # resends of a ready unit that nobody has claimed, after which that is an incident: 35 s
+YEAR_MS = 365 * 86_400_000  # a wave without an expiry is kept so long while it is open
 GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
 ALONE_AFTER = (
@@ -73,6 +80,9 @@ _CONSTANTS = {
     "RESEND": RESEND_MAX_MS,
     "GRACE": GRACE_MS,
     "FAR": FAR_MS,
+    "YEAR": YEAR_MS,
+    "TOLD": TOLD,
+    "UNTAKEN": UNTAKEN,
 }
 REDIS_TIME = "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)"
 _PRELUDE = """
@@ -88,6 +98,26 @@ local function save(wave, unit, u)
     {u.s, int(u.a), int(u.n), int(u.l), int(u.w), u.o, int(u.x)}, ' '))
 end
 local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
+local function tell(wave, unit, kind, number)
+  local key = wave .. ' incidents'
+  local known = redis.call('LLEN', key)
+  if known >= TOLD then return redis.call('HINCRBY', wave, 'untold', 1) end
+  redis.call('RPUSH', key, table.concat({int(now_ms()), kind, int(number or 0), unit}, ' '))
+  if known == 0 then redis.call('PEXPIREAT', key, redis.call('HGET', wave, 'gone')) end
+end
+local function keep(wave, id, gone)
+  redis.call('HSET', wave, 'gone', int(gone))
+  for _, part in ipairs({'', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks',
+                         ' incidents'}) do
+    redis.call('PEXPIREAT', wave .. part, int(gone))
+  end
+  redis.call('ZADD', 'waves', int(gone), id)
+end
+local function lifetime(expires, now, ttl) return math.min(expires, now + YEAR) + tonumber(ttl) end
+local function ended(wave, id, now)
+  local ttl = redis.call('HGET', wave, 'ttl')
+  if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
+end
 local function holds(u, owner) return u.s == 'r' and string.match(u.o, '^[^/]+') == owner end
 """
 
@@ -98,9 +128,9 @@ _SCRIPTS: dict[str, str] = {
         if state then redis.call('DEL', KEYS[2]); return {0, state} end
         local now = now_ms()
         local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
-        local gone = math.min(expires, now + 31536000000) + tonumber(ARGV[3])
+        local gone = lifetime(expires, now, ARGV[3])
         local fields = {'state', 'submitting', 'open', ARGV[4], 'submitted', int(now), 'expires', int(expires),
-                        'gone', int(gone)}
+                        'gone', int(gone), 'ttl', ARGV[3]}
         local roots = tonumber(ARGV[5])
         for i = 6 + roots, #ARGV do fields[#fields + 1] = ARGV[i] end
         redis.call('HSET', KEYS[1], unpack(fields))
@@ -177,7 +207,12 @@ _SCRIPTS: dict[str, str] = {
           local left = start + tonumber(ARGV[4]) - now
           if left > 0 then return {'waiting', int(left)} end
         end
-        if lost then redis.call('HINCRBY', wave, 'lost', 1) end
+        if lost then
+          redis.call('HINCRBY', wave, 'lost', 1)
+          if u.o ~= '-' then tell(wave, unit, 'lost', u.a) end
+        end
+        if u.n > 0 then tell(wave, unit, 'timeout', u.n) end
+        if ARGV[8] == 'alone' and u.x >= ALONE then tell(wave, unit, 'alone', u.a + 1) end
         if not lost then redis.call('HDEL', wave .. ' marks', unit) end
         u.s, u.a, u.o = 'r', u.a + 1, ARGV[7]
         u.l, u.w = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
@@ -195,7 +230,10 @@ _SCRIPTS: dict[str, str] = {
           local u = load(wave, unit, 0)
           if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
             u.l = now + tonumber(ARGV[2])
-            if now >= u.w + GRACE then u.w, u.l = 0, now end
+            if now >= u.w + GRACE then
+              u.w, u.l = 0, now
+              tell(wave, unit, 'hung', u.a)
+            end
             save(wave, unit, u)
             look(id, unit, u.l)
             held = held + 1
@@ -210,8 +248,9 @@ _SCRIPTS: dict[str, str] = {
           local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
           local u = load(wave, unit, 0)
           if holds(u, ARGV[1]) and u.l > now and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.x, u.l = u.x + 1, now
+            u.x, u.l, u.o = u.x + 1, now, '-'
             save(wave, unit, u)
+            tell(wave, unit, 'died', u.a)
             look(id, unit, now)
           end
         end
@@ -226,6 +265,7 @@ _SCRIPTS: dict[str, str] = {
           if holds(u, ARGV[1]) and now >= u.w - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
             u.w, u.l = 0, now
             save(wave, unit, u)
+            tell(wave, unit, 'hung', u.a)
             look(id, unit, now)
           end
         end
@@ -240,10 +280,22 @@ _SCRIPTS: dict[str, str] = {
           if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
             u.s, u.o, u.l = 'p', '-', 0
             save(wave, unit, u)
+            tell(wave, unit, 'returned', u.a)
             look(id, unit, now + tonumber(ARGV[2]))
           end
         end
         return #KEYS
+    """,
+    # KEYS: wave. ARGV: unit.   Gives how often it was declined, 0 when nobody need run it.
+    "decline": """
+        local state = redis.call('HGET', KEYS[1], 'state')
+        if not state or state == 'closed' or load(KEYS[1], ARGV[1], 0).s ~= 'p' then return 0 end
+        local times = redis.call('HINCRBY', KEYS[1] .. ' resends', ARGV[1] .. ' declined', 1)
+        if times == 1 then
+          redis.call('PEXPIREAT', KEYS[1] .. ' resends', redis.call('HGET', KEYS[1], 'gone'))
+          tell(KEYS[1], ARGV[1], 'unknown', 0)
+        end
+        return times
     """,
     # KEYS: wave. ARGV: unit, attempt, first, stop
     "mark": """
@@ -312,12 +364,14 @@ _SCRIPTS: dict[str, str] = {
         end
         u.s, u.o, u.l = 'd', '-', now
         save(wave, unit, u)
+        if late == 1 then tell(wave, unit, 'late', u.a) end
         redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
         redis.call('HDEL', wave .. ' marks', unit)
         local closed = 0
         if redis.call('HINCRBY', wave, 'open', -1) == 0 then
           redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
           redis.call('ZREM', 'deadlines', id .. ' @wave @')
+          ended(wave, id, now)
           closed = 1
         end
         return {'ok', late, closed, ready}
@@ -352,6 +406,7 @@ _SCRIPTS: dict[str, str] = {
               redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
               local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
               redis.call('ZADD', 'deadlines', int(now + wait), member)
+              if u.s == 'p' and u.n == 0 and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
               local alone = u.x + (u.s == 'r' and 1 or 0) >= ALONE
               found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
               found[#found + 1] = member
@@ -364,8 +419,10 @@ _SCRIPTS: dict[str, str] = {
     "close": """
         local state = redis.call('HGET', KEYS[1], 'state')
         if not state or state == 'closed' then return 0 end
-        redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now_ms()))
+        local now = now_ms()
+        redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now))
         redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
+        ended(KEYS[1], ARGV[1], now)
         return 1
     """,
     # KEYS: wave. ARGV: id, units ...   Unless somebody has opened it again meanwhile.
@@ -417,6 +474,8 @@ _SCRIPTS: dict[str, str] = {
         redis.call('HSET', wave, 'state', 'submitting', 'open', ARGV[4], 'expires', int(expires))
         redis.call('HDEL', wave, 'reason', 'ended')
         redis.call('DEL', wave .. ' starts')
+        local ttl = redis.call('HGET', wave, 'ttl')
+        if ttl then keep(wave, id, lifetime(expires, now, ttl)) end
         look(id, '@wave @', math.min(expires, now + READY))
         for i = 5, #ARGV do look(id, ARGV[i], now + READY) end
         return 1
@@ -566,6 +625,10 @@ class Gate:
     def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
         """Give back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
         self._held("release", [owner, _ms(delay)], held)
+
+    def decline(self, wave_id: str, unit: Unit) -> int:
+        """Say that a worker does not know a task that others may know; gives how often that was, 0 when it is over."""
+        return int(self._run("decline", [wave_key(wave_id)], [str(unit)]))
 
     def mark(self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int) -> bool:
         """Write down which entities an attempt that runs alone does next; False when it holds the unit no more."""

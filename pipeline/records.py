@@ -12,6 +12,7 @@ the flow that its own code knows.
     wave:{id} starts     hash: where -> when its first unit was claimed (ms)
     wave:{id} resends    hash: "task where" -> how often a keeper has sent it
     wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
+    wave:{id} incidents  list: what went otherwise than it should (see gate)
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
     scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
     costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
@@ -30,10 +31,12 @@ from redis import Redis
 
 from pipeline.entity import Entity
 from pipeline.gate import WAVES, wave_key
+from pipeline.incidents import Condition, Incident
 from pipeline.pipe import hour, stamp
 from pipeline.plan import Plan
 from pipeline.units import ALL, Unit, Units
 
+CONDITIONS = {"p": "pending", "r": "running", "d": "done"}
 MEMORY = 0.7  # of what is known of the tasks' costs, how much still counts after one more wave
 
 
@@ -241,13 +244,20 @@ class Records:
         for start in range(0, len(fields), 1000):
             self.client.hdel(f"{wave_key(wave_id)} errors", *fields[start : start + 1000])
 
-    def running(self, wave_id: str) -> dict[Unit, str]:
-        """Give the condition of each unit that was ever claimed: running or done."""
+    def conditions(self, wave_id: str) -> dict[Unit, Condition]:
+        """Give how each unit stands that was ever claimed, or an input of which has ended."""
         found = {}
         for field, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
             task, _, where = field.decode().partition(" ")
-            found[Unit(task, where)] = {b"p": "pending", b"r": "running", b"d": "done"}[record[:1]]
+            name, attempt, need, *_ = record.decode().split(" ")
+            found[Unit(task, where)] = Condition(CONDITIONS[name], int(attempt), int(need))
         return found
+
+    def incidents(self, wave_id: str) -> tuple[list[Incident], int]:
+        """Give what went otherwise than it should, oldest first, and how many more there were than are kept."""
+        lines = self.client.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
+        untold = self.client.hget(wave_key(wave_id), "untold")
+        return [Incident.read(line.decode()) for line in lines], int(untold or 0)
 
     def costs(self, version: str, flow: str) -> dict[str, float]:
         """Give the seconds an entity that each task took in earlier waves."""

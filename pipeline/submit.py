@@ -15,6 +15,7 @@ import orjson
 from pipeline.app import settings as app_settings
 from pipeline.canvas import first_messages
 from pipeline.cron import Cron, due_hour
+from pipeline.durations import Duration, seconds
 from pipeline.errors import WaveError
 from pipeline.flow import Flow
 from pipeline.gate import CHUNK
@@ -42,7 +43,7 @@ def submit_wave(
     base: str | None = None,
     only: Iterable[str] | None = None,
     *,
-    expiry: float | None = None,
+    expiry: Duration | None = None,
     backfill: bool = False,
     runtime: Runtime | None = None,
 ) -> Wave:
@@ -54,9 +55,9 @@ def submit_wave(
     version   the code's version, under which its pipes are written; PIPELINE_VERSION, else the git branch, else main
     base      the version whose pipes are read where this one has none
     only      names of the tasks to run; other inputs are read from the store
-    expiry    seconds from now after which it is closed; 0 for never; the flow's by default
+    expiry    how long from now until it is closed ("30m", or seconds); 0 for never; the flow's by default
 
-    Raises UnknownName, KeyFormatError, FlowError or UnreachableError.
+    Raises UnknownName, KeyFormatError, FlowError, DurationError or UnreachableError.
     """
     runtime = runtime or process_runtime(app_settings)
     when = floor(datetime.now(UTC)) if date is None else hour(date)
@@ -202,10 +203,10 @@ def wave_id_of(
     return f"{wave_id} {digest[:10]}"
 
 
-def _expiry(flow: Flow, given: float | None, backfill: bool) -> float:
-    if given is not None:
-        return given
-    if backfill:
+def _expiry(flow: Flow, given: Duration | None, backfill: bool) -> float:
+    if given is not None and given != 0:
+        return seconds(given, "expiry")
+    if backfill or given is not None:
         return 0.0
     if flow.expiry is not None:
         return flow.expiry

@@ -12,6 +12,7 @@ from pipeline import status
 from pipeline.app import settings as app_settings
 from pipeline.canvas import Single
 from pipeline.errors import UnknownName, WaveError, near
+from pipeline.incidents import Incident, why_open
 from pipeline.keeper import close
 from pipeline.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
@@ -165,6 +166,27 @@ class Wave:
             found[name] |= self._missing(name)
         return {name: texts for name, texts in found.items() if texts}
 
+    def unrun(self, task: str) -> dict[str, str]:
+        """Say of each entity of a task that the wave's early end left without a run why it had none yet."""
+        reason = self.info().reason
+        if reason not in status.REASONS:
+            return {}
+        units, conditions = self._units(task), self.runtime.records.conditions(self.id)
+        texts: dict[str, str] = {}
+        for unit, chars in zip(units, self.runtime.records.statuses(self.id, units), strict=True):
+            chars = chars or status.PENDING_CHAR * self._spec.size(unit)
+            if status.PENDING_CHAR not in chars:
+                continue
+            need, queue = self._spec.units.need(unit), self._spec.queue(task)
+            why = why_open(conditions.get(unit), need, queue)
+            keys = self._keys(unit)
+            texts |= {keys[i]: why for i, char in enumerate(chars) if char == status.PENDING_CHAR}
+        return texts
+
+    def incidents(self) -> list[Incident]:
+        """Give what went otherwise than it should, oldest first, the first thousand: what was lost, hung, late ..."""
+        return self.runtime.records.incidents(self.id)[0]
+
     def _missing(self, task: str) -> dict[str, str]:
         """Say which inputs the skipped entities of a task had to do without."""
         texts: dict[str, str] = {}
@@ -245,12 +267,12 @@ class Wave:
     def _unfinished(self) -> dict[Unit, str]:
         """Give the units that are not done or have unfinished entities, with their statuses without these."""
         units, records = list(self._spec.units), self.runtime.records
-        conditions = records.running(self.id)
+        conditions = records.conditions(self.id)
         again: dict[Unit, str] = {}
         for unit, chars in zip(units, records.statuses(self.id, units), strict=True):
             chars = chars or status.PENDING_CHAR * self._spec.size(unit)
             kept = "".join(c if status.done(c) else status.PENDING_CHAR for c in chars)
-            if status.PENDING_CHAR in kept or conditions.get(unit) != "done":
+            if status.PENDING_CHAR in kept or unit not in conditions or conditions[unit].name != "done":
                 again[unit] = kept
         return again
 

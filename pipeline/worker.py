@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
-from pipeline.canvas import AND, JOIN, RUN, SUBMIT
+from pipeline.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.clients import WORKER_PATIENCE
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
@@ -46,6 +46,10 @@ from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
 
+PASSED_ON = (
+    10  # times that workers which do not know a unit's task pass it on; then its deadline brings it back
+)
+PAUSE = 0.05  # seconds that such a worker leaves the queue to others
 REMEMBERED = 1000  # units that a worker remembers having run
 
 # Who holds a lease: this worker's main process. Children inherit it by fork, so that it renews what they hold.
@@ -110,6 +114,8 @@ def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
     try:
         found = runtime()
         ran = make_runner(found).run(wave_id, unit, alone)
+        if ran.answer == "unknown":
+            _pass_on(found, wave_id, Single(unit, alone=alone))
         finish(ran, unit, follow, found.sender, found.records)
     except (RedisError, OSError, OperationalError) as error:
         log.warning("redis does not answer; this is given back and run again", error=str(error))
@@ -117,11 +123,18 @@ def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
             runtime().gate.release(OWNER, [(wave_id, unit)])
     except Exception:
         log.exception("a run broke off; its lease will end and it is run again")
-    else:
-        if ran.answer == "unknown":
-            log.warning(
-                "this worker does not know the task; left for one that does", flows=list(known_flows())
-            )
+
+
+def _pass_on(found: Runtime, wave_id: str, message: Single) -> None:
+    """Leave a task that this worker does not know, as in the middle of a deployment, for one that does.
+
+    The message goes back into its queue, and this slot takes none for a moment, so that another worker takes it.
+    """
+    log.warning("this worker does not know the task; left for one that does", flows=list(known_flows()))
+    spec = found.records.spec(wave_id)
+    if spec is not None and 0 < found.gate.decline(wave_id, message.unit) <= PASSED_ON:
+        found.sender.send(spec, [message])
+        time.sleep(PAUSE)
 
 
 @app.task(name=JOIN, ignore_result=True)

@@ -14,10 +14,12 @@ from pipeline.cli.output import STATUSES, length, moment, plural, some, table, w
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.watching import by_status, ending, outcome
 from pipeline.cli.waves import wave_argument
+from pipeline.incidents import grouped
 from pipeline.status import REASONS
 from pipeline.wave import Progress, Wave
 
 MARKS = ("late", "empty", "degraded")  # of what is finished
+INCIDENTS_SHOWN = 8  # kinds, without --errors
 REASONS_SHOWN = 3  # of a task, without --errors
 
 
@@ -51,6 +53,7 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     )
     for task, its in found_reasons.items():
         _reasons(task, its, errors)
+    _incidents(found, errors)
 
 
 def _head(wave: Wave, progress: Progress) -> None:
@@ -92,7 +95,12 @@ def reasons(wave: Wave) -> dict[str, list[Reason]]:
     errors = wave.errors()
     for task in wave.spec.plan.steps:
         statuses = wave.statuses(task)
-        unrun = {key: str(status) for key, status in statuses.items() if status.reason in REASONS}
+        open_still = wave.unrun(task)
+        unrun = {
+            key: f"{status}: {open_still[key]}" if key in open_still else str(status)
+            for key, status in statuses.items()
+            if status.reason in REASONS
+        }
         texts = unrun | errors.get(task, {})
         groups: dict[tuple[str, str], list[str]] = {}
         for entity, text in sorted(texts.items()):
@@ -107,6 +115,25 @@ def reasons(wave: Wave) -> dict[str, list[Reason]]:
 def _general(text: str, entity: str) -> str:
     """Write a text without its entity, so that it is the same for others."""
     return re.sub(rf"(?<![\w-]){re.escape(entity)}(?![\w-])", "<entity>", text)
+
+
+def _incidents(wave: Wave, everything: bool) -> None:
+    """Tell of each task what was lost, late or run again, and why."""
+    found, untold = wave.runtime.records.incidents(wave.id)
+    groups = grouped(found)
+    if groups:
+        click.echo("\nrecovered or late")
+    for (task, _), its in list(groups.items())[: None if everything else INCIDENTS_SHOWN]:
+        first, last = moment(its[0].at)[11:], moment(its[-1].at)[11:]
+        when = f"at {first}" if first == last else f"{first} to {last}"
+        shards = list(dict.fromkeys(incident.unit.where for incident in its))
+        click.echo(f"  {len(its):>6,} x {task}: {its[0].text}")
+        click.echo(f"           {when} UTC, shard {some(shards, len(shards) if everything else 5)}")
+    left = 0 if everything else len(groups) - INCIDENTS_SHOWN
+    if left > 0:
+        click.echo(f"  and {plural(left, 'more kind')}: --errors shows all")
+    if untold:
+        click.echo(f"  and {untold:,} more that were not written down")
 
 
 def _reasons(task: str, its: list[Reason], everything: bool) -> None:
@@ -143,6 +170,10 @@ def _as_json(
         "submitted": info.submitted,
         "expires": info.expires if spec.expiry else None,
         "lost": info.lost,
+        "incidents": [
+            {"at": i.at, "kind": i.kind, "task": i.unit.task, "shard": i.unit.where, "text": i.text}
+            for i in wave.incidents()
+        ],
         "work_seconds": {task: n / 1e6 for task, n in micros.items()},
         "reasons": {
             task: [

@@ -6,12 +6,14 @@ when time passes. After each step the invariants of `pipeline.gate` must hold, a
 
 from __future__ import annotations
 
+import ast
 import itertools
 import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
+from pipeline import gate as gate_module
 from pipeline import status as statuses
 from pipeline.attempt import Tools
 from pipeline.canvas import Canvas, Message
@@ -401,7 +404,7 @@ class Waves(RuleBasedStateMachine):
         if not self._found() or self.wave.info().state == "closed":
             return
         units, info = self.wave.spec.units, self.wave.info()
-        done = {unit for unit, condition in self.records.running(self.wave.id).items() if condition == "done"}
+        done = {unit for unit, found in self.records.conditions(self.wave.id).items() if found.name == "done"}
         waiting = [unit for unit in units if unit not in done]
         assert info.open == len(waiting)
         scores = self.deadlines()
@@ -570,3 +573,56 @@ def test_a_report_whose_answer_was_lost_counts_once_and_still_tells_what_became_
     counts = redis_client.hgetall("wave:w counts")
     assert int(counts[b"a B"]) == 3
     assert redis_client.hget("wave:w", "open") == b"1"
+
+
+def test_what_nobody_takes_is_an_incident_once(redis_client):
+    gate = Gate(redis_client, f"return tonumber(redis.call('GET', '{CLOCK}'))")
+    start = 4_000_000_000_000  # far from now, so that no key's end has come by Redis' own clock
+    redis_client.set(CLOCK, start)
+    redis_client.hset("shards", "0", "[]")
+    gate.create("w", "shards", {}, 1, [Unit("a", "0")], 0, 60)
+    gate.open("w")
+    sent = 0
+    for second in range(1, 121):
+        redis_client.set(CLOCK, start + 1000 * second)
+        sent += len(gate.due())
+    found, untold = Records(redis_client).incidents("w")
+    assert sent == 4  # 5, 15, 35 and 75 s after it was ready
+    assert [(i.kind, i.at, str(i.unit)) for i in found] == [("untaken", start / 1000 + 35, "a 0")]
+    assert untold == 0
+
+
+def test_a_wave_without_an_expiry_is_forgotten_its_ttl_after_its_end_and_kept_while_it_is_open(
+    gate, redis_client
+):
+    year = 365 * 86_400_000
+    keys = ["wave:w", "wave:w shards", "wave:w units"]
+    claim(gate, "a")
+    assert all(redis_client.pttl(key) > year for key in keys)
+    gate.close("w", "cancelled", [Unit("a", "0")])
+    assert all(0 < redis_client.pttl(key) <= 60_000 for key in keys)
+    token = gate.begin("w")
+    assert gate.reset("w", token, [(Unit("a", "0"), 0, "@@@")])
+    assert gate.reopen("w", token, 0, 1, [Unit("a", "0")])
+    assert all(redis_client.pttl(key) > year for key in keys)
+    assert redis_client.zscore("waves", "w") == int(redis_client.hget("wave:w", "gone"))
+
+
+def test_incidents_beyond_a_thousand_are_only_counted(gate, redis_client):
+    for _ in range(1003):
+        claim(gate, "a")
+        gate.release("me", [("w", Unit("a", "0"))])
+    found, untold = Records(redis_client).incidents("w")
+    assert (len(found), untold) == (1000, 3)
+    assert redis_client.pttl("wave:w incidents") > 0
+
+
+def test_no_client_ever_tells_the_gate_the_time():
+    """So that no worker's clock can be wrong."""
+    imported = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(Path(gate_module.__file__).read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not imported & {"time", "datetime"}

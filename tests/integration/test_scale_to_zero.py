@@ -29,5 +29,5 @@ def test_a_wave_that_no_worker_takes_is_ended_by_beat_at_its_expiry(redis_url, c
         assert {str(status) for status in wave.statuses("keyed").values()} == {"skipped: expired"}
         until(lambda: runtime.client.zcard("deadlines") == 0, 15)
     shown = command_on(redis_url)("show", "forgotten").output
-    assert "expired" in shown
+    assert "       2 x skipped: expired: no worker took it from queue main.collect\n" in shown
     assert Wave.find(wave.id, runtime).progress().ended == 2

@@ -155,6 +155,8 @@ def test_a_hanging_source_of_one_partition_delays_only_that_partition_and_only_u
     assert wave.statuses("joined")["slow3"].degraded
     assert not wave.statuses("joined")["fast3"].degraded
     assert wave.statuses("source")["slow3"].late
+    told = {(i.kind, i.unit.task, i.number) for i in wave.incidents()}
+    assert told == {("timeout", "joined", 1), ("late", "source", 1)}
     assert wave.result("source", "slow3") == {"value": 1}
 
 

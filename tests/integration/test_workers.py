@@ -67,6 +67,7 @@ def test_a_child_that_dies_costs_one_more_run_at_once(redis_url, runtime, flows)
         wave = submit_wave(flows["killing"], date=DATE, entities=["one"], runtime=runtime).wait(10)
     assert wave.result("hearse", "one") == 1
     assert wave.info().lost == 1
+    assert [(i.kind, i.unit.task) for i in wave.incidents()] == [("died", "deadly")]
 
 
 def test_a_worker_that_is_killed_costs_no_more_than_its_lease(redis_url, runtime, flows):
@@ -81,6 +82,7 @@ def test_a_worker_that_is_killed_costs_no_more_than_its_lease(redis_url, runtime
     assert time.monotonic() - killed < 25
     assert runtime.client.llen(f"long {DATE}") == 2
     assert wave.info().lost == 1
+    assert [(i.kind, i.unit.task) for i in wave.incidents()] == [("lost", "long")]
 
 
 def test_an_entity_that_kills_its_worker_again_and_again_fails_alone(redis_url, runtime, flows):
@@ -93,6 +95,7 @@ def test_an_entity_that_kills_its_worker_again_and_again_fails_alone(redis_url, 
         assert str(wave.statuses(task)["poison"]) == "failed: worker lost"
         assert {str(wave.statuses(task)[name]) for name in others} == {"finished"}
     assert {str(s) for s in wave.statuses("poisoned_whole").values()} == {"failed: worker lost"}
+    assert {i.kind for i in wave.incidents()} == {"died", "alone"}
     assert wave.errors("poison")["poison"]["poison"].startswith("its worker died each time it ran this")
     assert [wave.result("survivors", name) for name in others] == [2, 2, 2, 2]
     assert str(wave.statuses("survivors")["poison"]) == "skipped: missing input"
@@ -106,6 +109,7 @@ def test_a_run_that_no_signal_ends_is_killed_and_its_neighbours_keep_what_they_h
         entities = {name: {"country": "x"} for name in ("a", "deaf", "z")}
         wave = submit_wave(flows["hung"], date=DATE, entities=entities, runtime=runtime).wait(30)
     assert str(wave.statuses("deaf")["deaf"]) == "failed: timed out", wave.errors()
+    assert ("hung", "deaf") in [(i.kind, i.unit.task) for i in wave.incidents()]
     assert {str(s) for s in wave.statuses("listener").values()} == {"finished", "finished (degraded)"}
 
 
@@ -121,6 +125,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_end_in_time(red
         wave.wait(30)
     assert runtime.client.llen(f"long {DATE}") == 2
     assert wave.info().lost == 0
+    assert [i.kind for i in wave.incidents()] == ["returned"]
     assert str(wave.statuses("long")["one"]) == "finished"
 
 

@@ -1,0 +1,79 @@
+"""Incidents: what went otherwise than it should in a wave, and why tasks were not run; for those who ask afterwards.
+
+The gate writes an incident down where it decides of it: each is a line `time kind number unit` (see `gate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.units import Unit
+
+# What each kind says of its task; the number is that of the attempt, or what the text says it is.
+_TEXTS: Mapping[str, str] = {
+    "lost": "its worker vanished; run again when its lease had ended",
+    "died": "the process that ran it died; run again at once",
+    "hung": "it ran past its time limit and was stopped",
+    "returned": "given back by a worker that stopped or had lost Redis; run again",
+    "alone": "run alone: workers had died with it",
+    "timeout": "started at its timeout, with inputs still open",
+    "late": "ended after what reads it had started without it",
+    "unknown": "a worker that got it does not know it; left for one that does",
+    "untaken": "ready for 35 s, and no worker had taken it; sent again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a unit stands in the gate."""
+
+    name: str  # pending, running or done
+    attempt: int  # the number of the last attempt, 0 before the first
+    need: int  # units that it still waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One thing that went otherwise than it should."""
+
+    at: float  # seconds since the epoch, by Redis' clock
+    kind: str  # lost, died, hung, returned, alone, timeout, late, unknown or untaken
+    number: int  # of the attempt; for `timeout` how many inputs were open
+    unit: Unit
+
+    @classmethod
+    def read(cls, line: str) -> Incident:
+        """Read a line of the gate's."""
+        at, kind, number, task, where = line.split(" ")
+        return cls(int(at) / 1000, kind, int(number), Unit(task, where))
+
+    @property
+    def text(self) -> str:
+        """What happened, in words."""
+        return _TEXTS.get(self.kind, self.kind)
+
+
+def grouped(incidents: Sequence[Incident]) -> dict[tuple[str, str], list[Incident]]:
+    """Group by (task, kind), the most frequent first."""
+    found: dict[tuple[str, str], list[Incident]] = {}
+    for incident in incidents:
+        found.setdefault((incident.unit.task, incident.kind), []).append(incident)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def why_open(condition: Condition | None, need: int, queue: str) -> str:
+    """Say why a unit was not done when its wave was closed.
+
+    `condition` is None where the gate knows nothing of it; `need` is how many inputs it has by the graph, `queue`
+    where its messages go.
+    """
+    if condition is None:
+        condition = Condition("pending", 0, need)
+    if condition.name == "running":
+        return f"it was running (attempt {condition.attempt})"
+    if condition.need:
+        return "its inputs were still open"
+    if condition.attempt:
+        return "it was to be run again"
+    return f"no worker took it from queue {queue}"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.incidents import Condition, Incident, grouped, why_open
+from pipeline.units import Unit
+
+
+def test_a_line_of_the_gate_is_read():
+    found = Incident.read("1767225600500 lost 2 sales 17")
+    assert found == Incident(1767225600.5, "lost", 2, Unit("sales", "17"))
+    assert found.text == "its worker vanished; run again when its lease had ended"
+
+
+def test_incidents_are_grouped_by_task_and_kind_the_most_frequent_first():
+    lines = ["1 late 1 a 0", "2 lost 1 b 0", "3 lost 1 b 1", "4 late 1 b 1"]
+    groups = grouped([Incident.read(line) for line in lines])
+    assert [(key, len(its)) for key, its in groups.items()] == [
+        (("b", "lost"), 2),
+        (("a", "late"), 1),
+        (("b", "late"), 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "need", "text"),
+    [
+        (None, 0, "no worker took it from queue main.compute"),
+        (None, 2, "its inputs were still open"),
+        (Condition("pending", 0, 1), 2, "its inputs were still open"),
+        (Condition("pending", 0, 0), 2, "no worker took it from queue main.compute"),
+        (Condition("pending", 1, 0), 0, "it was to be run again"),
+        (Condition("running", 3, 0), 0, "it was running (attempt 3)"),
+    ],
+)
+def test_what_was_not_done_says_why(condition, need, text):
+    assert why_open(condition, need, "main.compute") == text
