@@ -132,8 +132,8 @@ def is_cluster(url: str) -> bool:
     return url.partition("://")[0] in _CLUSTER
 
 
-def connect(url: str, timeout: float, patience: float) -> Redis:
-    """Make a client; nothing is sent before it is used.
+def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
+    """Make a client; nothing is sent before it is used. `more` are options of its connections.
 
     `timeout` and `patience` in seconds: how long one answer may take, and how long Redis may be gone before an error
     is raised. Raises UnreachableError for a URL that names no such server.
@@ -145,6 +145,7 @@ def connect(url: str, timeout: float, patience: float) -> Redis:
         "socket_keepalive_options": KEEP_ALIVE,
         "health_check_interval": HEALTH_CHECK,
         "retry": Patience(patience),
+        **more,
     }
     scheme = url.partition("://")[0]
     if scheme == "sentinel":

@@ -406,7 +406,7 @@ _SCRIPTS: dict[str, str] = {
               redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
               local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
               redis.call('ZADD', 'deadlines', int(now + wait), member)
-              if u.s == 'p' and u.n == 0 and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
+              if u.s == 'p' and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
               local alone = u.x + (u.s == 'r' and 1 or 0) >= ALONE
               found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
               found[#found + 1] = member

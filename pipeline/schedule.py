@@ -68,8 +68,12 @@ class DueWave(BaseSchedule):
         return f"<wave of {self._flow} at {self._line}>"
 
 
-def entry(flow: Flow) -> ScheduleEntry:
-    """Make the beat entry of a flow."""
+def entries() -> dict[str, ScheduleEntry]:
+    """Make the beat entries of the flows that PIPELINE_FLOWS names and that have a schedule."""
+    return {flow.name: _entry(flow) for flow in known_flows().values() if flow.schedule}
+
+
+def _entry(flow: Flow) -> ScheduleEntry:
     return ScheduleEntry(
         name=flow.name,
         task=SUBMIT,
@@ -79,13 +83,12 @@ def entry(flow: Flow) -> ScheduleEntry:
     )
 
 
-class WaveScheduler(Scheduler):
-    """A beat scheduler whose messages carry the hour that was due, with a keeper beside it."""
+class Waves(Scheduler):
+    """What makes a beat scheduler one of waves: messages carry the hour that was due, a keeper runs beside it."""
 
     def setup_schedule(self) -> None:
-        """Take the schedules of the flows that PIPELINE_FLOWS names."""
-        self.schedule = {flow.name: entry(flow) for flow in known_flows().values() if flow.schedule}
-        self.install_default_entries(self.schedule)
+        """Start the keeper."""
+        super().setup_schedule()
         client, version = runtime().client, settings.own_version()
         beside = Presence(client, Process.this(KEEPER, version))
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
@@ -114,3 +117,13 @@ class WaveScheduler(Scheduler):
         with suppress(RedisError, OSError):
             self._presence.leave()
         super().close()
+
+
+class WaveScheduler(Waves):
+    """The scheduler that beat uses by itself."""
+
+    def setup_schedule(self) -> None:
+        """Take the schedules of the flows that PIPELINE_FLOWS names."""
+        self.schedule = entries()
+        self.install_default_entries(self.schedule)
+        super().setup_schedule()

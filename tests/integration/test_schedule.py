@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline import Flow, State, task
+from pipeline.app import settings
 from pipeline.runtime import Runtime
 from pipeline.schedule import DueWave
 from pipeline.settings import Settings
@@ -74,5 +75,5 @@ def test_beat_asks_until_the_wave_was_started_with_a_pause_between(runtime, monk
     assert 0 < due.is_due(NOON).next <= 60
     monkeypatch.setattr("pipeline.schedule.ASK_AGAIN", 0.0)
     assert due.is_due(NOON).is_due
-    runtime.records.note_scheduled("main", flow.name, date)
+    runtime.records.note_scheduled(settings.own_version(), flow.name, date)
     assert not due.is_due(NOON).is_due
