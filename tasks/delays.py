@@ -21,7 +21,7 @@ import pandas as pd
 from forecasting.features import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.panel import Panel, side_by_side
-from forecasting.registry import Registry
+from forecasting.registry import Registry, process_registry
 from forecasting.serving import forecast, train
 from pipeline import Entity, Flow, State, task
 from pipeline.pipe import hour
@@ -92,7 +92,7 @@ def delay_model(
 ) -> dict[str, Any]:
     """Fit the airport's model to the last 60 days and make it live; what is known of it is the pipe."""
     past = {"waiting": side_by_side(waiting), "weather": side_by_side(weather)}
-    manifest = train(
+    trained = train(
         models(),
         NAME,
         str(entity.partition_name),
@@ -100,12 +100,13 @@ def delay_model(
         GlobalForecaster(SPEC, FITTING),
         code=Settings.from_env().version or "",
     )
-    return {name: value for name, value in asdict(manifest).items() if name not in ("features", "sha256")}
+    known = {n: v for n, v in asdict(trained.manifest).items() if n not in ("features", "sha256")}
+    return known | {"live": trained.live, "gate": trained.text}
 
 
 def models() -> Registry:
     """Give the registry in PIPELINE_MODELS."""
-    return Registry(Settings.from_env().models)
+    return process_registry()
 
 
 def check_outage(date: datetime) -> None:

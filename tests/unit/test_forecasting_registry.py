@@ -1,9 +1,10 @@
-"""The registry of models: versions that never change, one of them live, damage that is seen."""
+"""Training into the registry and forecasting from it: what is measured, what is made live, what serves."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,9 @@ from forecasting.errors import ModelError
 from forecasting.features import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.panel import Panel
-from forecasting.registry import Registry
+from forecasting.registry import ModelSettings, Registry
 from forecasting.serving import forecast, measure, train
 
-SPAN = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 5, 3, tzinfo=UTC))
 SPEC, FITTING = FeatureSpec(horizon=3), Fitting(rounds=3, quantile_rounds=2, max_rows=500)
 
 
@@ -26,124 +26,150 @@ def series(seed: int = 0, hours: int = 300) -> Panel:
     return Panel.from_frames(pd.DataFrame(y, index=index, columns=["a", "b", "c"]))
 
 
-def fitted(seed: int = 0) -> GlobalForecaster:
-    return GlobalForecaster(SPEC, FITTING).fit(series(seed))
+class Repeat:
+    """Somebody else's estimator: it knows the long format, one origin, and nothing of intervals."""
 
+    horizon = 3
 
-@pytest.fixture(scope="module")
-def models() -> list[GlobalForecaster]:
-    return [fitted(0), fitted(1)]
+    def __init__(self, off: float = 0.0) -> None:
+        self.off = off
+
+    def fit(self, data: Panel) -> Repeat:
+        self.means_ = np.nanmean(data.y, axis=0).tolist()
+        return self
+
+    def predict(self, data: Panel) -> pd.DataFrame:
+        hours = data.hours[-1] + pd.to_timedelta(np.arange(1, self.horizon + 1), unit="h")
+        rows = [
+            {"unique_id": entity, "ds": hour, "mean": mean + self.off}
+            for entity, mean in zip(data.entities, self.means_, strict=True)
+            for hour in hours
+        ]
+        return pd.DataFrame(rows)
+
+    def save(self, folder: Path) -> None:
+        (folder / "means.json").write_text(json.dumps([self.off, self.means_]))
+
+    @classmethod
+    def load(cls, folder: Path) -> Repeat:
+        off, means = json.loads((folder / "means.json").read_text())
+        found = cls(off)
+        found.means_ = means
+        return found
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "models")
+    return Registry(tmp_path / "models", ModelSettings())
 
 
-def save(registry: Registry, model: GlobalForecaster, **options):
-    return registry.save("delay", "JFK", model, SPAN, entities=3, **options)
-
-
-def test_a_saved_model_is_live_and_comes_back_with_its_manifest(registry: Registry, models):
-    manifest = save(registry, models[0], metrics={"mae": 1.5}, code="main")
-    loaded, version = registry.load("delay", "JFK")
-    assert version == manifest.version == registry.live("delay", "JFK")
-    assert version.startswith("2026-01-05T03-")
-    panel = series()
-    np.testing.assert_array_equal(loaded.forecast(panel).mean, models[0].forecast(panel).mean)
-    stored = registry.manifest("delay", "JFK", version)
-    assert stored == manifest
-    assert (stored.first, stored.last, stored.entities, stored.code) == (
-        "2026-01-01T00",
-        "2026-01-05T03",
-        3,
-        "main",
+def trained(registry: Registry, model: Any, panel: Panel | None = None, **options: Any):
+    return train(
+        registry, "delay", "JFK", series(hours=400) if panel is None else panel, model, check=100, **options
     )
-    assert stored.metrics == {"mae": 1.5}
-    assert "lead" in stored.features
-    assert set(stored.sha256) == {"mean.ubj", "quantiles.ubj", "spec.json"}
-
-
-def test_saving_the_same_model_again_changes_nothing(registry: Registry, models):
-    first = save(registry, models[0])
-    folder = registry.root / "delay" / "JFK" / first.version
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    assert save(registry, models[0], metrics={"mae": 9.0}).version == first.version
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
-
-
-def test_an_earlier_version_can_be_made_live_again(registry: Registry, models):
-    first, second = (save(registry, model) for model in models)
-    assert registry.live("delay", "JFK") == second.version
-    assert set(registry.versions("delay", "JFK")) == {first.version, second.version}
-    registry.promote("delay", "JFK", first.version)
-    assert registry.load("delay", "JFK")[1] == first.version
-
-
-def test_a_model_may_be_kept_without_being_live(registry: Registry, models):
-    save(registry, models[0])
-    later = save(registry, models[1], live=False)
-    assert registry.live("delay", "JFK") != later.version
-
-
-def test_a_live_model_is_read_from_disk_once(registry: Registry, models):
-    save(registry, models[0])
-    assert registry.load("delay", "JFK")[0] is registry.load("delay", "JFK")[0]
-
-
-@pytest.mark.parametrize(
-    ("damage", "text"),
-    [
-        (
-            lambda f: (f / "mean.ubj").write_bytes(b"x"),
-            "mean.ubj is damaged: it is not the file that was saved",
-        ),
-        (lambda f: (f / "quantiles.ubj").unlink(), "quantiles.ubj is missing"),
-        (lambda f: (f / "manifest.json").write_text("{"), r"the manifest .* cannot be read"),
-    ],
-)
-def test_damage_is_seen_when_a_model_is_loaded(registry: Registry, models, damage, text: str):
-    manifest = save(registry, models[0])
-    damage(registry.root / "delay" / "JFK" / manifest.version)
-    with pytest.raises(ModelError, match=text):
-        registry.load("delay", "JFK")
-
-
-def test_without_a_live_model_the_error_says_what_to_do(registry: Registry):
-    with pytest.raises(ModelError, match=r"no model of 'delay' for 'JFK' is live in .*Run the training flow"):
-        registry.load("delay", "JFK")
-
-
-def test_an_unknown_version_is_answered_with_the_near_ones(registry: Registry, models):
-    version = save(registry, models[0]).version
-    with pytest.raises(ModelError, match=f"Did you mean '{version}'"):
-        registry.promote("delay", "JFK", version[:-1])
-
-
-@pytest.mark.parametrize("partition", ["..", "a/b"])
-def test_a_partition_cannot_lead_out_of_the_folder(registry: Registry, models, partition: str):
-    with pytest.raises(ModelError, match="cannot name a folder"):
-        registry.save("delay", partition, models[0], SPAN, entities=1)
 
 
 def test_training_measures_saves_and_makes_live_and_forecasting_uses_it(registry: Registry):
     panel = series(hours=400)
-    manifest = train(registry, "delay", "JFK", panel, GlobalForecaster(SPEC, FITTING), check=100, code="main")
-    assert set(manifest.metrics) == {"mae", "naive_mae", "cover-80", "cover-95"}
-    assert manifest.metrics["mae"] < manifest.metrics["naive_mae"]
+    done = trained(registry, GlobalForecaster(SPEC, FITTING), panel, code="main", by="wave 7")
+    assert set(done.manifest.metrics) == {"mae", "naive_mae", "cover-80", "cover-95"}
+    assert done.manifest.metrics["mae"] < done.manifest.metrics["naive_mae"]
+    assert done.live
+    assert "times the seasonal naive's" in done.text
+    assert registry.history("delay", "JFK")[0].by == "wave 7"
+    assert done.manifest.kind == "forecasting.model:GlobalForecaster"
+    assert "lead" in done.manifest.features
     pipes = forecast(registry, "delay", "JFK", panel)
     assert set(pipes) == {"a", "b", "c"}
-    assert pipes["a"]["model"] == manifest.version
+    assert pipes["a"]["model"] == done.manifest.version
     assert len(pipes["a"]["mean"]) == 3
 
 
-def test_a_history_that_is_too_short_to_be_measured_is_trained_on_all_the_same(registry: Registry):
-    manifest = train(registry, "delay", "JFK", series(hours=100), GlobalForecaster(SPEC, FITTING), check=168)
-    assert manifest.metrics == {}
+def test_a_loaded_global_model_forecasts_what_the_saved_one_did(registry: Registry):
+    panel = series()
+    model = GlobalForecaster(SPEC, FITTING)
+    version = trained(registry, model, panel).manifest.version
+    again = registry.fresh("delay", "JFK", version)
+    np.testing.assert_array_equal(again.forecast(panel).mean, model.forecast(panel).mean)
+
+
+def test_an_estimator_that_knows_only_predict_is_trained_measured_and_served(registry: Registry):
+    panel = series(hours=400)
+    done = trained(registry, Repeat(), panel)
+    assert done.live
+    assert set(done.manifest.metrics) == {"mae", "naive_mae"}
+    assert done.manifest.metrics["mae"] == pytest.approx(0.8, abs=0.15)  # of a normal variable from its mean
+    pipes = forecast(registry, "delay", "JFK", panel)
+    assert pipes["b"]["mean"] == [pytest.approx(float(np.mean(panel.y[:, 1])), rel=1e-4)] * 3
+
+
+def test_a_model_that_does_not_beat_the_seasonal_naive_is_kept_and_not_made_live(registry: Registry):
+    done = trained(registry, Repeat(off=9.0))
+    assert not done.live
+    assert registry.versions("delay", "JFK") == [done.manifest.version]
+    with pytest.raises(ModelError, match=r"was refused, its error .* times the seasonal naive's"):
+        forecast(registry, "delay", "JFK", series())
+
+
+def test_the_live_model_is_fitted_to_the_same_past_and_asked_about_the_same_hours(registry: Registry):
+    first = trained(registry, Repeat(off=0.5))
+    better = trained(registry, Repeat())
+    assert better.live
+    assert better.manifest.against == first.manifest.version
+    assert better.manifest.metrics["live_mae"] == pytest.approx(first.manifest.metrics["mae"])
+    worse = trained(registry, Repeat(off=0.6))
+    assert not worse.live
+    assert f"times that of the live {better.manifest.version}" in worse.text
+    assert registry.live("delay", "JFK") == better.manifest.version
+
+
+def test_a_successor_of_the_same_recipe_follows_with_newer_data_after_a_hard_week(registry: Registry):
+    trained(registry, Repeat(), series(hours=400))
+    hard = series(hours=450)
+    hard.y[-60:] *= 1.3
+    later = trained(registry, Repeat(), hard)
+    assert later.live
+    assert later.manifest.metrics["live_mae"] == later.manifest.metrics["mae"]
+
+
+def test_a_damaged_live_model_is_no_rival_and_the_pipes_say_which_one_served_instead(registry: Registry):
+    first = trained(registry, Repeat(off=0.1)).manifest.version
+    second = trained(registry, Repeat()).manifest.version
+    key = f"delay/JFK/models/{second}/means.json"
+    registry.files.remove([key])
+    registry._loaded.clear()
+    pipe = forecast(registry, "delay", "JFK", series())["a"]
+    assert (pipe["model"], pipe["instead_of"]) == (first, second)
+    assert trained(registry, Repeat(off=0.05)).live
+
+
+def test_a_history_that_is_too_short_to_be_measured_is_trained_on_but_not_made_live(registry: Registry):
+    done = trained(registry, GlobalForecaster(SPEC, FITTING), series(hours=70))
+    assert done.manifest.metrics == {}
+    assert not done.live
+    assert "its history is too short" in done.text
 
 
 def test_a_measure_is_taken_on_hours_that_the_model_has_not_seen():
     panel = series(hours=400)
     panel.y[-50:] = 100.0  # nobody can know
     assert measure(panel, GlobalForecaster(SPEC, FITTING), 50)["mae"] > 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ([1.0], "is to give a DataFrame with unique_id, ds and mean"),
+        (
+            pd.DataFrame({"unique_id": ["a"], "ds": [pd.Timestamp("2030-01-01", tz="UTC")], "mean": [1.0]}),
+            "is to forecast the hours that follow 2026-01-13 11:00:00.*it gave 2030-01-01",
+        ),
+    ],
+)
+def test_an_estimator_that_answers_in_another_form_is_told_which(
+    registry: Registry, answer, text, monkeypatch
+):
+    trained(registry, Repeat())
+    monkeypatch.setattr(Repeat, "predict", lambda self, data: answer)
+    with pytest.raises(ModelError, match=rf"Repeat.predict\(panel\) {text}"):
+        forecast(registry, "delay", "JFK", series())
