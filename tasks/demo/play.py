@@ -78,7 +78,15 @@ def engine(session: Session, script: Script, console: Console) -> Iterator[Runti
         )
         runtime = Runtime(settings)
         runtime.check()
-        env = {"PIPELINE_MODELS": models, "PIPELINE_STORE_URL": "", delays.OUTAGE: script.outage_text}
+        env = {
+            "PIPELINE_MODELS": models,
+            "PIPELINE_STORE_URL": "",
+            # Of a short history (--days) some airport's model may be no better than the seasonal naive.
+            "PIPELINE_GATE_DEV": "naive=1.5",
+            "PIPELINE_STAGE": "dev",
+            "PIPELINE_MODELS_TOPIC": "",
+            delays.OUTAGE: script.outage_text,
+        }
         try:
             with Workers(
                 redis_url, ["tasks.delays"], count=WORKERS, version=version, env=env, patience=PATIENCE

@@ -46,6 +46,7 @@ def store(entities) -> MemoryStore:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_MODELS", str(tmp_path_factory.mktemp("models")))
+        patch.setenv("PIPELINE_GATE", "naive=1.1")  # twenty days are a short history
         yield
 
 
