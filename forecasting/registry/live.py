@@ -147,9 +147,9 @@ class Registry(Artifacts):
         raise _contended(name, partition)
 
     def judge(self, candidate: Manifest, live: str | None, stage: str | None = None) -> Decision:
-        """Say whether a version would pass a stage's gate; a live one that cannot be read is no hindrance."""
+        """Say whether a version would pass a stage's gate; a damaged live one is no hindrance."""
         try:
-            other = None if live is None else self.manifest(candidate.name, candidate.partition, live)
+            other = None if live is None else self.check(candidate.name, candidate.partition, live)
         except ModelError:
             other = None
         return decide(self.settings.gates[stage or self.settings.stage], candidate, other)
