@@ -17,6 +17,7 @@ from pipeline.task import Task, task
 
 if TYPE_CHECKING:
     from pipeline.submit import submit_wave
+    from pipeline.versions import compare
     from pipeline.wave import Progress, Wave
 
 __all__ = [
@@ -28,12 +29,18 @@ __all__ = [
     "State",
     "Task",
     "Wave",
+    "compare",
     "submit_wave",
     "task",
 ]
 
 # These need Celery and a Redis address, which a module that only defines a flow does not.
-_LATER = {"submit_wave": "pipeline.submit", "Wave": "pipeline.wave", "Progress": "pipeline.wave"}
+_LATER = {
+    "submit_wave": "pipeline.submit",
+    "compare": "pipeline.versions",
+    "Wave": "pipeline.wave",
+    "Progress": "pipeline.wave",
+}
 
 
 def __getattr__(name: str) -> Any:
