@@ -10,8 +10,8 @@ running or done.
 Who may do what, and why it is safe:
 
 - `claim` grants a unit to one attempt at a time. It is refused when the unit is done, when another attempt's lease
-  holds, when the wave is closed, or when an input is still open and the timeout has not come. A message is only a
-  hint that a claim may succeed, so that messages can be lost, doubled or late.
+  holds, when the wave is closed or past its expiry, or when an input is still open and the timeout has not come. A
+  message is only a hint that a claim may succeed, so that messages can be lost, doubled or late.
 - Who runs a unit past its time limit is known to hang: its worker says so (`hang`, or by renewing it after a grace).
   The unit is overdue then, and nobody may claim it but a keeper, to end it (`seize`).
 - A unit whose lease ran out before was lost, with its worker. It is run again as it was, until it looks as if it were
@@ -172,10 +172,10 @@ _SCRIPTS: dict[str, str] = {
     #             then for each clock: place, n, n times (unit, timeout ms)
     "claim": """
         local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-        local state = redis.call('HGET', wave, 'state')
+        local state, expires = unpack(redis.call('HMGET', wave, 'state', 'expires'))
         if not state then return {'lost', 0} end
-        if state == 'closed' then return {'closed', 0} end
         local u, now = load(wave, unit, ARGV[3]), now_ms()
+        if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
         local function granted(mark)
           return {'granted', int(u.a), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
         end
