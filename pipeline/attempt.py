@@ -73,7 +73,7 @@ class Attempt:
             self.spec.version,
             self.spec.base,
             self.spec.date,
-            self.flow.tasks,
+            self.flow.makers,
             frozenset(self.spec.plan.steps),
         )
         self.clock = time.perf_counter()
@@ -198,7 +198,7 @@ class Attempt:
 
     def _empty(self, pipe: str, statuses: str, index: int) -> bool:
         """Whether an input that an entity went without was finished without an observation."""
-        made_by = self.flow.tasks[pipe]
+        made_by = self.flow.makers[pipe]
         place = index if made_by.per is None else 0
         char = statuses[place : place + 1] or PENDING_CHAR
         # A scoped task that answers for entities may have left this one out.

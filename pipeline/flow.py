@@ -1,6 +1,8 @@
 """Flow: tasks by name, their edges checked when the flow is made.
 
 A flow is a directed acyclic graph: its nodes are tasks, its edges are the pipes that they read by parameter name.
+What another flow has stored can be read as well: `Flow("training", [model], reads=hourly)` runs `model` alone, on the
+pipes that the waves of `hourly` have left.
 """
 
 from __future__ import annotations
@@ -34,6 +36,11 @@ class Flow:
     schedule: str | None  # five cron fields, UTC
     expiry: float | None  # seconds from a wave's submission to its closing; None: one period of the schedule
     timeouts: Mapping[str, float] = field(repr=False)  # task -> seconds, for those with inputs
+    reads: Mapping[str, Task] = field(
+        repr=False
+    )  # pipe of another flow that is read from the store -> who makes it
+    others: tuple[Flow, ...] = field(repr=False)  # the flows that make these
+    kept: Mapping[str, float] = field(repr=False)  # pipe -> seconds that other flows want its past to be kept
 
     def __init__(
         self,
@@ -42,8 +49,14 @@ class Flow:
         state: State | str | None = None,
         schedule: str | None = None,
         expiry: Duration | None = None,
+        reads: Flow | Iterable[Flow] = (),
+        keep: Mapping[str, Duration] | None = None,
     ) -> None:
-        """Check the graph and put it in order. Raises FlowError, which names the flow and the tasks."""
+        """Check the graph and put it in order. Raises FlowError, which names the flow and the tasks.
+
+        reads  flows whose stored pipes are inputs here; nothing of them is run
+        keep   {"pipe": "60d"}: how long the past of a pipe is kept for windows of such flows
+        """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise FlowError(
                 f"flow name {name!r}: use letters, digits and . _ - (it is part of the wave's name)."
@@ -55,7 +68,9 @@ class Flow:
         if not isinstance(state, State | str | None):
             raise FlowError(f"flow {name!r}: state={state!r} is no State. Give one, or the name of one.")
         by_name = _by_name(name, tasks)
-        _check_inputs(name, by_name)
+        others = _others(name, reads)
+        stored = _stored(name, by_name, others)
+        _check_inputs(name, by_name, stored)
         ordered = _ordered(name, by_name)
         values = {
             "name": name,
@@ -64,6 +79,9 @@ class Flow:
             "schedule": _check_schedule(name, schedule),
             "expiry": None if expiry is None else durations.seconds(expiry, f"flow {name!r}: expiry"),
             "timeouts": MappingProxyType(_timeouts(name, ordered)),
+            "reads": MappingProxyType(stored),
+            "others": others,
+            "kept": MappingProxyType(_kept(name, ordered, keep or {})),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -79,10 +97,30 @@ class Flow:
             )
         return self.tasks[name]
 
+    @property
+    def makers(self) -> Mapping[str, Task]:
+        """The tasks behind all pipes that are read here, by name: those of this flow, and of those that it reads."""
+        return {**self.reads, **self.tasks}
+
     def keep(self, name: str) -> float:
-        """Give the seconds that a pipe's past is kept for windows: the task's ttl, or the longest window over it."""
+        """Give the seconds that a pipe's past is kept for windows: the longest one over it, at least the task's ttl."""
         windows = [t.window[name] * durations.HOUR for t in self.tasks.values() if name in t.window]
-        return max([self.tasks[name].ttl, *windows])
+        return max([self.tasks[name].ttl, self.kept.get(name, 0.0), *windows])
+
+    def extended(self, tasks: Iterable[Task], keep: Mapping[str, Duration] | None = None) -> Flow:
+        """Give this flow with more tasks, and with longer pasts of some pipes. Raises FlowError."""
+        longer = {
+            pipe: max(length, self.kept.get(pipe, 0.0)) for pipe, length in _lengths(self.name, keep or {})
+        }
+        return Flow(
+            self.name,
+            [*self.tasks.values(), *tasks],
+            self.state,
+            self.schedule,
+            self.expiry,
+            self.others,
+            {**self.kept, **longer},
+        )
 
 
 def _by_name(flow: str, tasks: Iterable[Task]) -> dict[str, Task]:
@@ -103,25 +141,79 @@ def _by_name(flow: str, tasks: Iterable[Task]) -> dict[str, Task]:
     return found
 
 
-def _check_inputs(flow: str, tasks: Mapping[str, Task]) -> None:
+def _others(flow: str, reads: Flow | Iterable[Flow]) -> tuple[Flow, ...]:
+    others = (reads,) if isinstance(reads, Flow) else tuple(reads)
+    for other in others:
+        if not isinstance(other, Flow):
+            raise FlowError(f"flow {flow!r}: reads={other!r} is no flow. Give the one that makes the pipes.")
+    return others
+
+
+def _stored(flow: str, tasks: Mapping[str, Task], others: Iterable[Flow]) -> dict[str, Task]:
+    """Find the inputs that other flows make, and check that these keep as much of them as is read."""
+    found: dict[str, Task] = {}
     for item in tasks.values():
         for pipe in item.inputs:
-            if pipe not in tasks:
+            makers = [other for other in others if pipe in other.tasks and pipe not in tasks]
+            if len({id(other.tasks[pipe]) for other in makers}) > 1:
+                raise FlowError(
+                    f"flow {flow!r}: {pipe!r} is made by several of the flows that it reads, in different ways: "
+                    f"{', '.join(other.name for other in makers)}. Read one of them."
+                )
+            for other in makers[:1]:
+                found[pipe] = other.tasks[pipe]
+                _check_kept(flow, item, pipe, max(other.keep(pipe) for other in makers), other.name)
+    return found
+
+
+def _check_kept(flow: str, item: Task, pipe: str, kept: float, other: str) -> None:
+    wanted = item.window.get(pipe, 0) * durations.HOUR
+    if wanted > kept:
+        raise FlowError(
+            f"flow {flow!r}: task {item.name!r} reads {durations.text(wanted)} of {pipe!r}, of which flow {other!r} "
+            f"keeps {durations.text(kept)}. Let that one keep more: "
+            f"Flow({other!r}, ..., keep={{{pipe!r}: {durations.text(wanted)!r}}})."
+        )
+
+
+def _check_inputs(flow: str, tasks: Mapping[str, Task], stored: Mapping[str, Task]) -> None:
+    makers = {**stored, **tasks}
+    for item in tasks.values():
+        for pipe in item.inputs:
+            if pipe not in makers:
                 raise FlowError(
                     f"flow {flow!r}: task {item.name!r} reads {pipe!r}, which no task of the flow makes."
-                    f"{near(pipe, tasks)} Add the task to the flow, or rename the parameter."
+                    f"{near(pipe, tasks)} Add the task to the flow, or rename the parameter, or name the flow that "
+                    "makes it: reads=that_flow."
                 )
         for pipe in item.window:
-            if tasks[pipe].per and not tasks[pipe].batch:
+            if makers[pipe].per and not makers[pipe].batch:
                 raise FlowError(
                     f"flow {flow!r}: task {item.name!r} has a window over {pipe!r}, which holds one pipe "
-                    f"a {tasks[pipe].per}, not one an entity. Read it without a window."
+                    f"a {makers[pipe].per}, not one an entity. Read it without a window."
                 )
+
+
+def _lengths(flow: str, keep: Mapping[str, Duration]) -> list[tuple[str, float]]:
+    return [
+        (pipe, durations.seconds(length, f"flow {flow!r}: keep of {pipe!r}")) for pipe, length in keep.items()
+    ]
+
+
+def _kept(flow: str, tasks: Mapping[str, Task], keep: Mapping[str, Duration]) -> dict[str, float]:
+    for pipe in keep:
+        if pipe not in tasks:
+            raise FlowError(
+                f"flow {flow!r} is to keep {pipe!r}, which no task of it makes.{near(pipe, tasks)} It has: "
+                f"{', '.join(tasks)}."
+            )
+    return dict(_lengths(flow, keep))
 
 
 def _ordered(flow: str, tasks: Mapping[str, Task]) -> dict[str, Task]:
     """Order the tasks so that each comes after its inputs; among equals as they were named."""
-    sorter = graphlib.TopologicalSorter({name: item.inputs for name, item in tasks.items()})
+    made = {name: [pipe for pipe in item.inputs if pipe in tasks] for name, item in tasks.items()}
+    sorter = graphlib.TopologicalSorter(made)
     try:
         sorter.prepare()
     except graphlib.CycleError as error:

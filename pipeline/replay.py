@@ -77,7 +77,7 @@ class Replay:
         """
         names = self._names(only)
         made = _Made(self.store, frozenset(names))
-        source = Source(made, self.version, self.base, self.date, self.flow.tasks, frozenset(names))
+        source = Source(made, self.version, self.base, self.date, self.flow.makers, frozenset(names))
         groups, entity = self._members()
         for name in names:
             yield self._step(self.flow.tasks[name], source, made, entity, groups)
@@ -131,7 +131,7 @@ class Replay:
         return Entity(self.entity, features, state.partition_of(self.entity, features))
 
     def _step(self, task: Task, source: Source, made: _Made, entity: Entity, groups: Any) -> Step:
-        other = {pipe: self.flow.tasks[pipe].per for pipe in task.required}
+        other = {pipe: self.flow.makers[pipe].per for pipe in task.required}
         step = Step(task, scoped={pipe: per for pipe, per in other.items() if per not in (None, self._per)})
         quiet = replace(task, fn=_noting(task, step), time_limit=FOREVER, concurrency=1)
         began = time.perf_counter()

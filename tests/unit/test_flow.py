@@ -8,6 +8,7 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.errors import DefinitionError, DurationError, FlowError
+from pipeline.plan import compile_flow
 from pipeline.task import Task
 
 
@@ -103,14 +104,14 @@ def test_a_task_that_is_named_twice_is_refused():
 def test_an_unknown_input_is_refused_with_the_near_ones():
     assert refused(make("departures"), make("delay", "departure")) == (
         "flow 'delays': task 'delay' reads 'departure', which no task of the flow makes. "
-        "Did you mean 'departures'? Add the task to the flow, or rename the parameter."
+        "Did you mean 'departures'? Add the task to the flow, or rename the parameter, or name the flow that makes it: reads=that_flow."
     )
 
 
 def test_an_unknown_input_that_resembles_nothing_is_refused_without_a_guess():
     assert refused(make("departures"), make("delay", "xyz")) == (
         "flow 'delays': task 'delay' reads 'xyz', which no task of the flow makes. "
-        "Add the task to the flow, or rename the parameter."
+        "Add the task to the flow, or rename the parameter, or name the flow that makes it: reads=that_flow."
     )
 
 
@@ -205,3 +206,78 @@ def test_a_flow_names_the_near_ones_of_a_task_that_it_has_not():
     assert str(caught.value) == (
         "flow 'f' has no task 'delays'. Did you mean 'delay'? It has: delay, weather."
     )
+
+
+# What other flows have stored
+
+
+def test_a_flow_reads_what_another_has_stored_and_runs_nothing_of_it():
+    hourly = Flow("hourly", [make("a"), make("b", "a"), make("c")])
+    flow = Flow("daily", [make("model", "b", "a")], reads=hourly)
+    assert list(flow.tasks) == ["model"]
+    assert dict(flow.reads) == {"a": hourly.tasks["a"], "b": hourly.tasks["b"]}
+    assert set(flow.makers) == {"a", "b", "model"}
+    assert compile_flow(flow).steps["model"].inputs == ()
+
+
+def test_an_own_task_goes_before_a_stored_pipe_of_its_name():
+    own = make("a")
+    flow = Flow("daily", [own, make("model", "a")], reads=[Flow("hourly", [make("a")])])
+    assert flow.makers["a"] is own
+    assert not flow.reads
+
+
+def test_a_window_over_a_stored_pipe_must_not_be_longer_than_it_is_kept():
+    model = make("model", "a", window={"a": "60d"})
+    assert refused(model, name="daily", reads=Flow("hourly", [make("a")])) == (
+        "flow 'daily': task 'model' reads 60d of 'a', of which flow 'hourly' keeps 30d. Let that one keep more: "
+        "Flow('hourly', ..., keep={'a': '60d'})."
+    )
+    hourly = Flow("hourly", [make("a")], keep={"a": "60d"})
+    assert hourly.keep("a") == 60 * 86400
+    assert "a" in Flow("daily", [model], reads=hourly).reads
+
+
+def test_a_window_over_a_stored_pipe_of_a_partition_is_refused():
+    said = refused(
+        make("model", "a", window={"a": "2d"}),
+        reads=Flow("hourly", [make("a", "b", per="partition"), make("b")]),
+    )
+    assert "has a window over 'a', which holds one pipe a partition" in said
+
+
+def test_a_pipe_that_two_flows_make_in_different_ways_is_refused():
+    said = refused(make("model", "a"), reads=[Flow("f", [make("a")]), Flow("g", [make("a")])])
+    assert "'a' is made by several of the flows that it reads, in different ways: f, g" in said
+    shared = make("a")
+    assert Flow("h", [make("model", "a")], reads=[Flow("f", [shared]), Flow("g", [shared])]).reads
+
+
+def test_what_is_read_from_must_be_a_flow():
+    assert "reads=Task('a') is no flow. Give the one" in refused(make("model", "a"), reads=[make("a")])
+
+
+def test_only_a_pipe_of_the_flow_can_be_kept_longer():
+    said = refused(make("delay"), keep={"delays": "60d"})
+    assert said == (
+        "flow 'delays' is to keep 'delays', which no task of it makes. Did you mean 'delay'? It has: delay."
+    )
+    assert "keep of 'delay'" in refused(make("delay"), keep={"delay": "soon"}, error=DurationError)
+
+
+def test_a_flow_is_extended_by_tasks_and_by_longer_pasts_and_is_else_the_same():
+    stored = Flow("stored", [make("z")])
+    flow = Flow(
+        "f", [make("a", "z")], state="s", schedule="5 * * * *", expiry="2h", reads=stored, keep={"a": "90d"}
+    )
+    longer = flow.extended([make("b", "a")], keep={"a": "60d"})
+    assert list(longer.tasks) == ["a", "b"]
+    assert (longer.name, longer.state, longer.schedule, longer.expiry) == (
+        flow.name,
+        flow.state,
+        flow.schedule,
+        flow.expiry,
+    )
+    assert longer.keep("a") == 90 * 86400
+    assert longer.reads == flow.reads
+    assert list(flow.tasks) == ["a"]
