@@ -119,7 +119,7 @@ def train(runtime: Runtime, script: Script, console: Console) -> None:
     """Run one training wave: a model for each airport."""
     with console.status("training a model for each airport"):
         began = time.monotonic()
-        wave = submit_wave(delays.training, script.history[-1], only=["delay_model"], runtime=runtime)
+        wave = submit_wave(delays.training, script.history[-1], runtime=runtime)
         ended_well(wave.wait(TRAINING_LIMIT))
     manifests = [wave.result("delay_model", key) for key in sorted(wave.statuses("delay_model"))]
     show.models(console, manifests, time.monotonic() - began)

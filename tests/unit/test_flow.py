@@ -104,14 +104,16 @@ def test_a_task_that_is_named_twice_is_refused():
 def test_an_unknown_input_is_refused_with_the_near_ones():
     assert refused(make("departures"), make("delay", "departure")) == (
         "flow 'delays': task 'delay' reads 'departure', which no task of the flow makes. "
-        "Did you mean 'departures'? Add the task to the flow, or rename the parameter, or name the flow that makes it: reads=that_flow."
+        "Did you mean 'departures'? Add the task to the flow, or rename the parameter, or name the flow that makes it: "
+        "reads=that_flow."
     )
 
 
 def test_an_unknown_input_that_resembles_nothing_is_refused_without_a_guess():
     assert refused(make("departures"), make("delay", "xyz")) == (
         "flow 'delays': task 'delay' reads 'xyz', which no task of the flow makes. "
-        "Add the task to the flow, or rename the parameter, or name the flow that makes it: reads=that_flow."
+        "Add the task to the flow, or rename the parameter, or name the flow that makes it: "
+        "reads=that_flow."
     )
 
 

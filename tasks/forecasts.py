@@ -1,0 +1,242 @@
+"""Forecasts of any numeric pipe: one line under a flow.
+
+    flow = Flow("demand", [sales, demand], state=shops, schedule="59 * * * *")
+    flow, training = with_forecasts(flow, "demand")
+
+`flow` then has one more task, `demand_forecast`: the next 24 hours of each entity, by the model that is live. Read
+them by `forecasting.reader.read_forecast("demand_forecast", entity, at)`. `training` runs once a day: it fits a model
+for each partition of the state to the last 60 days of what `flow` has stored, and makes it live if it passes the gate
+(see `forecasting.registry`). Both are found where flows are looked for.
+
+The parts can be had one by one, to name the task in the list of a flow, or for a backtest over the workers:
+
+    forecasting = Forecasting("demand", past=["promo"], horizon=48)
+    flow = Flow("demand", [sales, demand, promo, forecasting.task()], state=shops, keep=forecasting.keep)
+    training, backtest = forecasting.training(flow), forecasting.backtest(flow)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from inspect import Parameter, Signature
+from typing import Any, TypedDict, Unpack
+
+import pandas as pd
+
+from forecasting.errors import DataError, ModelError
+from forecasting.features import FeatureSpec
+from forecasting.model import GlobalForecaster
+from forecasting.panel import Panel, side_by_side
+from forecasting.registry import process_registry
+from forecasting.registry.live import me
+from forecasting.serving import forecast, train
+from pipeline import durations
+from pipeline.durations import HOUR, Duration
+from pipeline.entity import Entity
+from pipeline.errors import AnswerError, FlowError, TaskError
+from pipeline.flow import Flow
+from pipeline.pipe import stamp
+from pipeline.settings import Settings
+from pipeline.task import RESERVED, Task, task
+
+Make = Callable[[], Any]  # makes an estimator that is not fitted yet
+
+
+class Options(TypedDict, total=False):
+    """The options of `Forecasting`, beside the pipe."""
+
+    past: Sequence[str]
+    needs: Sequence[str] | None
+    horizon: int
+    seasons: Sequence[int]
+    timezone: str
+    model: Make | None
+    lookback: Duration
+    past_lookback: Duration | None
+    history: Duration
+    check: Duration
+    schedule: str
+    timeout: Duration
+    time_limit: Duration
+
+
+@dataclass(frozen=True)
+class Forecasting:
+    """How a pipe is forecast.
+
+    pipe           the numeric pipe, one value an entity and hour
+    past           other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts
+    needs          pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
+                   forecast pipe itself. Give another one where an hour without a value is normal, or none
+    horizon        hours that are forecast
+    seasons        periods in hours, the main one first
+    timezone       whose clock and weekdays the entities live by
+    model          makes another estimator than the GlobalForecaster: anything with fit, predict, save and load
+    lookback       how much of the pipe a forecast looks at; `past_lookback` the same of the other pipes
+    history        how much a model is fitted to
+    check          how much of it, at its end, the first fit is measured on
+    schedule       when models are trained (UTC)
+    timeout        how long a forecast waits for its inputs; `time_limit` how long training one partition may take
+    """
+
+    pipe: str
+    past: Sequence[str] = ()
+    needs: Sequence[str] | None = None
+    horizon: int = 24
+    seasons: Sequence[int] = (24, 168)
+    timezone: str = "UTC"
+    model: Make | None = None
+    lookback: Duration = "28d"
+    past_lookback: Duration | None = None
+    history: Duration = "60d"
+    check: Duration = "7d"
+    schedule: str = "30 3 * * *"
+    timeout: Duration = "20m"
+    time_limit: Duration = "30m"
+
+    def __post_init__(self) -> None:
+        for name in ("past", "needs", "seasons"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                raise TaskError(
+                    f"forecasts of {self.pipe!r}: {name}={value!r} is a text. Give a list: [{value!r}]."
+                )
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        for pipe in self._pipes:
+            if not isinstance(pipe, str) or not pipe.isidentifier() or pipe in RESERVED:
+                raise TaskError(f"forecasts of {self.pipe!r}: {pipe!r} is no name of a pipe.")
+
+    @property
+    def _pipes(self) -> tuple[str, ...]:
+        return (self.pipe, *self.past)
+
+    @property
+    def keep(self) -> dict[str, float]:
+        """How long the flow that makes the pipes has to keep them, in seconds."""
+        return dict.fromkeys(
+            self._pipes, durations.seconds(self.history, f"forecasts of {self.pipe!r}: history")
+        )
+
+    def estimator(self) -> Any:
+        """Make the estimator, not fitted."""
+        if self.model is not None:
+            return self.model()
+        spec = FeatureSpec(
+            horizon=self.horizon, seasons=tuple(self.seasons), timezone=self.timezone, past=tuple(self.past)
+        )
+        return GlobalForecaster(spec)
+
+    def task(self) -> Task:
+        """Give the task `{pipe}_forecast`, which forecasts a shard's entities with their partition's live model."""
+        needs = (self.pipe,) if self.needs is None else tuple(self.needs)
+        past = self.past_lookback or self.lookback
+        windows = {self.pipe: self.lookback, **dict.fromkeys(self.past, past)}
+
+        def run(*args: Any, **kwargs: Any) -> dict[str, dict[str, Any]]:
+            given = signature.bind(*args, **kwargs).arguments
+            partition = str(given["entity"][0].partition_name)
+            try:
+                return forecast(process_registry(), self.pipe, partition, self._panel(given))
+            except (DataError, ModelError) as error:
+                # It holds for all entities of the batch: one by one they would fail the same.
+                raise AnswerError(str(error)) from None
+
+        optional = [pipe for pipe in self._pipes if pipe not in needs]
+        signature = _signature(("entity", *needs), optional)
+        run.__doc__ = (
+            f"Forecast the next {self.horizon} hours of {self.pipe} with the partition's live model."
+        )
+        return _task(
+            f"{self.pipe}_forecast", run, signature, batch=True, window=windows, timeout=self.timeout
+        )
+
+    def training(self, flow: Flow, schedule: str | None = None, name: str | None = None) -> Flow:
+        """Give the flow `{flow}-{pipe}-training`, or of another name: a model a partition.
+
+        It reads what the waves of `flow` have stored. Raises FlowError when `flow` does not make one of the pipes, or
+        keeps less of it than `history`.
+        """
+
+        def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
+            given = signature.bind(*args, **kwargs).arguments
+            return self._train(given["entity"], given["date"], self._panel(_whole(given, self._pipes)))
+
+        signature = _signature(("entity", "date", *self._pipes), ())
+        run.__doc__ = f"Fit a partition's model of {self.pipe}, and make it live if it passes the gate."
+        options = {"per": "partition", "window": self._history(), "time_limit": self.time_limit}
+        made = _task(f"{self.pipe}_model", run, signature, **options)
+        name = name or f"{flow.name}-{self.pipe}-training"
+        return self._reading(flow, name, [made], schedule or self.schedule)
+
+    def _train(self, entity: Entity, date: datetime, panel: Panel) -> dict[str, Any]:
+        registry, partition = process_registry(), str(entity.partition_name)
+        if not (panel.weight > 0).any():
+            raise AnswerError(
+                f"{self.pipe} of {partition!r} has no value in the last {durations.text(self.keep[self.pipe])} to fit "
+                "a model to. Run the waves that make it, or a backfill."
+            )
+        done = train(
+            registry,
+            self.pipe,
+            partition,
+            panel,
+            self.estimator(),
+            check=int(durations.seconds(self.check, "check") // HOUR),
+            code=Settings.from_env().version or "",
+            by=f"training wave {stamp(date)} ({me()})",
+        )
+        gone = registry.prune(self.pipe, partition)
+        known = {name: v for name, v in asdict(done.manifest).items() if name not in ("features", "sha256")}
+        return known | {"live": done.live, "gate": done.text, "pruned": gone}
+
+    def _history(self) -> dict[str, Duration]:
+        return dict.fromkeys(self._pipes, self.history)
+
+    def _panel(self, frames: Mapping[str, Any]) -> Panel:
+        return Panel.from_frames(frames[self.pipe], past={pipe: frames[pipe] for pipe in self.past})
+
+    def _reading(self, flow: Flow, name: str, tasks: Iterable[Task], schedule: str | None = None) -> Flow:
+        if missing := [pipe for pipe in self._pipes if pipe not in flow.tasks]:
+            raise FlowError(
+                f"forecasts of {self.pipe!r}: flow {flow.name!r} does not make {' and '.join(missing)}. It has: "
+                f"{', '.join(flow.tasks)}."
+            )
+        return Flow(name, tasks, flow.state, schedule, reads=flow)
+
+
+def with_forecasts(flow: Flow, pipe: str, **options: Unpack[Options]) -> tuple[Flow, Flow]:
+    """Give a flow with a task that forecasts one of its pipes, and the flow that trains the models for it.
+
+    The options are those of `Forecasting`. The flow then keeps the pipe for as long as models are fitted to. Raises
+    FlowError or TaskError.
+    """
+    forecasting = Forecasting(pipe, **options)
+    if pipe not in flow.tasks:
+        flow.task(pipe)  # names the near ones
+    longer = flow.extended([forecasting.task()], forecasting.keep)
+    return longer, forecasting.training(longer)
+
+
+def _task(name: str, run: Callable[..., Any], signature: Signature, **options: Any) -> Task:
+    run.__name__ = run.__qualname__ = name
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    made: Task = task(name=name, **options)(run)
+    return made
+
+
+def _signature(required: Iterable[str], optional: Iterable[str]) -> Signature:
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    return Signature(
+        [
+            *(Parameter(name, kind) for name in required),
+            *(Parameter(name, kind, default=None) for name in optional),
+        ]
+    )
+
+
+def _whole(given: Mapping[str, Any], pipes: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Put the chunks of each pipe's window side by side."""
+    return {pipe: side_by_side(given[pipe]) for pipe in pipes}

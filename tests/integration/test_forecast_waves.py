@@ -1,0 +1,62 @@
+"""Training and prediction waves on real workers: what is promoted or rolled back is picked up without a restart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from forecasting.registry import ModelSettings, Registry
+from pipeline.discover import load_flows
+from pipeline.pipe import ONE_HOUR
+from pipeline.processes import Workers
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.submit import submit_wave
+from pipeline.wave import Wave
+from tests.servers import until
+
+FLOWS = str(Path(__file__).parent / "flows" / "shops.py")
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SHOPS = {f"{region}-{n}": {"region": region} for region in ("north", "south") for n in range(3)}
+
+
+def load_history(runtime: Runtime) -> None:
+    """Put what hourly waves would have stored."""
+    rng = np.random.default_rng(7)
+    for back in range(1, 24 * 15):
+        date = NOW - back * ONE_HOUR
+        values = {key: 50.0 + date.hour + 5 * rng.normal() for key in SHOPS}
+        runtime.store.put("main", "demand", date, values, 1e9)
+
+
+def test_models_are_trained_promoted_and_rolled_back_while_workers_run(redis_url: str, tmp_path: Path):
+    flows = load_flows([FLOWS])
+    runtime = Runtime(Settings(redis_url=redis_url, version="main"))
+    load_history(runtime)
+    env = {"PIPELINE_MODELS": str(tmp_path), "PIPELINE_MODELS_REFRESH": "0.1s", "PIPELINE_STAGE": "dev"}
+    registry = Registry(tmp_path, ModelSettings(refresh=1e-9))
+
+    def train(back: int) -> Wave:
+        wave = submit_wave(flows["shop-demand-training"], NOW - back * ONE_HOUR, None, SHOPS, runtime=runtime)
+        return wave.wait(60)
+
+    def forecast(hours: int) -> str:
+        wave = submit_wave(flows["shop"], NOW + hours * ONE_HOUR, None, SHOPS, runtime=runtime).wait(60)
+        assert not wave.errors()
+        return str(wave.result("demand_forecast", "north-1")["model"])
+
+    with Workers(redis_url, flows=[FLOWS], env=env, count=1, version="main") as workers:
+        workers.wait_ready()
+        assert set(train(2).progress().tasks) == {"demand_model"}
+        first = registry.live("demand", "north")
+        assert forecast(0) == first
+        train(1)
+        second = registry.live("demand", "north")
+        assert first != second
+        hours = iter(range(1, 20))
+        until(lambda: forecast(next(hours)) == second)
+        registry.rollback("demand", "north")
+        until(lambda: forecast(next(hours)) == first)
+    assert {event.kind for event in registry.history("demand", "south")} == {"promoted"}

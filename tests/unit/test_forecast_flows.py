@@ -1,0 +1,186 @@
+"""Forecasts of any numeric pipe by one line under a flow, run in this process."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forecasting.features import FeatureSpec
+from forecasting.model import Fitting, GlobalForecaster
+from forecasting.registry import Registry, process_registry
+from pipeline import Flow, State, task
+from pipeline.errors import FlowError, TaskError
+from pipeline.pipe import ONE_HOUR
+from pipeline.store import MemoryStore
+from pipeline.testing import run_wave
+from tasks.forecasts import Forecasting, with_forecasts
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOURS = 24 * 15
+SHOPS = {f"{region}-{n}": {"region": region} for region in ("north", "south") for n in range(3)}
+shops = State("shops", partition_by="region")
+FAR = 1e12
+
+
+@task
+def sales(entity, date):
+    return {"count": usual(date) + len(entity)}
+
+
+@task
+def demand(sales):
+    return sales["count"]
+
+
+@task
+def promo(entity, date):
+    return float(date.hour == 10)
+
+
+hourly = Flow("shop", [sales, demand, promo], state=shops, schedule="59 * * * *")
+
+
+def usual(date: datetime) -> float:
+    return 50 + 20 * np.sin(date.hour / 24 * 2 * np.pi)
+
+
+def small() -> GlobalForecaster:
+    spec = FeatureSpec(horizon=6, past=("promo",))
+    return GlobalForecaster(spec, Fitting(rounds=40, quantile_rounds=5, max_rows=4000, eta=0.2, depth=4))
+
+
+OPTIONS = {"past": ["promo"], "model": small, "history": "15d", "lookback": "10d", "check": "3d"}
+
+
+def history(noise: float, last: datetime = NOW - ONE_HOUR) -> MemoryStore:
+    """What hourly waves would have stored."""
+    store, rng = MemoryStore(), np.random.default_rng(7)
+    for back in range(HOURS):
+        date = last - back * ONE_HOUR
+        store.put(
+            "test", "demand", date, {key: usual(date) + noise * rng.normal() + len(key) for key in SHOPS}, FAR
+        )
+        store.put("test", "promo", date, dict.fromkeys(SHOPS, float(date.hour == 10)), FAR)
+    return store
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("PIPELINE_MODELS", str(tmp_path))
+    return process_registry()
+
+
+def test_one_line_gives_a_flow_that_forecasts_and_one_that_trains(registry: Registry):
+    flow, training = with_forecasts(hourly, "demand", **OPTIONS)
+    assert list(flow.tasks) == ["sales", "promo", "demand", "demand_forecast"]
+    assert (flow.name, flow.schedule, flow.state) == ("shop", "59 * * * *", shops)
+    assert (training.name, list(training.tasks), training.state) == (
+        "shop-demand-training",
+        ["demand_model"],
+        shops,
+    )
+    store = history(noise=5.0)
+    trained = run_wave(training, SHOPS, NOW - ONE_HOUR, store=store, shard_size=2)
+    assert not trained.errors()
+    assert set(trained.progress().tasks) == {"demand_model"}
+    known = trained.result("demand_model", "@north")
+    assert (known["live"], known["entities"]) == (True, 3)
+    assert known["version"] == registry.live("demand", "north")
+    assert registry.history("demand", "south")[0].by.startswith("training wave 2026-03-01T11 (")
+    wave = run_wave(flow, SHOPS, NOW, store=store)
+    assert not wave.errors()
+    pipe = wave.result("demand_forecast", "south-1")
+    assert pipe["model"] == registry.live("demand", "south")
+    assert len(pipe["mean"]) == len(pipe["lo-95"]) == 6
+    truth = [usual(NOW + lead * ONE_HOUR) + 7 for lead in range(1, 7)]
+    assert np.abs(np.array(pipe["mean"]) - truth).mean() < 8
+
+
+def test_a_first_model_that_is_no_better_than_the_naive_leaves_the_prediction_wave_with_a_clear_error(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PIPELINE_GATE", "naive=0.001")
+    flow, training = with_forecasts(hourly, "demand", **OPTIONS)
+    store = history(noise=5.0)
+    trained = run_wave(training, SHOPS, NOW - ONE_HOUR, store=store)
+    known = trained.result("demand_model", "@north")
+    assert not known["live"]
+    assert "times the seasonal naive's" in known["gate"]
+    wave = run_wave(flow, SHOPS, NOW, store=store)
+    said = wave.errors()["demand_forecast"]
+    assert set(said) == set(SHOPS)
+    assert f"{known['version']} was refused" in said["north-0"]
+    assert said["north-0"].startswith("no model of 'demand' for 'north' is live at dev in")
+    assert wave.statuses("demand")["north-0"].status == "finished"
+
+
+def test_a_flow_keeps_what_its_models_are_fitted_to():
+    flow, _ = with_forecasts(hourly, "demand", past=["promo"], history="90d")
+    assert flow.keep("demand") == flow.keep("promo") == 90 * 86400
+    with pytest.raises(
+        FlowError, match=r"reads 90d of 'demand', of which flow 'shop' keeps 30d.*keep=\{'demand'"
+    ):
+        Forecasting("demand", history="90d").training(hourly)
+
+
+def test_this_hours_value_is_needed_unless_another_pipe_is():
+    assert Forecasting("demand").task().required == ("demand",)
+    other = Forecasting("demand", needs=["sales"]).task()
+    assert (other.required, set(other.optional)) == (("sales",), {"demand"})
+    assert Forecasting("demand", needs=[]).task().required == ()
+
+
+def test_an_hour_without_a_value_is_not_forecast(registry: Registry):
+    flow, training = with_forecasts(hourly, "demand", **OPTIONS)
+    store = history(noise=5.0)
+    run_wave(training, SHOPS, NOW - ONE_HOUR, store=store)
+    wave = run_wave(flow, SHOPS, NOW, store=store, only=["demand_forecast", "promo"])
+    assert wave.statuses("demand_forecast")["north-0"].reason == "missing input"
+
+
+def test_a_history_without_a_value_fails_the_training_with_a_text(registry: Registry):
+    _, training = with_forecasts(hourly, "demand", **OPTIONS)
+    wave = run_wave(training, SHOPS, NOW, store=MemoryStore())
+    assert "demand of 'north' has no value in the last 15d" in wave.errors()["demand_model"]["@north"]
+
+
+def test_old_versions_are_pruned_by_the_training_wave(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIPELINE_MODELS_KEEP", "1")
+    _, training = with_forecasts(hourly, "demand", **OPTIONS)
+    store = history(noise=5.0, last=NOW)
+    known = [
+        run_wave(training, SHOPS, NOW - back * ONE_HOUR, store=store).result("demand_model", "@north")
+        for back in (3, 2, 1)
+    ]
+    assert known[2]["pruned"] == [known[0]["version"]]
+    assert process_registry().versions("demand", "north") == [known[1]["version"], known[2]["version"]]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: with_forecasts(hourly, "demnd"), FlowError, "has no task 'demnd'. Did you mean 'demand'"),
+        (
+            lambda: with_forecasts(hourly, "demand", past=["wether"]),
+            FlowError,
+            "reads 'wether', which no task of the flow",
+        ),
+        (
+            lambda: with_forecasts(hourly, "demand", past="promo"),
+            TaskError,
+            r"past='promo' is a text. Give a list",
+        ),
+        (lambda: Forecasting("demand", past=["a b"]), TaskError, "'a b' is no name of a pipe"),
+        (
+            lambda: Forecasting("promos").training(hourly),
+            FlowError,
+            "flow 'shop' does not make promos. It has: sales, promo, demand",
+        ),
+    ],
+)
+def test_a_wrong_declaration_is_told(make, error, text: str):
+    with pytest.raises(error, match=text):
+        make()
