@@ -1,0 +1,120 @@
+"""The commands that change what is live, and which versions there are: `wave model promote|rollback|prune|publish`."""
+
+from __future__ import annotations
+
+import click
+
+from forecasting.cli.models import (
+    name_argument,
+    partition_option,
+    partitions_of,
+    pass_registry,
+    stage_option,
+    why_option,
+)
+from forecasting.cli.verdicts import each, finish
+from forecasting.registry import STAGES, Promotion, Registry
+from pipeline.cli.options import json_option
+from pipeline.cli.output import plural, write_json
+
+
+@click.command()
+@name_argument
+@partition_option
+@click.option(
+    "--version",
+    metavar="VERSION",
+    help="The version. [default: what is live at the stage before; for dev, the newest]",
+)
+@stage_option
+@why_option
+@click.option("--force", is_flag=True, help="Go past the gate; the history notes it.")
+@json_option
+@pass_registry
+def promote(
+    registry: Registry,
+    name: str,
+    partition: str | None,
+    version: str | None,
+    stage: str | None,
+    why: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a version of PIPE's models live at a stage, if it passes the stage's gate.
+
+    Without --version it is what is live at the stage before: `wave model promote delay --stage prod` takes each
+    partition's model from test to prod. The exit code is 1 if one was refused, or not published.
+    """
+    stage = stage or registry.settings.stage
+
+    def one(p: str) -> Promotion:
+        chosen = version or _before(registry, name, p, stage)
+        return registry.promote(name, p, chosen, stage, why=why, force=force)
+
+    finish(each(partitions_of(registry, name, partition), one), name, stage, as_json)
+
+
+def _before(registry: Registry, name: str, partition: str, stage: str) -> str:
+    """Give the version that comes to a stage next."""
+    if stage == STAGES[0]:
+        return registry.versions(name, partition)[-1]
+    return registry.live(name, partition, STAGES[STAGES.index(stage) - 1])
+
+
+@click.command()
+@name_argument
+@partition_option
+@click.option("--all", "everywhere", is_flag=True, help="Of all partitions, where there are several.")
+@stage_option
+@why_option
+@json_option
+@pass_registry
+def rollback(
+    registry: Registry,
+    name: str,
+    partition: str | None,
+    everywhere: bool,
+    stage: str | None,
+    why: str,
+    as_json: bool,
+) -> None:
+    """Make the version of PIPE's model live that was so before. Once more goes one further back."""
+    stage = stage or registry.settings.stage
+    partitions = partitions_of(registry, name, partition)
+    if len(partitions) > 1 and not everywhere:
+        raise click.UsageError(
+            f"{name!r} has models of {plural(len(partitions), 'partition')}: give --partition, or --all."
+        )
+    outcomes = each(partitions, lambda p: registry.rollback(name, p, stage, why=why))
+    finish(outcomes, name, stage, as_json)
+
+
+@click.command()
+@name_argument
+@partition_option
+@stage_option
+@json_option
+@pass_registry
+def publish(registry: Registry, name: str, partition: str | None, stage: str | None, as_json: bool) -> None:
+    """Publish once more what is live at a stage, to PIPELINE_MODELS_TOPIC."""
+    stage = stage or registry.settings.stage
+    outcomes = each(partitions_of(registry, name, partition), lambda p: registry.publish(name, p, stage))
+    finish(outcomes, name, stage, as_json)
+
+
+@click.command()
+@name_argument
+@partition_option
+@click.option("--keep", metavar="N", type=click.IntRange(1), help="How many. [default: PIPELINE_MODELS_KEEP]")
+@json_option
+@pass_registry
+def prune(registry: Registry, name: str, partition: str | None, keep: int | None, as_json: bool) -> None:
+    """Remove old versions but for the newest; never what is live at a stage, nor the one before it."""
+    found = {p: registry.prune(name, p, keep) for p in partitions_of(registry, name, partition)}
+    if as_json:
+        write_json(found)
+        return
+    for p, gone in found.items():
+        left = len(registry.versions(name, p))
+        click.echo(f"{name} of {p}: removed {plural(len(gone), 'version')}, {left} left")
