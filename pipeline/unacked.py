@@ -8,16 +8,14 @@ would do with it is to acknowledge it.
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from redis import Redis
 
-from pipeline.canvas import JOIN, RUN, SUBMIT
 from pipeline.gate import wave_key
+from pipeline.messages import units_of
 
 HELD, INDEX = "unacked", "unacked_index"  # the names that kombu gives them
 LOCK = "unacked:swept"
@@ -65,14 +63,7 @@ def _ended(client: Any, waves: Mapping[bytes, str | None], now: int) -> list[Any
 def wave_of(blob: bytes) -> str | None:
     """Give the wave that a message in `unacked` belongs to: "" for none, None for a message that is not ours."""
     try:
-        message = orjson.loads(blob)[0]
-        if message["headers"]["task"] in (JOIN, SUBMIT):
-            return ""
-        if message["headers"]["task"] != RUN:
-            return None
-        body = base64.b64decode(message["body"])
-        if message["headers"].get("compression") == "application/x-gzip":
-            body = zlib.decompress(body)
-        return str(orjson.loads(body)[0][0])
-    except (LookupError, TypeError, ValueError, zlib.error):
+        found = units_of(orjson.loads(blob)[0])
+    except (LookupError, TypeError, ValueError):
         return None
+    return None if found is None else found[0]

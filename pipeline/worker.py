@@ -42,6 +42,7 @@ from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
 from pipeline.task import SOLO
+from pipeline.timers import tidy_timers
 from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
@@ -50,7 +51,7 @@ PASSED_ON = (
     10  # times that workers which do not know a unit's task pass it on; then its deadline brings it back
 )
 PAUSE = 0.05  # seconds that such a worker leaves the queue to others
-REMEMBERED = 1000  # units that a worker remembers having run
+REMEMBERED = 64  # units that a worker remembers having run, and twice as many as it has slots
 
 # Who holds a lease: this worker's main process. Children inherit it by fork, so that it renews what they hold.
 OWNER = uuid.uuid4().hex[:12]
@@ -169,6 +170,7 @@ class Held:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, Unit], None] = {}  # the newest last
+        self.limit = REMEMBERED
 
     def __call__(self) -> list[tuple[str, Unit]]:
         """Give (wave id, unit) of each."""
@@ -179,7 +181,7 @@ class Held:
         for unit in _units_of(request):
             self._seen.pop(unit, None)
             self._seen[unit] = None
-        while len(self._seen) > REMEMBERED:
+        while len(self._seen) > self.limit:
             del self._seen[next(iter(self._seen))]
 
     def give_back(self) -> None:
@@ -216,6 +218,8 @@ def _keep(sender: Any = None, **_: Any) -> None:
     """Run a keeper in the worker's main process until its end; while it drains, leases are still renewed."""
     queues = tuple(sorted(queue.name for queue in sender.task_consumer.queues))
     slots = getattr(sender.pool, "num_processes", 0) or 1
+    held.limit = REMEMBERED + 2 * slots
+    tidy_timers(getattr(sender, "hub", None))
     presence = Presence(runtime().client, Process.this(WORKER, settings.own_version(), queues, slots))
     keeper = Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper, presence)
     keeper.start()

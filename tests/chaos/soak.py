@@ -30,6 +30,9 @@ from tests.chaos.scene import CITIES, START
 FLOWS = str(Path(__file__).with_name("soak_flows.py"))
 KEPT = 20.0  # seconds that a wave and its pipes are kept
 EXPIRY = 10.0  # seconds after which a wave is closed; it is kept from then on
+HOURS = (
+    60  # dates, over and over: a wave is long forgotten when its date comes again, and windows stay as long
+)
 GROWTH = 0.05  # of either memory, from the second minute to the last
 PACE = 1.0  # seconds between two waves, if they are quick enough
 EVERY = 5.0  # seconds between two looks
@@ -77,7 +80,7 @@ def soak(minutes: float, entities: int) -> tuple[list[Look], int]:
         runtime = Runtime(Settings(redis_url=redis.url, version="main", min_ttl=KEPT, wave_ttl=KEPT))
         began = next_look = time.monotonic()
         while time.monotonic() - began < minutes * 60:
-            date = START + timedelta(hours=waves)
+            date = START + timedelta(hours=waves % HOURS)
             submit_wave(flow, date, entities=names, expiry=EXPIRY, runtime=runtime).wait(60)
             waves += 1
             time.sleep(max(0.0, began + waves * PACE - time.monotonic()))

@@ -1,11 +1,14 @@
-"""After an outage of the workers: what has expired meanwhile is cleared, not run."""
+"""What lies before the workers: how much it is, and what becomes of it after an outage."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
+import pytest
+
 from pipeline import submit_wave
+from pipeline.backlog import Backlog, backlogs
 from pipeline.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
@@ -14,6 +17,63 @@ from tests.servers import until
 
 GRAPHS = str(Path(__file__).parent / "flows" / "graphs.py")
 MESSAGES = 10_000
+DATE = "2026-04-01T07"
+
+
+@pytest.fixture
+def runtime(redis_url) -> Runtime:
+    return Runtime(Settings(redis_url=redis_url, version="main", shard_size=10, shard_max=10))
+
+
+def fill(runtime: Runtime, name: str = "twelve") -> tuple[str, str]:
+    """Submit a wave of one task over 40 entities in 4 shards; gives the task and its queue."""
+    flow = load_flows([GRAPHS])[name]
+    first = next(iter(flow.tasks))
+    entities = {f"shop{n:05}": {"city": "x"} for n in range(40)}
+    wave = submit_wave(flow, date=DATE, entities=entities, only=[first], runtime=runtime)
+    return first, wave.spec.queue(first)
+
+
+def test_work_that_was_never_measured_counts_as_what_a_shard_is_cut_to(runtime):
+    _, queue = fill(runtime)
+    assert backlogs(runtime, [queue]) == {queue: Backlog(queue, 4, 0, 4 * runtime.settings.shard_seconds)}
+
+
+def test_a_backlog_is_what_earlier_waves_took(runtime):
+    first, queue = fill(runtime)
+    runtime.client.hset("costs:main/twelve", first, "5.0 100.0")
+    assert backlogs(runtime, [queue])[queue].seconds == pytest.approx(40 * 0.05)
+
+
+def test_all_priorities_and_what_workers_have_taken_are_counted(runtime):
+    _, queue = fill(runtime)
+    client = runtime.client
+    client.lmove(queue, f"{queue}\x06\x163", "RIGHT", "LEFT")
+    taken = client.lpop(queue)
+    client.hset("unacked", "tag", b'[%s, "", "%s"]' % (taken, queue.encode()))
+    client.hset("unacked", "other", b'[%s, "", "main.other"]' % taken)
+    found = backlogs(runtime, [queue])[queue]
+    assert (found.queued, found.in_flight, found.messages) == (3, 1, 4)
+    assert found.seconds == 4 * runtime.settings.shard_seconds
+
+
+def test_what_is_no_message_of_ours_is_counted_and_worth_nothing(runtime):
+    client = runtime.client
+    client.rpush("main.compute", "no json", "[]", '{"headers": {"task": "foreign"}}')
+    client.hset("unacked", "tag", "no json")
+    assert backlogs(runtime, ["main.compute", "main.none"]) == {
+        "main.compute": Backlog("main.compute", 3, 0, 0.0),
+        "main.none": Backlog("main.none", 0, 0, 0.0),
+    }
+
+
+def test_a_long_queue_is_measured_by_its_ends(runtime):
+    _, queue = fill(runtime)
+    for raw in runtime.client.lrange(queue, 0, -1):
+        runtime.client.rpush(queue, *[raw] * 250)
+    found = backlogs(runtime, [queue])[queue]
+    assert found.queued == 4 + 1000
+    assert found.seconds == pytest.approx(1004 * runtime.settings.shard_seconds)
 
 
 def test_ten_thousand_stale_messages_are_cleared_in_seconds_and_none_is_run(redis_url):
@@ -21,8 +81,7 @@ def test_ten_thousand_stale_messages_are_cleared_in_seconds_and_none_is_run(redi
     runtime, flow = Runtime(settings), load_flows([GRAPHS])["twelve"]
     first = next(iter(flow.tasks))
     entities = {f"shop{n:05}": {"city": "x"} for n in range(MESSAGES)}
-    date = "2026-04-01T07"
-    wave = submit_wave(flow, date=date, entities=entities, only=[first], expiry="1s", runtime=runtime)
+    wave = submit_wave(flow, date=DATE, entities=entities, only=[first], expiry="1s", runtime=runtime)
     queue = wave.spec.queue(first)
     assert runtime.client.llen(queue) == MESSAGES
     until(lambda: time.time() > wave.info().expires, 10)
@@ -31,4 +90,4 @@ def test_ten_thousand_stale_messages_are_cleared_in_seconds_and_none_is_run(redi
         until(lambda: not runtime.client.llen(queue) and not runtime.client.hlen("unacked"), 60)
     assert wave.info().reason == "expired"
     assert wave.progress().tasks[first] == {"skipped: expired": MESSAGES}
-    assert not runtime.client.exists(f"trace {date}"), "something was run"
+    assert not runtime.client.exists(f"trace {DATE}"), "something was run"
