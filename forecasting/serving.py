@@ -12,12 +12,15 @@ import pandas as pd
 
 from forecasting.backtest import Backtest, by_age
 from forecasting.errors import DataError, ModelError
+from forecasting.forecasts import Forecasts
 from forecasting.naive import Forecaster, SeasonalNaive
 from forecasting.panel import Panel
+from forecasting.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry
 from forecasting.registry.calling import forecaster, forecasts_of, horizon_of, season_of
 from forecasting.registry.gate import COVER, LIVE_MAE, MAE, NAIVE_MAE
 from forecasting.registry.manifest import recipe_of
+from pipeline.running import running
 
 LEAST_CHECK = 24  # hours; fewer tell nothing
 INSTEAD_OF = (
@@ -79,15 +82,24 @@ def train(
 def forecast(registry: Registry, name: str, partition: str, panel: Panel) -> dict[str, dict[str, Any]]:
     """Forecast from the panel's last hour with the live model of the partition: entity -> value of its pipe.
 
-    Where the live version is damaged the one before it forecasts, and each pipe says so under "instead_of". Raises
-    ModelError when nothing is live, and says why.
+    In a wave the intervals are recalibrated by the errors of its version's earlier forecasts. Where the live version
+    is damaged the one before it forecasts, and each pipe says so under "instead_of". Raises ModelError when nothing is
+    live, and says why.
     """
     live = registry.serving(name, partition)
-    pipes = forecasts_of(live.model, panel).to_pipes(live.version, observed=name)
+    pipes = _recalibrated(forecasts_of(live.model, panel), panel).to_pipes(live.version, observed=name)
     if live.instead_of is not None:
         for value in pipes.values():
             value[INSTEAD_OF] = live.instead_of
     return pipes
+
+
+def _recalibrated(forecasts: Forecasts, panel: Panel) -> Recalibrated:
+    """Correct intervals by the earlier pipes of the task that runs; outside of a wave they stay."""
+    run = running()
+    if run is None:
+        return Recalibrated(forecasts, {})
+    return recalibrate(forecasts, panel, run.task, run.source.version, run.source.store)
 
 
 def measure(panel: Panel, model: Any, hours: int, live: Any = None) -> dict[str, float]:

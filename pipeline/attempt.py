@@ -16,6 +16,7 @@ from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
 from pipeline.rate import RateLimiter
 from pipeline.records import Records, WaveSpec, scope_entity
+from pipeline.running import during
 from pipeline.slices import Slices
 from pipeline.state import State
 from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
@@ -80,6 +81,10 @@ class Attempt:
 
     def run(self, alone: bool) -> Receipt:
         """Run it to its end; gives the last receipt."""
+        with during(self.task.name, self.source):
+            return self._run(alone)
+
+    def _run(self, alone: bool) -> Receipt:
         scope = self.unit.where.startswith("@")
         if not alone:
             return self._run_scope() if scope else self._run_shard(self._work())

@@ -19,6 +19,7 @@ from pipeline.flow import Flow
 from pipeline.inputs import Source
 from pipeline.plan import compile_flow
 from pipeline.registry import Group, MemoryStates, Registry
+from pipeline.running import during
 from pipeline.series import Floats
 from pipeline.state import State
 from pipeline.store import MemoryStore, Store
@@ -136,7 +137,8 @@ class Replay:
         quiet = replace(task, fn=_noting(task, step), time_limit=FOREVER, concurrency=1)
         began = time.perf_counter()
         try:
-            values = self._call(quiet, source, entity, groups, step)
+            with during(task.name, source):
+                values = self._call(quiet, source, entity, groups, step)
             step.seconds = time.perf_counter() - began
             made.put(self.version, task.name, self.date, values, task.ttl)
         except PipelineError as error:
@@ -184,6 +186,13 @@ class _Made(MemoryStore):
         if pipe in self._made:
             return super().get(version, pipe, date, entities)
         return self._stored.get(version, pipe, date, entities, base)
+
+    def get_grid(
+        self, version: str, pipe: str, dates: Any, entities: Sequence[str], base: str | None = None
+    ) -> dict[tuple[str, datetime], Any]:
+        """Read pipes of several dates, this run's first."""
+        own = super().get_grid(version, pipe, dates, entities)
+        return self._stored.get_grid(version, pipe, dates, entities, base) | own
 
     def window(
         self,

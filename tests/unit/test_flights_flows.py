@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from forecasting.names import BOUNDS
 from forecasting.reader import read_forecasts
+from forecasting.recalibration import issue_dates
 from forecasting.registry import process_registry
 from pipeline import Wave
 from pipeline.pipe import ONE_HOUR
@@ -81,6 +83,21 @@ def test_a_wave_forecasts_a_day_for_every_carrier_and_route(trained, store: Memo
         f.lead == 3 and not f.degraded and f.bounds["lo-95"] < f.value < f.bounds["hi-95"]
         for f in found.values()
     )
+
+
+def test_a_wave_widens_its_intervals_where_the_earlier_ones_were_too_narrow(
+    trained, store: MemoryStore, entities
+):
+    sure = {"mean": [10.0] * 24} | {name: [10.0 + n * 0.01] * 24 for n, name in enumerate(BOUNDS)}
+    for date in issue_dates(NOW, 24):
+        store.put("narrow", "delay_forecast", date, dict.fromkeys(entities, sure), 1e9)
+    usual = run_wave(delays.delays, entities, NOW, store=store).result("delay_forecast", "JFK-B6")
+    found = run_wave(delays.delays, entities, NOW, store=store, version="narrow", base="test")
+    value = found.result("delay_forecast", "JFK-B6")
+    assert "widened" not in usual
+    assert min(value["widened"]["95"]) > 0
+    assert value["hi-95"][0] - value["lo-95"][0] > usual["hi-95"][0] - usual["lo-95"][0]
+    assert value["mean"] == usual["mean"]
 
 
 def test_when_the_departures_fail_nothing_is_forecast_and_the_earlier_forecast_answers(
