@@ -1,7 +1,7 @@
 """The gate: who may run a unit, whose result counts, and when somebody must look at it next.
 
-All of it is Lua on one Redis, by that Redis' clock. A *unit* is a (task, where) of a wave; each is pending,
-running or done.
+All of it is Lua (`gate.lua`) on one Redis, by that Redis' clock. A *unit* is a (task, where) of a wave; each is
+pending, running or done.
 
     pending --claim--> running --final report--> done
        ^                  |
@@ -49,9 +49,12 @@ Times are milliseconds.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -84,403 +87,8 @@ _CONSTANTS = {
     "TOLD": TOLD,
     "UNTAKEN": UNTAKEN,
 }
+SCRIPTS = Path(__file__).with_name("gate.lua")
 REDIS_TIME = "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)"
-_PRELUDE = """
-local function int(x) return string.format('%.0f', x) end
-local function load(wave, unit, need)
-  local raw = redis.call('HGET', wave .. ' units', unit)
-  if not raw then return {s='p', a=0, n=tonumber(need or 0), l=0, w=0, o='-', x=0} end
-  local s, a, n, l, w, o, x = string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {s=s, a=tonumber(a), n=tonumber(n), l=tonumber(l), w=tonumber(w), o=o, x=tonumber(x)}
-end
-local function save(wave, unit, u)
-  redis.call('HSET', wave .. ' units', unit, table.concat(
-    {u.s, int(u.a), int(u.n), int(u.l), int(u.w), u.o, int(u.x)}, ' '))
-end
-local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
-local function tell(wave, unit, kind, number)
-  local key = wave .. ' incidents'
-  local known = redis.call('LLEN', key)
-  if known >= TOLD then return redis.call('HINCRBY', wave, 'untold', 1) end
-  redis.call('RPUSH', key, table.concat({int(now_ms()), kind, int(number or 0), unit}, ' '))
-  if known == 0 then redis.call('PEXPIREAT', key, redis.call('HGET', wave, 'gone')) end
-end
-local function keep(wave, id, gone)
-  redis.call('HSET', wave, 'gone', int(gone))
-  for _, part in ipairs({'', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks',
-                         ' incidents'}) do
-    redis.call('PEXPIREAT', wave .. part, int(gone))
-  end
-  redis.call('ZADD', 'waves', int(gone), id)
-end
-local function lifetime(expires, now, ttl) return math.min(expires, now + YEAR) + tonumber(ttl) end
-local function ended(wave, id, now)
-  local ttl = redis.call('HGET', wave, 'ttl')
-  if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
-end
-local function holds(u, owner) return u.s == 'r' and string.match(u.o, '^[^/]+') == owner end
-"""
-
-_SCRIPTS: dict[str, str] = {
-    # KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
-    "create": """
-        local state = redis.call('HGET', KEYS[1], 'state')
-        if state then redis.call('DEL', KEYS[2]); return {0, state} end
-        local now = now_ms()
-        local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
-        local gone = lifetime(expires, now, ARGV[3])
-        local fields = {'state', 'submitting', 'open', ARGV[4], 'submitted', int(now), 'expires', int(expires),
-                        'gone', int(gone), 'ttl', ARGV[3]}
-        local roots = tonumber(ARGV[5])
-        for i = 6 + roots, #ARGV do fields[#fields + 1] = ARGV[i] end
-        redis.call('HSET', KEYS[1], unpack(fields))
-        if tonumber(ARGV[4]) == 0 then
-          redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', 'empty', 'ended', int(now))
-        else
-          redis.call('RENAME', KEYS[2], KEYS[1] .. ' shards')
-          redis.call('PEXPIREAT', KEYS[1] .. ' shards', int(gone))
-          look(ARGV[1], '@wave @', math.min(expires, now + READY))
-          for i = 6, 5 + roots do look(ARGV[1], ARGV[i], now + READY) end
-        end
-        redis.call('PEXPIREAT', KEYS[1], int(gone))
-        redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
-        redis.call('ZADD', 'waves', int(gone), ARGV[1])
-        return {1, redis.call('HGET', KEYS[1], 'state')}
-    """,
-    # KEYS: wave. ARGV: id, then unit, need, and again ...
-    "arm": """
-        local state = redis.call('HGET', KEYS[1], 'state')
-        if not state or state == 'closed' then return 0 end
-        local now = now_ms()
-        for i = 2, #ARGV, 2 do
-          local u = load(KEYS[1], ARGV[i], ARGV[i + 1])
-          if u.s == 'p' and u.n == 0 then
-            redis.call('ZADD', 'deadlines', 'NX', int(now + READY), ARGV[1] .. ' ' .. ARGV[i])
-          end
-        end
-        return 1
-    """,
-    # KEYS: wave. ARGV: id.   The canvases are sent: from now on the wave is open.
-    "open": """
-        local state = redis.call('HGET', KEYS[1], 'state')
-        if state ~= 'submitting' then return state end
-        redis.call('HSET', KEYS[1], 'state', 'open')
-        look(ARGV[1], '@wave @', redis.call('HGET', KEYS[1], 'expires'))
-        return 'open'
-    """,
-    # KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner/token, mode (run, alone or seize),
-    #             then for each clock: place, n, n times (unit, timeout ms)
-    "claim": """
-        local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-        local state, expires = unpack(redis.call('HMGET', wave, 'state', 'expires'))
-        if not state then return {'lost', 0} end
-        local u, now = load(wave, unit, ARGV[3]), now_ms()
-        if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
-        local function granted(mark)
-          return {'granted', int(u.a), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
-        end
-        if u.s == 'd' then return {'done', 0} end
-        if u.s == 'r' and u.o == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
-        if u.s == 'r' and u.l > now then return {'held', int(u.l - now)} end
-        local overdue = u.s == 'r' and u.w == 0
-        if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
-        local lost = u.s == 'r' and not overdue
-        if lost then u.x = u.x + 1 end
-        if u.x >= ALONE and ARGV[8] == 'run' then return {'alone', 0} end
-        local i = 9
-        while i <= #ARGV do
-          local place, n = ARGV[i], tonumber(ARGV[i + 1])
-          if redis.call('HSETNX', wave .. ' starts', place, int(now)) == 1 then
-            redis.call('PEXPIREAT', wave .. ' starts', redis.call('HGET', wave, 'gone'))
-            for k = 0, n - 1 do
-              local waiter = ARGV[i + 2 + 2 * k]
-              if waiter ~= unit then
-                redis.call('ZADD', 'deadlines', 'NX', int(now + tonumber(ARGV[i + 3 + 2 * k])), id .. ' ' .. waiter)
-              end
-            end
-          end
-          i = i + 2 + 2 * n
-        end
-        if u.n > 0 then
-          local place = string.match(unit, ' (%S+)$')
-          local start = tonumber(redis.call('HGET', wave .. ' starts', place) or now)
-          local left = start + tonumber(ARGV[4]) - now
-          if left > 0 then return {'waiting', int(left)} end
-        end
-        if lost then
-          redis.call('HINCRBY', wave, 'lost', 1)
-          if u.o ~= '-' then tell(wave, unit, 'lost', u.a) end
-        end
-        if u.n > 0 then tell(wave, unit, 'timeout', u.n) end
-        if ARGV[8] == 'alone' and u.x >= ALONE then tell(wave, unit, 'alone', u.a + 1) end
-        if not lost then redis.call('HDEL', wave .. ' marks', unit) end
-        u.s, u.a, u.o = 'r', u.a + 1, ARGV[7]
-        u.l, u.w = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
-        save(wave, unit, u)
-        redis.call('HDEL', wave .. ' resends', unit)
-        if u.a == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
-        look(id, unit, u.l)
-        return granted(redis.call('HGET', wave .. ' marks', unit) or '')
-    """,
-    # KEYS: waves ... ARGV: owner, lease ms, then for each wave: id, unit
-    "renew": """
-        local now, held = now_ms(), 0
-        for i, wave in ipairs(KEYS) do
-          local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-          local u = load(wave, unit, 0)
-          if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.l = now + tonumber(ARGV[2])
-            if now >= u.w + GRACE then
-              u.w, u.l = 0, now
-              tell(wave, unit, 'hung', u.a)
-            end
-            save(wave, unit, u)
-            look(id, unit, u.l)
-            held = held + 1
-          end
-        end
-        return held
-    """,
-    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   What this owner ran will not come back: look now.
-    "drop": """
-        local now = now_ms()
-        for i, wave in ipairs(KEYS) do
-          local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
-          local u = load(wave, unit, 0)
-          if holds(u, ARGV[1]) and u.l > now and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.x, u.l, u.o = u.x + 1, now, '-'
-            save(wave, unit, u)
-            tell(wave, unit, 'died', u.a)
-            look(id, unit, now)
-          end
-        end
-        return #KEYS
-    """,
-    # KEYS: waves ... ARGV: owner, then for each wave: id, unit.   This owner's run was stopped at its time limit.
-    "hang": """
-        local now = now_ms()
-        for i, wave in ipairs(KEYS) do
-          local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
-          local u = load(wave, unit, 0)
-          if holds(u, ARGV[1]) and now >= u.w - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.w, u.l = 0, now
-            save(wave, unit, u)
-            tell(wave, unit, 'hung', u.a)
-            look(id, unit, now)
-          end
-        end
-        return #KEYS
-    """,
-    # KEYS: waves ... ARGV: owner, delay ms, then for each wave: id, unit.   This owner stops: no loss.
-    "release": """
-        local now = now_ms()
-        for i, wave in ipairs(KEYS) do
-          local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-          local u = load(wave, unit, 0)
-          if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-            u.s, u.o, u.l = 'p', '-', 0
-            save(wave, unit, u)
-            tell(wave, unit, 'returned', u.a)
-            look(id, unit, now + tonumber(ARGV[2]))
-          end
-        end
-        return #KEYS
-    """,
-    # KEYS: wave. ARGV: unit.   Gives how often it was declined, 0 when nobody need run it.
-    "decline": """
-        local state = redis.call('HGET', KEYS[1], 'state')
-        if not state or state == 'closed' or load(KEYS[1], ARGV[1], 0).s ~= 'p' then return 0 end
-        local times = redis.call('HINCRBY', KEYS[1] .. ' resends', ARGV[1] .. ' declined', 1)
-        if times == 1 then
-          redis.call('PEXPIREAT', KEYS[1] .. ' resends', redis.call('HGET', KEYS[1], 'gone'))
-          tell(KEYS[1], ARGV[1], 'unknown', 0)
-        end
-        return times
-    """,
-    # KEYS: wave. ARGV: unit, attempt, first, stop
-    "mark": """
-        local u = load(KEYS[1], ARGV[1], 0)
-        if u.s ~= 'r' or u.a ~= tonumber(ARGV[2]) or redis.call('HGET', KEYS[1], 'state') == 'closed' then return 0 end
-        redis.call('HSET', KEYS[1] .. ' marks', ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
-        redis.call('PEXPIREAT', KEYS[1] .. ' marks', redis.call('HGET', KEYS[1], 'gone'))
-        return 1
-    """,
-    # KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, those reported before, micros,
-    #             n errors, n dependents, n counts; then errors (index text), dependents (unit need), counts
-    #             (char n late-char)
-    "report": """
-        local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-        local state = redis.call('HGET', wave, 'state')
-        if not state then return {'lost', 0, 0, {}} end
-        local u, now = load(wave, unit, 0), now_ms()
-        local final, repeated = ARGV[4] == '1', false
-        if u.s == 'd' and final and u.a == tonumber(ARGV[3]) then repeated = true
-        elseif state == 'closed' then return {'closed', 0, 0, {}}
-        elseif u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
-        local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-        local gone = redis.call('HGET', wave, 'gone')
-        local at, ready, late = 12, {}, 0
-        for k = 1, errors do
-          redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
-          at = at + 2
-        end
-        if errors > 0 then redis.call('PEXPIREAT', wave .. ' errors', gone) end
-        for k = 1, deps do
-          local dep = ARGV[at]
-          local d = load(wave, dep, ARGV[at + 1])
-          if d.s ~= 'p' then late = 1 end
-          if final then
-            if not repeated then
-              d.n = math.max(d.n - 1, 0)
-              save(wave, dep, d)
-            end
-            if d.n == 0 and d.s == 'p' then
-              if not repeated then look(id, dep, now + READY) end
-              ready[#ready + 1] = dep
-            end
-          end
-          at = at + 2
-        end
-        if repeated then return {'ok', late, state == 'closed' and 1 or 0, ready} end
-        local before = redis.call('HGET', wave .. ' status', unit)
-        if before and before ~= ARGV[7] then
-          late, counts = before == ARGV[6] and 1 or 0, 0
-        end
-        redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
-        for k = 1, counts do
-          local char = late == 1 and ARGV[at + 2] or ARGV[at]
-          redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, ARGV[at + 1])
-          at = at + 3
-        end
-        redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[8])
-        redis.call('PEXPIREAT', wave .. ' status', gone)
-        redis.call('PEXPIREAT', wave .. ' counts', gone)
-        if not final then
-          if u.x > 0 and u.x < ALONE then
-            u.x = 0
-            save(wave, unit, u)
-          end
-          return {'ok', late, 0, ready}
-        end
-        u.s, u.o, u.l = 'd', '-', now
-        save(wave, unit, u)
-        if late == 1 then tell(wave, unit, 'late', u.a) end
-        redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
-        redis.call('HDEL', wave .. ' marks', unit)
-        local closed = 0
-        if redis.call('HINCRBY', wave, 'open', -1) == 0 then
-          redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
-          redis.call('ZREM', 'deadlines', id .. ' @wave @')
-          ended(wave, id, now)
-          closed = 1
-        end
-        return {'ok', late, closed, ready}
-    """,
-    # ARGV: limit.   Gives kind, member, kind, member ...
-    "due": """
-        local now, found = now_ms(), {}
-        for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now), 'LIMIT', 0, ARGV[1])) do
-          local id, unit = string.match(member, '^(.*) (%S+ %S+)$')
-          local wave = 'wave:' .. id
-          local state = redis.call('HGET', wave, 'state')
-          if not state or state == 'closed' then
-            redis.call('ZREM', 'deadlines', member)
-          elseif unit == '@wave @' then
-            local expires = tonumber(redis.call('HGET', wave, 'expires'))
-            if state == 'submitting' or now >= expires then
-              redis.call('ZADD', 'deadlines', int(now + READY), member)
-              found[#found + 1] = now >= expires and 'expired' or 'unsent'
-              found[#found + 1] = member
-            else
-              redis.call('ZADD', 'deadlines', int(expires), member)
-            end
-          else
-            local u = load(wave, unit, 1)
-            if u.s == 'd' then
-              redis.call('ZREM', 'deadlines', member)
-            elseif u.s == 'r' and u.l > now then
-              redis.call('ZADD', 'deadlines', int(u.l), member)
-            else
-              local overdue = u.s == 'r' and u.w == 0
-              local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
-              redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
-              local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
-              redis.call('ZADD', 'deadlines', int(now + wait), member)
-              if u.s == 'p' and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
-              local alone = u.x + (u.s == 'r' and 1 or 0) >= ALONE
-              found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
-              found[#found + 1] = member
-            end
-          end
-        end
-        return found
-    """,
-    # KEYS: wave. ARGV: id, reason
-    "close": """
-        local state = redis.call('HGET', KEYS[1], 'state')
-        if not state or state == 'closed' then return 0 end
-        local now = now_ms()
-        redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now))
-        redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
-        ended(KEYS[1], ARGV[1], now)
-        return 1
-    """,
-    # KEYS: wave. ARGV: id, units ...   Unless somebody has opened it again meanwhile.
-    "clear": """
-        if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
-        for i = 2, #ARGV do redis.call('ZREM', 'deadlines', ARGV[1] .. ' ' .. ARGV[i]) end
-        return 1
-    """,
-    # KEYS: wave. ARGV: token
-    "begin": """
-        if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
-        redis.call('HSET', KEYS[1], 'retry', ARGV[1])
-        return 1
-    """,
-    # KEYS: wave. ARGV: id, token, then unit, need, statuses, and again ...
-    "reset": """
-        local wave, id = KEYS[1], ARGV[1]
-        if redis.call('HGET', wave, 'state') ~= 'closed' or redis.call('HGET', wave, 'retry') ~= ARGV[2] then
-          return 0
-        end
-        if redis.call('HGET', wave, 'reason') == 'done' then redis.call('HSET', wave, 'reason', 'cancelled') end
-        for at = 3, #ARGV, 3 do
-          local unit, kept = ARGV[at], ARGV[at + 2]
-          local u, old = load(wave, unit, 0), redis.call('HGET', wave .. ' status', unit) or ''
-          u.s, u.n, u.a, u.l, u.w, u.o, u.x = 'p', tonumber(ARGV[at + 1]), u.a + 1, 0, 0, '-', 0
-          save(wave, unit, u)
-          for i = 1, #old do
-            local char = string.sub(old, i, i)
-            if char ~= '@' and char ~= string.sub(kept, i, i) then
-              redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, -1)
-            end
-          end
-          redis.call('HSET', wave .. ' status', unit, kept)
-          redis.call('HDEL', wave .. ' resends', unit)
-          redis.call('HDEL', wave .. ' marks', unit)
-          redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
-        end
-        for _, key in ipairs({' units', ' status', ' counts'}) do
-          redis.call('PEXPIREAT', wave .. key, redis.call('HGET', wave, 'gone'))
-        end
-        return 1
-    """,
-    # KEYS: wave. ARGV: id, token, expiry ms, open units, then the units that are ready ...
-    "reopen": """
-        local wave, id, now = KEYS[1], ARGV[1], now_ms()
-        if redis.call('HGET', wave, 'retry') ~= ARGV[2] then return 0 end
-        if redis.call('HGET', wave, 'state') ~= 'closed' then return 1 end
-        local expires = tonumber(ARGV[3]) > 0 and now + tonumber(ARGV[3]) or FAR
-        redis.call('HSET', wave, 'state', 'submitting', 'open', ARGV[4], 'expires', int(expires))
-        redis.call('HDEL', wave, 'reason', 'ended')
-        redis.call('DEL', wave .. ' starts')
-        local ttl = redis.call('HGET', wave, 'ttl')
-        if ttl then keep(wave, id, lifetime(expires, now, ttl)) end
-        look(id, '@wave @', math.min(expires, now + READY))
-        for i = 5, #ARGV do look(id, ARGV[i], now + READY) end
-        return 1
-    """,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +124,13 @@ class Receipt:
         return self.answer == "ok"
 
 
+@cache
+def _read_scripts() -> tuple[str, dict[str, str]]:
+    """Give what all scripts begin with, and each script by its name."""
+    common, *rest = re.split(r"^--- (\w+)\n", SCRIPTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return common, dict(zip(rest[::2], rest[1::2], strict=True))
+
+
 def wave_key(wave_id: str) -> str:
     """Give the key of a wave's hash; its other keys begin with it and a space."""
     return f"wave:{wave_id}"
@@ -532,8 +147,9 @@ class Gate:
         self._client = client
         self._tokens = count()
         head = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
-        head += f"local function now_ms() {now} end\n{_PRELUDE}"
-        self._scripts = {name: client.register_script(head + body) for name, body in _SCRIPTS.items()}
+        common, scripts = _read_scripts()
+        head += f"local function now_ms() {now} end\n{common}"
+        self._scripts = {name: client.register_script(head + body) for name, body in scripts.items()}
 
     def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts[script](keys=keys, args=args)
