@@ -45,12 +45,12 @@ class Tools:
 
 
 def report(
-    tools: Tools, spec: WaveSpec, unit: Unit, attempt: int, tally: Tally, took: float, final: bool
+    tools: Tools, spec: WaveSpec, unit: Unit, attempt: int, tally: Tally, took: float, ran: float, final: bool
 ) -> Receipt:
-    """Report what changed of a unit; `took` are the seconds of work since the last report."""
+    """Report what changed of a unit; `took` are the seconds of work since the last report, `ran` since the claim."""
     dependents = [(d, spec.units.need(d)) for d in spec.units.dependents(unit)]
     receipt = tools.gate.report(
-        spec.id, unit, attempt, **tally.report(), dependents=dependents, took=took, final=final
+        spec.id, unit, attempt, **tally.report(), dependents=dependents, took=took, ran=ran, final=final
     )
     tally.accept(receipt.late)
     return receipt
@@ -77,7 +77,7 @@ class Attempt:
             self.flow.makers,
             frozenset(self.spec.plan.steps),
         )
-        self.clock = time.perf_counter()
+        self.clock = self.began = time.perf_counter()
 
     def run(self, alone: bool) -> Receipt:
         """Run it to its end; gives the last receipt."""
@@ -275,7 +275,9 @@ class Attempt:
     def _report(self, final: bool) -> Receipt:
         now = time.perf_counter()
         took, self.clock = now - self.clock, now
-        return report(self.tools, self.spec, self.unit, self.claim.attempt, self.tally, took, final)
+        return report(
+            self.tools, self.spec, self.unit, self.claim.attempt, self.tally, took, now - self.began, final
+        )
 
     def _state(self) -> Any:
         if "state" not in self.task.wants or self.flow.state is None:

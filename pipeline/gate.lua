@@ -14,22 +14,61 @@ local function save(wave, unit, u)
 end
 local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
 local function tell(wave, unit, kind, number)
+  local name = string.match(wave, '^wave:(%S+) ')
+  if name then redis.call('HINCRBY', 'totals:' .. name, '@incident ' .. kind, 1) end
   local key = wave .. ' incidents'
   local known = redis.call('LLEN', key)
   if known >= TOLD then return redis.call('HINCRBY', wave, 'untold', 1) end
   redis.call('RPUSH', key, table.concat({int(now_ms()), kind, int(number or 0), unit}, ' '))
   if known == 0 then redis.call('PEXPIREAT', key, redis.call('HGET', wave, 'gone')) end
 end
+local function totals_of(id)
+  local name = string.match(id, '^(%S+) ')
+  return name and 'totals:' .. name
+end
+local function bucket(bounds, value)
+  for i, bound in ipairs(bounds) do
+    if value <= bound then return i end
+  end
+  return #bounds + 1
+end
 local function keep(wave, id, gone)
   redis.call('HSET', wave, 'gone', int(gone))
   for _, part in ipairs({'', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks',
-                         ' incidents'}) do
+                         ' incidents', ' told'}) do
     redis.call('PEXPIREAT', wave .. part, int(gone))
   end
   redis.call('ZADD', 'waves', int(gone), id)
 end
 local function lifetime(expires, now, ttl) return math.min(expires, now + YEAR) + tonumber(ttl) end
-local function ended(wave, id, now)
+local function sum_up(wave, id, now, reason)
+  local totals, told, open = totals_of(id), {}, {}
+  if not totals then return end
+  local submitted, tasks, backfill = unpack(redis.call('HMGET', wave, 'submitted', 'tasks', 'backfill'))
+  local before = redis.call('HGETALL', wave .. ' told')
+  for i = 1, #before, 2 do told[before[i]] = tonumber(before[i + 1]) end
+  for task, n in string.gmatch(tasks or '', '(%S+) (%d+)') do open[task] = tonumber(n) end
+  local counts = redis.call('HGETALL', wave .. ' counts')
+  for i = 1, #counts, 2 do
+    local task, char = string.match(counts[i], '^(%S+) (%S+)$')
+    local n = tonumber(counts[i + 1])
+    if char ~= 'us' and open[task] then open[task] = open[task] - n end
+    local more = n - (told[counts[i]] or 0)
+    if more > 0 then redis.call('HINCRBY', totals, counts[i], more) end
+  end
+  for task, n in pairs(open) do
+    if n > 0 then redis.call('HINCRBY', totals, task .. ' ' .. (reason == 'cancelled' and CANCELLED or EXPIRED), n) end
+  end
+  redis.call('HINCRBY', totals, '@waves ' .. reason .. (backfill and ' backfill' or ''), 1)
+  if not backfill and #before == 0 then
+    redis.call('HINCRBY', totals, '@took ' .. bucket(WAVE_BOUNDS, (now - submitted) / 1000), 1)
+    redis.call('HINCRBY', totals, '@took ms', int(now - submitted))
+  end
+  redis.call('SADD', 'totals', string.sub(totals, 8))
+  redis.call('PEXPIRE', totals, KEPT)
+end
+local function ended(wave, id, now, reason)
+  sum_up(wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
 end
@@ -220,7 +259,7 @@ return 1
 
 --- report
 -- KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, those reported before, micros,
--- n errors, n dependents, n counts; then errors (index text), dependents (unit need), counts
+-- n errors, n dependents, n counts, ms since the claim; then errors (index text), dependents (unit need), counts
 -- (char n late-char)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
 local state = redis.call('HGET', wave, 'state')
@@ -232,7 +271,7 @@ elseif state == 'closed' then return {'closed', 0, 0, {}}
 elseif u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
 local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local gone = redis.call('HGET', wave, 'gone')
-local at, ready, late = 12, {}, 0
+local at, ready, late = 13, {}, 0
 for k = 1, errors do
   redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
   at = at + 2
@@ -278,13 +317,19 @@ end
 u.s, u.o, u.l = 'd', '-', now
 save(wave, unit, u)
 if late == 1 then tell(wave, unit, 'late', u.a) end
+local totals = totals_of(id)
+if totals then
+  local run = '@run ' .. string.match(unit, '^%S+') .. ' '
+  redis.call('HINCRBY', totals, run .. bucket(RUN_BOUNDS, ARGV[12] / 1000), 1)
+  redis.call('HINCRBY', totals, run .. 'ms', ARGV[12])
+end
 redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
 redis.call('HDEL', wave .. ' marks', unit)
 local closed = 0
 if redis.call('HINCRBY', wave, 'open', -1) == 0 then
   redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
   redis.call('ZREM', 'deadlines', id .. ' @wave @')
-  ended(wave, id, now)
+  ended(wave, id, now, 'done')
   closed = 1
 end
 return {'ok', late, closed, ready}
@@ -335,7 +380,7 @@ if not state or state == 'closed' then return 0 end
 local now = now_ms()
 redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now))
 redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
-ended(KEYS[1], ARGV[1], now)
+ended(KEYS[1], ARGV[1], now, ARGV[2])
 return 1
 
 --- clear
@@ -348,6 +393,10 @@ return 1
 -- KEYS: wave. ARGV: token
 if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
 redis.call('HSET', KEYS[1], 'retry', ARGV[1])
+local counts = redis.call('HGETALL', KEYS[1] .. ' counts')
+redis.call('DEL', KEYS[1] .. ' told')
+redis.call('HSET', KEYS[1] .. ' told', '@', 0, unpack(counts))
+redis.call('PEXPIREAT', KEYS[1] .. ' told', redis.call('HGET', KEYS[1], 'gone'))
 return 1
 
 --- reset

@@ -37,6 +37,8 @@ Who may do what, and why it is safe:
   keeper arms what a submission that died did not.
 - What went otherwise than it should is written into the list `{wave} incidents`, as `time kind number unit`, where it
   is decided (see `pipeline.incidents`); a wave in which all goes well writes none.
+- When a wave ends, what became of its entities is added to `totals:{version}/{flow}` in the same script, so that
+  they count once whoever asks; after a retry what is new (see `pipeline.totals`).
 - `close` ends a wave whatever is open. Claims and reports are refused from then on.
 - A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
   nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
@@ -60,6 +62,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from pipeline.status import CANCELLED, EXPIRED, char
 from pipeline.units import Unit
 
 DEADLINES = "deadlines"
@@ -69,6 +72,22 @@ RESEND_MAX_MS = 300_000  # the longest time between two resends
 TOLD = 1000  # incidents of a wave that are written down; what comes after them is only counted
 UNTAKEN = 3  # resends of a ready unit that nobody has claimed, after which that is an incident: 35 s
 YEAR_MS = 365 * 86_400_000  # a wave without an expiry is kept so long while it is open
+TOTALS_MS = 90 * 86_400_000  # the totals of a flow are kept so long after its last wave
+WAVE_BOUNDS = (
+    1,
+    3,
+    10,
+    30,
+    60,
+    120,
+    300,
+    600,
+    1200,
+    1800,
+    3600,
+    7200,
+)  # seconds: of the buckets of durations
+RUN_BOUNDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
 GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
 ALONE_AFTER = (
@@ -86,6 +105,11 @@ _CONSTANTS = {
     "YEAR": YEAR_MS,
     "TOLD": TOLD,
     "UNTAKEN": UNTAKEN,
+    "KEPT": TOTALS_MS,
+    "EXPIRED": repr(char(EXPIRED)),
+    "CANCELLED": repr(char(CANCELLED)),
+    "WAVE_BOUNDS": f"{{{', '.join(map(str, WAVE_BOUNDS))}}}",
+    "RUN_BOUNDS": f"{{{', '.join(map(str, RUN_BOUNDS))}}}",
 }
 SCRIPTS = Path(__file__).with_name("gate.lua")
 REDIS_TIME = "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)"
@@ -270,6 +294,7 @@ class Gate:
         dependents: Sequence[tuple[Unit, int]],
         took: float,
         final: bool,
+        ran: float = 0.0,
     ) -> Receipt:
         """Tell how the entities of a unit stand.
 
@@ -280,13 +305,14 @@ class Gate:
         dependents     units that wait for this one, each with how many it waits for
         took           seconds of work since the last report
         final          whether this was all of it
+        ran            seconds since the claim
         """
         lists = [
             *(item for index, text in errors.items() for item in (index, text)),
             *(item for dep, need in dependents for item in (str(dep), need)),
             *(item for (char, late), n in counts.items() for item in (char, n, late)),
         ]
-        sizes = [len(errors), len(dependents), len(counts)]
+        sizes = [len(errors), len(dependents), len(counts), _ms(ran)]
         head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, before, int(took * 1e6)]
         answer, late, closed, ready = self._run("report", [wave_key(wave_id)], [*head, *sizes, *lists])
         return Receipt(answer.decode(), bool(late), bool(closed), tuple(_unit(r.decode()) for r in ready))

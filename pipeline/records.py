@@ -13,6 +13,8 @@ the flow that its own code knows.
     wave:{id} resends    hash: "task where" -> how often a keeper has sent it
     wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
     wave:{id} incidents  list: what went otherwise than it should (see gate)
+    wave:{id} told       hash: the counts that were added to the totals before a retry
+    totals:{version}/{flow}  hash: sums over all waves (see totals); the set `totals` has their names
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
     scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
     costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
@@ -107,6 +109,11 @@ class WaveSpec:
     def size(self, unit: Unit) -> int:
         """How many entities a unit has: one for a scope."""
         return 1 if unit.where.startswith("@") else self.sizes[int(unit.where)]
+
+    def size_of(self, task: str) -> int:
+        """How many entities a task has at all its places."""
+        per = self.plan.steps[task].per
+        return self.entities if per is None else len(self.units.places(task))
 
     def queue(self, task: str) -> str:
         """Give the full name of the queue of a task."""

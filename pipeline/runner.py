@@ -62,7 +62,7 @@ class Runner:
         tally = Tally.start(spec.size(unit), claim.statuses)
         for i in tally.open():
             tally.fail(i, TIMED_OUT, f"not done within the time limit of {limit:g} s; its worker was stopped")
-        receipt = report(self.tools, spec, unit, claim.attempt, tally, 0.0, final=True)
+        receipt = report(self.tools, spec, unit, claim.attempt, tally, 0.0, limit, final=True)
         return Ran("granted", spec, receipt.ready, receipt.closed)
 
     def _claim(self, spec: WaveSpec, unit: Unit, limit: float, mode: str) -> Claim:

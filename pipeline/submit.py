@@ -119,7 +119,8 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     key, roots = f"wave-shards:{uuid4().hex}", spec.units.roots() if shards else []
     runtime.records.put_shards(key, shards, SHARDS_TTL)
     units = len(spec.units) if shards else 0
-    fields = {"spec": spec.dump()}
+    counted = " ".join(f"{task} {spec.size_of(task)}" for task in spec.plan.steps)
+    fields = {"spec": spec.dump(), "tasks": counted} | ({"backfill": 1} if spec.backfill else {})
     made, state = runtime.gate.create(
         spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl
     )

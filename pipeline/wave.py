@@ -122,9 +122,10 @@ class Wave:
     def progress(self) -> Progress:
         """Count the entities of each task by status."""
         info, counts = self.info(), self.runtime.records.counts(self.id)
-        units, tasks, ended = self._spec.units, {}, 0
+        tasks: dict[str, Mapping[str, int]] = {}
+        ended = 0
         for task in self._spec.plan.steps:
-            size = sum(self._spec.size(Unit(task, where)) for where in units.places(task))
+            size = self._spec.size_of(task)
             found = {c: n for c, n in counts.get(task, {}).items() if c != "us" and n}
             left = size - sum(found.values())
             if left:

@@ -20,7 +20,17 @@ from tests.chaos.aof import written
 TERMINAL = {"finished", "failed", "skipped"}
 GRACE = 2.0  # seconds after its expiry until a wave must be closed
 # Keys that live for ever by intent: registers of bounded size.
-LASTING = ("_kombu.", "costs:", "chaos:", "deadlines", "waves", "scheduled", "state:", "unacked_mutex")
+LASTING = (
+    "_kombu.",
+    "costs:",
+    "chaos:",
+    "deadlines",
+    "waves",
+    "scheduled",
+    "state:",
+    "totals",
+    "unacked_mutex",
+)
 
 
 def status_errors(wave: Wave) -> int:
