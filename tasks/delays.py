@@ -2,7 +2,8 @@
 
 `delays` runs every hour, at its end: it asks two sources, computes what the forecast reads, and forecasts.
 `delays-training` runs once a day: it fits one model an airport to the last 60 days of what the waves of `delays` have
-stored, and makes it live if it is good enough. `tasks.forecasts` has both for any pipe.
+stored, and makes it live if it is good enough. `delays-backtest` runs when it is submitted: how the same models would
+have done in the last three weeks. `tasks.forecasts` has all three for any pipe.
 
     wave up -F tasks.delays
 
@@ -86,3 +87,4 @@ delays = Flow(
     keep=FORECASTING.keep,
 )
 training = FORECASTING.training(delays, schedule="59 8 * * *", name="delays-training")
+backtest = FORECASTING.backtest(delays, name="delays-backtest")

@@ -25,6 +25,7 @@ from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 
+from forecasting.backtest_waves import fold
 from forecasting.errors import DataError, ModelError
 from forecasting.features import FeatureSpec
 from forecasting.model import GlobalForecaster
@@ -171,6 +172,41 @@ class Forecasting:
         name = name or f"{flow.name}-{self.pipe}-training"
         return self._reading(flow, name, [made], schedule or self.schedule)
 
+    def backtest(self, flow: Flow, folds: int = 3, name: str | None = None) -> Flow:
+        """Give the flow `{flow}-{pipe}-backtest`: how this model would have done, beside the live one and the naive.
+
+        Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that workers
+        share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is what
+        `history` holds before it. `forecasting.backtest_waves` reads the results, `wave model promote --backtest` uses
+        them. Raises FlowError.
+        """
+        if folds < 1:
+            raise FlowError(
+                f"forecasts of {self.pipe!r}: folds={folds} leaves nothing to test. Give 1 or more."
+            )
+        made = [self._fold(number) for number in range(1, folds + 1)]
+        return self._reading(flow, name or f"{flow.name}-{self.pipe}-backtest", made)
+
+    def _fold(self, number: int) -> Task:
+        signature = _signature(("entity", *self._pipes), ())
+
+        def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
+            given = signature.bind(*args, **kwargs).arguments
+            panel, partition = self._panel(_whole(given, self._pipes)), str(given["entity"].partition_name)
+            return fold(
+                process_registry(), self.pipe, partition, panel, self.estimator(), number, self._check_hours
+            )
+
+        run.__doc__ = (
+            f"Score {self.pipe}'s models on the stretch of {self.check} that is number {number} from the end."
+        )
+        options = {"per": "partition", "window": self._history(), "time_limit": self.time_limit}
+        return _task(f"{self.pipe}_backtest_{number}", run, signature, **options)
+
+    @property
+    def _check_hours(self) -> int:
+        return int(durations.seconds(self.check, f"forecasts of {self.pipe!r}: check") // HOUR)
+
     def _train(self, entity: Entity, date: datetime, panel: Panel) -> dict[str, Any]:
         registry, partition = process_registry(), str(entity.partition_name)
         if not (panel.weight > 0).any():
@@ -184,7 +220,7 @@ class Forecasting:
             partition,
             panel,
             self.estimator(),
-            check=int(durations.seconds(self.check, "check") // HOUR),
+            check=self._check_hours,
             code=Settings.from_env().version or "",
             by=f"training wave {stamp(date)} ({me()})",
         )

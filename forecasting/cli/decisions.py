@@ -13,9 +13,13 @@ from forecasting.cli.models import (
     why_option,
 )
 from forecasting.cli.verdicts import each, finish
+from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Promotion, Registry
-from pipeline.cli.options import json_option
+from forecasting.registry.live import Measurement
+from pipeline.cli.options import Chosen, json_option
 from pipeline.cli.output import plural, write_json
+from pipeline.cli.session import Session, answering
+from pipeline.errors import listed
 
 
 @click.command()
@@ -28,6 +32,12 @@ from pipeline.cli.output import plural, write_json
 )
 @stage_option
 @why_option
+@click.option(
+    "--backtest",
+    "backtest",
+    metavar="WAVE",
+    help="Judge by this backtest: the id of its wave, or its flow for the newest.",
+)
 @click.option("--force", is_flag=True, help="Go past the gate; the history notes it.")
 @json_option
 @pass_registry
@@ -38,21 +48,42 @@ def promote(
     version: str | None,
     stage: str | None,
     why: str,
+    backtest: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Make a version of PIPE's models live at a stage, if it passes the stage's gate.
 
     Without --version it is what is live at the stage before: `wave model promote delay --stage prod` takes each
-    partition's model from test to prod. The exit code is 1 if one was refused, or not published.
+    partition's model from test to prod. The gate reads the errors that the training measured, or with --backtest
+    those of a backtest's wave, for which the live model of PIPELINE_STAGE was the rival. The exit code is 1 if one was
+    refused, or not published.
     """
     stage = stage or registry.settings.stage
 
+    measured = (
+        {}
+        if backtest is None
+        else _measured(Session(click.get_current_context().ensure_object(Chosen)), backtest)
+    )
+
     def one(p: str) -> Promotion:
         chosen = version or _before(registry, name, p, stage)
-        return registry.promote(name, p, chosen, stage, why=why, force=force)
+        if backtest is not None and p not in measured:
+            raise ModelError(f"the backtest {backtest} holds nothing of {p!r}. It has: {listed(measured)}.")
+        return registry.promote(name, p, chosen, stage, why=why, force=force, measured=measured.get(p))
 
     finish(each(partitions_of(registry, name, partition), one), name, stage, as_json)
+
+
+def _measured(session: Session, words: str) -> dict[str, Measurement]:
+    """Read a backtest's wave: partition -> what it found."""
+    # pandas and more, which the other commands do without.
+    from forecasting.backtest_waves import Measured, folds  # noqa: PLC0415
+
+    with answering(session):
+        found = folds(session.wave(words.split()))
+        return {partition: Measured.of(own) for partition, own in found.items()}
 
 
 def _before(registry: Registry, name: str, partition: str, stage: str) -> str:

@@ -16,9 +16,10 @@ from __future__ import annotations
 from forecasting.registry.artifacts import Artifacts
 from forecasting.registry.gate import Decision, Gate, decide
 from forecasting.registry.history import Event
-from forecasting.registry.live import Live, Promotion, PromotionRefused, Registry, process_registry
+from forecasting.registry.live import Promotion, PromotionRefused, Registry, process_registry
 from forecasting.registry.manifest import Manifest, Storable
 from forecasting.registry.settings import STAGES, ModelSettings
+from forecasting.registry.timeline import Live
 
 __all__ = [
     "STAGES",

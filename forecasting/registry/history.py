@@ -30,6 +30,7 @@ class Event:
     at: str = ""  # UTC
     why: str = ""
     forced: bool = False  # past the gate
+    held: bool = False  # a person has rolled back, and nobody has promoted since
     text: str = ""  # what the gate said, with its numbers
     metrics: Mapping[str, float] = field(default_factory=dict)
 

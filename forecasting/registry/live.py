@@ -5,18 +5,19 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Protocol
 
 from forecasting.errors import ModelError
-from forecasting.registry.artifacts import Artifacts, folder, now
+from forecasting.registry.artifacts import now
 from forecasting.registry.files import Files, open_files
 from forecasting.registry.gate import Decision, decide
 from forecasting.registry.history import PROMOTED, REFUSED, ROLLED_BACK, Event
 from forecasting.registry.manifest import Manifest
 from forecasting.registry.settings import STAGES, ModelSettings, check_stage
+from forecasting.registry.timeline import Timeline
 from forecasting.registry.topic import Publish, Topic, message
 from pipeline.logs import get_logger
 
@@ -29,15 +30,6 @@ class PromotionRefused(ModelError):
     """A version does not pass the gate."""
 
 
-class Live(NamedTuple):
-    """The model that serves, and which one should."""
-
-    model: Any
-    version: str
-    instead_of: str | None = None  # the live version, where that one cannot be loaded
-    why: str = ""  # why it cannot
-
-
 @dataclass(frozen=True, slots=True)
 class Promotion:
     """What came of a promotion or a rollback."""
@@ -48,7 +40,23 @@ class Promotion:
     unpublished: str = ""  # why the topic did not get it, where one is configured
 
 
-class Registry(Artifacts):
+class Measurement(Protocol):
+    """What a backtest has found of a recipe. `forecasting.backtest_waves.Measured` is one."""
+
+    @property
+    def recipe(self) -> str:
+        """The digest of the class and parameters that were measured."""
+
+    @property
+    def live(self) -> str | None:
+        """The version that it was measured against."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """What the gate reads."""
+
+
+class Registry(Timeline):
     """The models under one root, as one stage sees them."""
 
     def __init__(
@@ -57,55 +65,10 @@ class Registry(Artifacts):
         settings: ModelSettings | None = None,
         publish: Publish | None = None,
     ) -> None:
-        super().__init__(open_files(root) if isinstance(root, str | Path) else root)
-        self.settings = settings or ModelSettings()
+        super().__init__(
+            open_files(root) if isinstance(root, str | Path) else root, settings or ModelSettings()
+        )
         self._publish = publish or (Topic(self.settings.topic) if self.settings.topic else None)
-        self._known: dict[
-            str, tuple[float, Event]
-        ] = {}  # prefix of events -> when it was looked at, the newest
-        self._told: set[tuple[str, str, str]] = set()  # versions whose damage was logged
-
-    # -- what is live
-
-    def live(self, name: str, partition: str, stage: str | None = None) -> str:
-        """Give the live version, as of some seconds ago. Raises ModelError when none is, and says why."""
-        newest = self.newest(name, partition, stage)
-        if newest.live is None:
-            raise ModelError(self._nothing_live(name, partition, stage or self.settings.stage, newest))
-        return newest.live
-
-    def serving(self, name: str, partition: str) -> Live:
-        """Give the live model; where its files are damaged or missing, the one that was live before it.
-
-        Raises ModelError when no version is live, or none that was can be loaded.
-        """
-        version = self.live(name, partition)
-        try:
-            return Live(self.load(name, partition, version), version)
-        except ModelError as error:
-            return self._instead(name, partition, version, error)
-
-    def newest(self, name: str, partition: str, stage: str | None = None) -> Event:
-        """Give the newest decision, as of `refresh` seconds ago; an old answer where the root does not answer."""
-        prefix = _events(name, partition, stage or self.settings.stage)
-        looked, known = self._known.get(prefix, (0.0, Event()))
-        if prefix in self._known and time.monotonic() - looked < self.settings.refresh:
-            return known
-        try:
-            return self._look(prefix)
-        except ModelError as error:
-            if prefix not in self._known:
-                raise
-            log.warning("going on with the version that was live", model=name, error=str(error))
-            self._known[prefix] = (time.monotonic(), known)
-            return known
-
-    def history(self, name: str, partition: str, stage: str | None = None) -> list[Event]:
-        """Give all decisions, the newest first. Raises ModelError."""
-        prefix = _events(name, partition, stage or self.settings.stage)
-        return [self._event(key) for key in reversed(self.files.find(prefix))]
-
-    # -- changing it
 
     def promote(
         self,
@@ -117,26 +80,32 @@ class Registry(Artifacts):
         why: str = "",
         by: str = "",
         force: bool = False,
+        automatic: bool = False,
+        measured: Measurement | None = None,
     ) -> Promotion:
         """Make a version live at a stage, by default this process' own, if it passes the stage's gate.
 
         `force` goes past the gate, which the history notes, but not past damaged files. A refusal is noted too. What
-        is live already stays so. Raises ModelError for a version that is not there or is damaged, PromotionRefused
-        with the numbers for one that does not pass.
+        is live already stays so. An `automatic` promotion, of a training wave, is refused after a rollback until
+        somebody promotes by hand: what was taken back for a reason does not return over night. `measured` is a newer
+        measurement of the same recipe than the manifest's.
+
+        Raises ModelError for a version that is not there or is damaged, PromotionRefused with the numbers for one
+        that does not pass.
         """
         stage = check_stage(stage or self.settings.stage)
-        candidate = self.check(name, partition, version)
+        candidate = _measured(self.check(name, partition, version), measured)
         for _ in range(TRIES):
-            last = self._look(_events(name, partition, stage))
+            last = self.look(name, partition, stage)
             if last.live == version:
                 return Promotion(last, changed=False)
-            decision = self.judge(candidate, last.live, stage)
+            decision = _held(last) if automatic and last.held else self.judge(candidate, last.live, stage)
             kind = PROMOTED if decision.passed or force else REFUSED
             event = _next(last, kind, version, why, by)
             event = replace(
                 event, forced=force and not decision.passed, text=decision.text, metrics=candidate.metrics
             )
-            if not self._append(name, partition, stage, event):
+            if not self.append(name, partition, stage, event):
                 continue
             if kind == REFUSED:
                 raise PromotionRefused(
@@ -163,7 +132,7 @@ class Registry(Artifacts):
         """
         stage = check_stage(stage or self.settings.stage)
         for _ in range(TRIES):
-            last = self._look(_events(name, partition, stage))
+            last = self.look(name, partition, stage)
             version = next((v for v in last.earlier if self._is_whole(name, partition, v)), None)
             if version is None:
                 raise ModelError(
@@ -175,7 +144,7 @@ class Registry(Artifacts):
                 _next(last, ROLLED_BACK, version, why, by),
                 metrics=self.manifest(name, partition, version).metrics,
             )
-            if self._append(name, partition, stage, event):
+            if self.append(name, partition, stage, event):
                 return self._published(name, partition, stage, event)
         raise _contended(name, partition)
 
@@ -187,7 +156,7 @@ class Registry(Artifacts):
         for event in self.history(name, partition, stage):
             if event.kind != REFUSED:
                 return self._published(name, partition, stage, event)
-        raise ModelError(self._nothing_live(name, partition, stage, Event()))
+        raise ModelError(self.nothing_live(name, partition, stage))
 
     def prune(self, name: str, partition: str, keep: int | None = None) -> list[str]:
         """Remove old versions but for the newest `keep`; gives those that are gone.
@@ -199,39 +168,12 @@ class Registry(Artifacts):
             raise ModelError(f"keep={keep} would remove every version. Keep at least 1.")
         kept = set(self.versions(name, partition)[-keep:])
         for stage in STAGES:
-            newest = self._look(_events(name, partition, stage))
+            newest = self.look(name, partition, stage)
             kept.update([*([newest.live] if newest.live else []), *newest.earlier[:1]])
         gone = [version for version in self.versions(name, partition) if version not in kept]
         for version in gone:
             self.remove(name, partition, version)
         return gone
-
-    # -- inside
-
-    def _look(self, prefix: str) -> Event:
-        """Read the newest decision under a prefix, which may be the one that is known."""
-        known = self._known.get(prefix, (0.0, Event()))[1]
-        keys = self.files.find(prefix, _key(prefix, known.number) if known.number else "")
-        newest = self._event(keys[-1]) if keys else known
-        self._known[prefix] = (time.monotonic(), newest)
-        return newest
-
-    def _event(self, key: str) -> Event:
-        try:
-            return Event.parse(self.files.read(key) or b"")
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the decision {self.files.place}/{key} cannot be read ({error}). Remove that file: the one before it "
-                "holds then."
-            ) from None
-
-    def _append(self, name: str, partition: str, stage: str, event: Event) -> bool:
-        """Write a decision unless another one has come first."""
-        prefix = _events(name, partition, stage)
-        if not self.files.create(_key(prefix, event.number), event.dump()):
-            return False
-        self._known[prefix] = (time.monotonic(), event)
-        return True
 
     def _published(self, name: str, partition: str, stage: str, event: Event) -> Promotion:
         """Publish a decision that stands already: what goes wrong here is told, and changes nothing."""
@@ -251,48 +193,12 @@ class Registry(Artifacts):
             return Promotion(event, unpublished=str(error))
         return Promotion(event, published=True)
 
-    def _instead(self, name: str, partition: str, version: str, error: ModelError) -> Live:
-        for earlier in self.newest(name, partition).earlier:
-            try:
-                found = Live(self.load(name, partition, earlier), earlier, version, str(error))
-            except ModelError:
-                continue
-            if (name, partition, version) not in self._told:
-                self._told.add((name, partition, version))
-                log.warning(
-                    "the live model cannot be loaded, the one before it serves",
-                    model=name,
-                    partition=partition,
-                    live=version,
-                    serving=earlier,
-                    error=str(error),
-                )
-            return found
-        raise error
-
     def _is_whole(self, name: str, partition: str, version: str) -> bool:
         try:
             self.check(name, partition, version)
         except ModelError:
             return False
         return True
-
-    def _nothing_live(self, name: str, partition: str, stage: str, newest: Event) -> str:
-        head = f"no model of {name!r} for {partition!r} is live at {stage} in {self.files.place}"
-        if newest.kind == REFUSED:
-            return (
-                f"{head}: {newest.version} was refused, {newest.text}. Train on more history, or "
-                f"`wave model promote {name} --force`."
-            )
-        return f"{head}. Run the training flow, or set PIPELINE_MODELS to the place that holds the models."
-
-
-def _events(name: str, partition: str, stage: str) -> str:
-    return f"{folder(name, partition)}live/{check_stage(stage)}/"
-
-
-def _key(prefix: str, number: int) -> str:
-    return f"{prefix}{number:08}.json"
 
 
 def _next(last: Event, kind: str, version: str, why: str, by: str) -> Event:
@@ -305,7 +211,29 @@ def _next(last: Event, kind: str, version: str, why: str, by: str) -> Event:
         by=by or me(),
         at=now(),
         why=why,
+        held=kind == ROLLED_BACK or (kind == REFUSED and last.held),
     )
+
+
+def _held(last: Event) -> Decision:
+    return Decision(
+        False,
+        f"{last.before or 'a version'} was rolled back, and a training wave does not go past that. Promote one by hand "
+        "to go on"
+        if last.kind == ROLLED_BACK
+        else last.text,
+    )
+
+
+def _measured(manifest: Manifest, measured: Measurement | None) -> Manifest:
+    if measured is None:
+        return manifest
+    if measured.recipe != manifest.recipe:
+        raise ModelError(
+            f"the backtest measured another model than {manifest.version}: their classes or parameters differ. Run it "
+            "with the code that trained this version, or train again."
+        )
+    return replace(manifest, metrics=measured.metrics, against=measured.live)
 
 
 def _contended(name: str, partition: str) -> ModelError:

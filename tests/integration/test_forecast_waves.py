@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from forecasting.backtest_waves import Measured, folds, table
 from forecasting.registry import ModelSettings, Registry
+from pipeline.cli import COMMANDS
 from pipeline.discover import load_flows
 from pipeline.pipe import ONE_HOUR
 from pipeline.processes import Workers
@@ -60,3 +63,28 @@ def test_models_are_trained_promoted_and_rolled_back_while_workers_run(redis_url
         registry.rollback("demand", "north")
         until(lambda: forecast(next(hours)) == first)
     assert {event.kind for event in registry.history("demand", "south")} == {"promoted"}
+
+
+def test_a_promotion_is_judged_by_a_backtest_that_the_workers_share(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_on
+):
+    flows = load_flows([FLOWS])
+    runtime = Runtime(Settings(redis_url=redis_url, version="main"))
+    load_history(runtime)
+    env = {"PIPELINE_MODELS": str(tmp_path), "PIPELINE_GATE": "naive=0.001", "PIPELINE_STAGE": "dev"}
+    for name, value in (env | {"PIPELINE_GATE": "", "PIPELINE_VERSION": "main"}).items():
+        monkeypatch.setenv(name, value)
+    # The command itself, whatever the installation of this environment knows of entry points.
+    monkeypatch.setitem(COMMANDS, "model", ("forecasting.cli.model:model", ""))
+    registry, date = Registry(tmp_path, ModelSettings(refresh=1e-9)), NOW - ONE_HOUR
+    with Workers(redis_url, flows=[FLOWS], env=env, count=2, version="main") as workers:
+        workers.wait_ready()
+        submit_wave(flows["shop-demand-training"], date, None, SHOPS, runtime=runtime).wait(60)
+        wave = submit_wave(flows["shop-demand-backtest"], date, None, SHOPS, runtime=runtime).wait(60)
+    progress = wave.progress()
+    assert (progress.total, progress.count("finished")) == (4, 4)  # two folds of two partitions
+    assert set(table(folds(wave))["partition"]) == {"north", "south"}
+    assert registry.newest("demand", "north").live is None
+    said = command_on(redis_url)("model", "promote", "demand", "--backtest", "shop-demand-backtest").stdout
+    assert said.count("is live (promoted)") == 2
+    assert dict(registry.history("demand", "north")[0].metrics) == Measured.of(folds(wave)["north"]).metrics

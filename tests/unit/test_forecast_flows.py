@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from forecasting.backtest import by_age
+from forecasting.backtest_waves import Measured, folds, table
+from forecasting.errors import ModelError
 from forecasting.features import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry
@@ -184,3 +187,81 @@ def test_old_versions_are_pruned_by_the_training_wave(registry: Registry, monkey
 def test_a_wrong_declaration_is_told(make, error, text: str):
     with pytest.raises(error, match=text):
         make()
+
+
+# Backtests as waves
+
+
+def test_a_backtest_runs_a_task_a_fold_for_each_partition_and_gives_a_frame(registry: Registry):
+    flow, _ = with_forecasts(hourly, "demand", **OPTIONS)
+    backtest = Forecasting("demand", **OPTIONS).backtest(flow, folds=2)
+    assert (backtest.name, list(backtest.tasks)) == (
+        "shop-demand-backtest",
+        ["demand_backtest_1", "demand_backtest_2"],
+    )
+    wave = run_wave(backtest, SHOPS, NOW - ONE_HOUR, store=history(noise=5.0))
+    assert not wave.errors()
+    found = folds(wave)
+    assert {partition: len(own) for partition, own in found.items()} == {"north": 2, "south": 2}
+    frame = table(found)
+    assert set(frame["model"]) == {"model", "seasonal naive"}
+    assert [str(cutoff) for cutoff in sorted(frame["cutoff"].unique())] == [
+        "2026-02-23 11:00:00+00:00",
+        "2026-02-26 11:00:00+00:00",
+    ]
+    ages = by_age(frame, {"1 h": (1, 1), "2-6 h": (2, 6)}).set_index(["model", "age"])
+    assert ages.loc[("model", "1 h"), "mae"] < ages.loc[("seasonal naive", "1 h"), "mae"]
+    measured = Measured.of(found["north"])
+    assert measured.live is None
+    assert measured.metrics["mae"] < measured.metrics["naive_mae"]
+
+
+def test_a_promotion_is_judged_by_a_backtest_of_the_same_recipe_against_the_live_model(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+):
+    flow, training = with_forecasts(hourly, "demand", **OPTIONS)
+    store = history(noise=5.0, last=NOW)
+    first = run_wave(training, SHOPS, NOW - 2 * ONE_HOUR, store=store).result("demand_model", "@north")
+    monkeypatch.setenv("PIPELINE_GATE", "live=0.0001")
+    second = run_wave(training, SHOPS, NOW - ONE_HOUR, store=store).result("demand_model", "@north")
+    assert (first["live"], second["live"]) == (True, False)
+    monkeypatch.delenv("PIPELINE_GATE")
+    wave = run_wave(Forecasting("demand", **OPTIONS).backtest(flow, folds=2), SHOPS, NOW, store=store)
+    measured = Measured.of(folds(wave)["north"])
+    assert measured.live == first["version"]
+    assert measured.metrics["live_mae"] == measured.metrics["mae"]  # the same recipe
+    registry = process_registry()
+    event = registry.promote("demand", "north", second["version"], measured=measured).event
+    assert event.metrics == measured.metrics
+    other = Measured("another recipe", None, measured.metrics)
+    with pytest.raises(ModelError, match="the backtest measured another model than"):
+        registry.promote("demand", "north", first["version"], measured=other)
+
+
+def test_a_fold_that_failed_is_named(registry: Registry):
+    flow, _ = with_forecasts(hourly, "demand", **OPTIONS)
+    backtest = Forecasting("demand", **OPTIONS).backtest(flow, folds=6)
+    wave = run_wave(backtest, SHOPS, NOW - ONE_HOUR, store=history(noise=5.0))
+    with pytest.raises(
+        ModelError, match=r"no whole result: demand_backtest_5 of @north is failed: error .*too few"
+    ):
+        folds(wave)
+
+
+def test_a_wave_that_is_no_backtest_is_told(registry: Registry):
+    wave = run_wave(Flow("other", [promo], state=shops), SHOPS, NOW)
+    with pytest.raises(
+        ModelError, match="test/other 2026-03-01T12 is no backtest: the pipe of promo holds no scores"
+    ):
+        folds(wave)
+
+
+def test_folds_of_different_models_are_refused():
+    part = {"recipe": "a", "live": None, "scores": {}}
+    with pytest.raises(ModelError, match="measured different models"):
+        Measured.of([part, part | {"live": "v1"}])
+
+
+def test_a_backtest_without_folds_is_refused():
+    with pytest.raises(FlowError, match="folds=0 leaves nothing to test"):
+        Forecasting("demand").backtest(hourly, folds=0)

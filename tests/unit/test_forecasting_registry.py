@@ -12,10 +12,11 @@ import pytest
 
 from forecasting.errors import ModelError
 from forecasting.features import FeatureSpec
+from forecasting.measuring import measure
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.panel import Panel
 from forecasting.registry import ModelSettings, Registry
-from forecasting.serving import forecast, measure, train
+from forecasting.serving import forecast, train
 
 SPEC, FITTING = FeatureSpec(horizon=3), Fitting(rounds=3, quantile_rounds=2, max_rows=500)
 
@@ -173,3 +174,16 @@ def test_an_estimator_that_answers_in_another_form_is_told_which(
     monkeypatch.setattr(Repeat, "predict", lambda self, data: answer)
     with pytest.raises(ModelError, match=rf"Repeat.predict\(panel\) {text}"):
         forecast(registry, "delay", "JFK", series())
+
+
+def test_what_was_rolled_back_does_not_return_by_itself_until_somebody_promotes(registry: Registry):
+    first = trained(registry, Repeat(off=0.1)).manifest.version
+    second = trained(registry, Repeat()).manifest.version
+    registry.rollback("delay", "JFK", why="too wide", by="ann")
+    for hours in (410, 420):
+        held = trained(registry, Repeat(), series(hours=hours))
+        assert not held.live
+        assert f"{second} was rolled back, and a training wave does not go past that" in held.text
+    assert registry.live("delay", "JFK") == first
+    registry.promote("delay", "JFK", held.manifest.version, why="looked at it")
+    assert trained(registry, Repeat(), series(hours=430)).live

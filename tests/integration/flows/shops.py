@@ -5,7 +5,7 @@ from __future__ import annotations
 from forecasting.features import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from pipeline import Flow, State, task
-from tasks.forecasts import with_forecasts
+from tasks.forecasts import Forecasting, with_forecasts
 
 shops = State("shops", partition_by="region")
 
@@ -22,4 +22,6 @@ def small() -> GlobalForecaster:
 
 
 flow = Flow("shop", [demand], state=shops, schedule="59 * * * *")
-flow, training = with_forecasts(flow, "demand", model=small, history="15d", lookback="10d", check="3d")
+options = {"model": small, "history": "15d", "lookback": "10d", "check": "3d"}
+flow, training = with_forecasts(flow, "demand", **options)
+backtest = Forecasting("demand", **options).backtest(flow, folds=2)
