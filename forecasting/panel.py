@@ -7,7 +7,7 @@ become arrays of shape (hours, entities), without a hole in the hours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -20,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 HOUR = pd.Timedelta(hours=1)
+LARGEST = 1e100  # of a value; what is beyond counts as missing
 _NOTHING: Mapping[str, Floats] = MappingProxyType({})
 
 
@@ -32,6 +33,9 @@ class Panel:
     y: Floats  # what is to be forecast
     weight: Floats  # how much each observation counts; 0 where there is none
     past: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)  # what else was known at each hour
+    # What is known of the hours after the last one, too: (hours and those after, entities), NaN where it is not.
+    future: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)
+    static: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)  # a number an entity, (entities,)
 
     def __len__(self) -> int:
         return len(self.hours)
@@ -42,29 +46,54 @@ class Panel:
         y: pd.DataFrame,
         weight: pd.DataFrame | None = None,
         past: Mapping[str, pd.DataFrame] | None = None,
+        future: Mapping[str, pd.DataFrame] | None = None,
+        static: Mapping[str, pd.Series] | None = None,
     ) -> Panel:
         """Make a panel of frames (hours x entities), such as windows of pipes.
 
-        `weight` defaults to 1 an observation. A row that stands twice counts as its last one, rows may come in
-        any order, and hours that lack are missing values. Raises DataError for an index without a time zone or
-        off the hour.
+        weight  defaults to 1 an observation
+        past    what else was known up to each hour
+        future  what is known of the hours after the last one, too: frames that go on after y's last hour
+        static  a number an entity, indexed by entity
+
+        A row that stands twice counts as its last one, rows may come in any order, and hours that lack are missing
+        values, as are those that are no finite number. Raises DataError for an index without a time zone or off
+        the hour, and for static values that are no numbers.
         """
         table = _hourly(y)
         hours, entities = pd.DatetimeIndex(table.index), tuple(map(str, table.columns))
-        values = table.to_numpy(np.float64)
-        values = np.where(np.isfinite(values), values, np.nan)
+        values = _finite(table.to_numpy(np.float64))
         counts = np.ones_like(values) if weight is None else _like(weight, hours, y.columns)
         counts = np.where(np.isnan(values) | ~(counts > 0), 0.0, counts)
         extra = {name: _like(frame, hours, y.columns) for name, frame in (past or {}).items()}
-        return cls(hours, entities, values, counts, MappingProxyType(extra))
+        known = {name: _known(frame, hours, y.columns) for name, frame in (future or {}).items()}
+        fixed = {name: _numbers(name, column, y.columns) for name, column in (static or {}).items()}
+        return cls(
+            hours,
+            entities,
+            values,
+            counts,
+            MappingProxyType(extra),
+            MappingProxyType(known),
+            MappingProxyType(fixed),
+        )
 
     @classmethod
-    def from_long(cls, data: pd.DataFrame, weight: str | None = None, past: Sequence[str] = ()) -> Panel:
+    def from_long(
+        cls,
+        data: pd.DataFrame,
+        weight: str | None = None,
+        past: Sequence[str] = (),
+        future: Sequence[str] = (),
+        static: Sequence[str] = (),
+    ) -> Panel:
         """Make a panel of the long format: columns `unique_id`, `ds`, `y` and those that are named.
 
-        Raises DataError when a column is missing.
+        Where inputs of the future are named, rows after an entity's last `y` hold them: such a row's `y` is NaN. The
+        panel's hours end with the last hour in which any entity has a `y`. Of a static column an entity's last value
+        counts. Raises DataError when a column is missing.
         """
-        wanted = ["unique_id", "ds", "y", *([weight] if weight else []), *past]
+        wanted = ["unique_id", "ds", "y", *([weight] if weight else []), *past, *future, *static]
         if missing := [name for name in wanted if name not in data.columns]:
             raise DataError(
                 f"the data lack {', '.join(missing)}; they have {', '.join(map(str, data.columns))}. "
@@ -75,15 +104,42 @@ class Panel:
         def wide(name: str) -> pd.DataFrame:
             return data.pivot(index="ds", columns="unique_id", values=name)
 
+        y = wide("y")
+        if future and (seen := y.notna().any(axis=1)).any():
+            y = y[y.index <= y.index[seen].max()]
         return cls.from_frames(
-            wide("y"), wide(weight) if weight else None, {name: wide(name) for name in past}
+            y,
+            wide(weight) if weight else None,
+            {name: wide(name) for name in past},
+            {name: wide(name) for name in future},
+            {name: data.groupby("unique_id")[name].last() for name in static},
         )
 
     def part(self, start: int, stop: int) -> Panel:
-        """Give the rows from `start` up to, without, `stop`."""
+        """Give the rows from `start` up to, without, `stop`; what is known of the hours after them stays known."""
         rows = slice(start, stop)
         past = {name: values[rows] for name, values in self.past.items()}
-        return Panel(self.hours[rows], self.entities, self.y[rows], self.weight[rows], MappingProxyType(past))
+        future = {name: values[start:] for name, values in self.future.items()}
+        return replace(
+            self,
+            hours=self.hours[rows],
+            y=self.y[rows],
+            weight=self.weight[rows],
+            past=MappingProxyType(past),
+            future=MappingProxyType(future),
+        )
+
+    def of(self, entities: slice) -> Panel:
+        """Give some of the entities."""
+        return replace(
+            self,
+            entities=self.entities[entities],
+            y=self.y[:, entities],
+            weight=self.weight[:, entities],
+            past=MappingProxyType({name: values[:, entities] for name, values in self.past.items()}),
+            future=MappingProxyType({name: values[:, entities] for name, values in self.future.items()}),
+            static=MappingProxyType({name: values[entities] for name, values in self.static.items()}),
+        )
 
     def begun(self) -> Panel:
         """Give it from its first observation on: hours before it tell nothing."""
@@ -128,5 +184,28 @@ def _hourly(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _like(frame: pd.DataFrame, hours: pd.DatetimeIndex, entities: pd.Index) -> Floats:
     """Give a second frame's values at the same hours and entities."""
-    values: Floats = _hourly(frame).reindex(index=hours, columns=entities).to_numpy(np.float64)
-    return values
+    return _finite(_hourly(frame).reindex(index=hours, columns=entities).to_numpy(np.float64))
+
+
+def _known(frame: pd.DataFrame, hours: pd.DatetimeIndex, entities: pd.Index) -> Floats:
+    """Give values that go on after the last hour."""
+    table = _hourly(frame)
+    last = max(table.index[-1], hours[-1])
+    every = pd.date_range(hours[0], last, freq=HOUR)
+    return _finite(table.reindex(index=every, columns=entities).to_numpy(np.float64))
+
+
+def _numbers(name: str, column: pd.Series, entities: pd.Index) -> Floats:
+    try:
+        return _finite(column.reindex(entities).to_numpy(np.float64))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"the static input {name!r} holds values that are no numbers. Make it numbers: one column a category "
+            "with 0 and 1 (pandas.get_dummies), or codes whose order means something."
+        ) from None
+
+
+def _finite(values: Floats) -> Floats:
+    """Put NaN for what is no finite number, or so large that its square is none."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(values) < LARGEST, values, np.nan)

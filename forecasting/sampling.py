@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,10 @@ import numpy.typing as npt
 
 from forecasting.features import Features
 from forecasting.panel import Floats, Ints
+
+BATCH = (
+    256  # origins and leads whose features are made at a time: what lies beside them in memory stays small
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Sample:
     weight: Floats  # (n,)
     targets: Ints  # (n,): the row numbers of the hours that they are about
     leads: Ints  # (n,)
+    relative: Floats  # (n,): the scale, in truths; infinite where the truth is 0
 
     def until(self, last: int) -> Self:
         """Give those about hours up to and including `last`."""
@@ -38,6 +44,7 @@ class Sample:
             weight=self.weight[chosen],
             targets=self.targets[chosen],
             leads=self.leads[chosen],
+            relative=self.relative[chosen],
         )
 
 
@@ -54,13 +61,29 @@ def draw(features: Features, first: int, last: int, max_rows: int, seed: int) ->
     wanted = count if observed <= max_rows else int(count * max_rows / observed)
     pairs = np.sort(rng.permutation(count)[:wanted])
     targets, leads = first + pairs // horizon, 1 + pairs % horizon
+    parts = [
+        _rows(features, targets[i : i + BATCH], leads[i : i + BATCH]) for i in range(0, len(targets), BATCH)
+    ]
+    return _joined(parts) if parts else _rows(features, targets, leads)
+
+
+def _rows(features: Features, targets: Ints, leads: Ints) -> Sample:
+    panel = features.panel
     rows = features.at(targets - leads, leads)
     known = (panel.weight[targets] > 0).ravel()
-    entities = len(panel.entities)
+    truth, entities = panel.y[targets], len(panel.entities)
+    with np.errstate(divide="ignore"):
+        relative = rows.scale / np.abs(truth)
     return Sample(
         rows.x[known],
-        ((panel.y[targets] - rows.base) / rows.scale).ravel()[known],
+        ((truth - rows.base) / rows.scale).ravel()[known],
         panel.weight[targets].ravel()[known],
         np.repeat(targets, entities)[known],
         np.repeat(leads, entities)[known],
+        relative.ravel()[known],
     )
+
+
+def _joined(parts: Sequence[Sample]) -> Sample:
+    names = [field.name for field in fields(Sample)]
+    return Sample(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})

@@ -27,9 +27,8 @@ from tasks.forecasts import Forecasting
 OUTAGE = "FLIGHTS_OUTAGE"  # the variable
 PAST = ("waiting", "weather")  # the pipes that a model is told beside the delays
 
-SPEC = FeatureSpec(base=672, timezone=source.AIRPORT_TIME, past=PAST)
-# Robust: one flight that leaves hours late must not count as much as all others together.
-FITTING = Fitting(loss="robust")
+SPEC = FeatureSpec(timezone=source.AIRPORT_TIME, past=PAST)
+FITTING = Fitting()
 
 
 @task

@@ -1,0 +1,146 @@
+"""How a model is fitted, and the boosted trees that are: one model of the mean, one of the quantiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xgboost as xgb
+
+from forecasting.intervals import alphas
+from forecasting.panel import Floats
+from forecasting.sampling import Sample
+
+BINS = 64  # of each feature: as good as 256, at half the cost
+FARTHEST = 30.0  # scales: a target that is farther off counts as this far
+BEND = 0.5  # scales from which on an error of the robust loss counts in proportion, not squared
+RELATIVE = 12.0  # an error of the truth's size counts as much as so many errors of one scale
+HEAVIEST = 13.0  # what the relative part of a weight may add to the 1 of the scaled part
+
+
+# Sparse series are mostly noise: what little can be learned of them shallow trees learn best.
+SHAPES: Mapping[str, Mapping[str, float]] = {
+    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1},
+    "sparse": {"max_depth": 6, "min_child_weight": 30, "lambda": 10},
+}
+ROWS = {"dense": 800_000, "sparse": 100_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How a model is fitted.
+
+    loss          "robust": beyond half a scale an error counts in proportion; or "squared"
+    relative      whether errors also count by their share of the truth, as sMAPE and percentages do; None: where no
+                  observation is zero or below
+    rounds        trees of the mean model
+    quantile_rounds  trees of each quantile
+    depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
+    quantile_depth   of a tree of the quantiles
+    eta           learning rate of the mean model
+    quantile_eta  learning rate of the quantiles
+    max_rows      rows that are drawn from the history, half as many for the quantiles; None: as many as bring
+                  something, 800,000 of dense series and 100,000 of sparse ones
+    warm_up       hours at the start of the history that only serve as the past of later ones
+    held_out      hours at its end that calibrate the intervals
+    threads       for OpenMP; 1 is safe in a forked Celery child
+    seed          of the draw and of the trees: the same data give the same model
+    """
+
+    loss: Literal["robust", "squared"] = "robust"
+    relative: bool | None = None
+    rounds: int = 160
+    quantile_rounds: int = 60
+    depth: int | None = None
+    quantile_depth: int = 7
+    eta: float = 0.06
+    quantile_eta: float = 0.12
+    max_rows: int | None = None
+    warm_up: int = 200
+    held_out: int = 168
+    threads: int = 1
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("robust", "squared"):
+            raise ValueError(f"loss={self.loss!r} is unknown. Use 'robust' or 'squared'.")
+
+    def rows(self, kind: str) -> int:
+        """Give how many rows are drawn from series of a kind."""
+        return ROWS[kind] if self.max_rows is None else self.max_rows
+
+
+def fit_mean(
+    sample: Sample, names: Sequence[str], fitting: Fitting, kind: str, relative: bool
+) -> xgb.Booster:
+    """Fit the model of the mean to series of a kind; `relative`: errors count by their share of the truth, too."""
+    y = np.clip(sample.y, -FARTHEST, FARTHEST)
+    weight = weights(sample, relative)
+    params = _params(fitting, kind, eta=fitting.eta, base_score=0.0)
+    if fitting.depth is not None:
+        params["max_depth"] = fitting.depth
+    if fitting.loss == "squared":
+        data = _matrix(sample.x, y, names, fitting, weight=weight)
+        return xgb.train(params, data, fitting.rounds)
+    data = _matrix(sample.x, y, names, fitting)
+    params["disable_default_eval_metric"] = 1
+
+    def robust(margin: Floats, _: xgb.DMatrix) -> tuple[Floats, Floats]:
+        return robust_loss(margin, y, weight)
+
+    return xgb.train(params, data, fitting.rounds, obj=robust)
+
+
+def robust_loss(margin: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Give gradient and curvature of sqrt(error² + BEND²).
+
+    The curvature is that of the parabola that touches the loss from above (as in reweighted least squares), not the
+    second derivative: with it a leaf's step never overshoots, however far off its rows are.
+    """
+    error = margin - y
+    curvature = weight / np.sqrt(error * error + BEND * BEND)
+    return curvature * error, curvature
+
+
+def weights(sample: Sample, relative: bool) -> Floats:
+    """How much each row counts: the observation's weight, times what an error of one scale there means. Mean 1."""
+    weight = sample.weight.astype(np.float64)
+    if relative:
+        weight = weight * (1 + np.minimum(RELATIVE * sample.relative, HEAVIEST))
+    mean: float = weight.mean()
+    return weight / mean
+
+
+def fit_quantiles(sample: Sample, names: Sequence[str], fitting: Fitting, kind: str) -> xgb.Booster:
+    """Fit the model of the quantiles that bound the intervals."""
+    params = _params(
+        fitting,
+        kind,
+        objective="reg:quantileerror",
+        quantile_alpha=alphas(),
+        eta=fitting.quantile_eta,
+        max_depth=fitting.quantile_depth,
+    )
+    data = _matrix(sample.x, np.clip(sample.y, -FARTHEST, FARTHEST), names, fitting)
+    return xgb.train(params, data, fitting.quantile_rounds)
+
+
+def _params(fitting: Fitting, kind: str, **more: Any) -> dict[str, Any]:
+    return {
+        "tree_method": "hist",
+        "max_bin": BINS,
+        "subsample": 0.7,
+        "colsample_bytree": 0.5,
+        "nthread": fitting.threads,
+        "seed": fitting.seed,
+        **SHAPES[kind],
+    } | more
+
+
+def _matrix(
+    x: npt.NDArray[np.float32], y: Floats, names: Sequence[str], fitting: Fitting, **more: Any
+) -> xgb.QuantileDMatrix:
+    return xgb.QuantileDMatrix(x, y, feature_names=list(names), max_bin=BINS, nthread=fitting.threads, **more)

@@ -1,0 +1,116 @@
+"""FeatureSpec: which features are made of a panel. A saved model holds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from forecasting.errors import DataError
+from forecasting.panel import Panel
+from forecasting.trailing import Trailing, divide
+
+DENSE = (
+    0.7  # share of the hours, from an entity's first to its last one, that are seen where series are dense
+)
+BASES = (24, 168, 672)  # lengths of the level that are tried, in hours
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """Which features are made. What is "auto" or None is chosen from the data when a model is fitted.
+
+    horizon   the largest lead, in hours
+    lookback  how many hours of the past are looked at; more change nothing
+    kind      "dense": series that are seen in nearly every hour, each hour counting alike; "sparse": series with
+              many missing hours, or with observations of different weight
+    base      of sparse series: hours whose mean is the level that values are measured from: few where levels
+              wander, many where they return
+    seasons   periods in hours; the first is the main one
+    spans     of sparse series: lengths in hours over which the recent past is averaged
+    timezone  whose clock and weekdays people live by; "the same hour yesterday" is by this clock, too
+    past      names of the panel's series that are known up to the origin
+    future    names of its series that are known for the hours after the origin, too
+    static    names of its numbers that each entity has
+    """
+
+    horizon: int = 24
+    lookback: int = 672
+    kind: Literal["auto", "dense", "sparse"] = "auto"
+    base: int | None = None
+    seasons: tuple[int, ...] = (24, 168)
+    spans: tuple[int, ...] = (1, 3, 6, 24, 168)
+    timezone: str = "UTC"
+    past: tuple[str, ...] | None = None
+    future: tuple[str, ...] | None = None
+    static: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("auto", "dense", "sparse"):
+            raise ValueError(f"kind={self.kind!r} is unknown. Use 'auto', 'dense' or 'sparse'.")
+        if not self.seasons or min(self.seasons) < 1 or self.horizon < 1:
+            raise ValueError(
+                f"seasons={self.seasons} and horizon={self.horizon}: give at least one season, and each as one "
+                "hour or more."
+            )
+
+    def chosen_for(self, panel: Panel) -> FeatureSpec:
+        """Give it with everything chosen that is left open. Raises DataError for inputs that the panel lacks."""
+        kind = self.kind if self.kind != "auto" else _kind(panel)
+        base = self.base
+        if base is None and kind == "sparse":
+            base = _base(panel, self.horizon)
+        return replace(
+            self,
+            kind=kind,
+            base=base,
+            past=_names("past", self.past, panel.past),
+            future=_names("future", self.future, panel.future),
+            static=_names("static", self.static, panel.static),
+        )
+
+    @property
+    def chosen(self) -> bool:
+        """Whether nothing is left open."""
+        return self.kind != "auto" and None not in (self.past, self.future, self.static)
+
+
+def _names(kind: str, wanted: tuple[str, ...] | None, there: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(there)
+    if wanted is None:
+        return tuple(sorted(names))
+    if missing := [name for name in wanted if name not in names]:
+        raise DataError(
+            f"the panel lacks {', '.join(missing)} among its {kind} inputs; it has {', '.join(names) or 'none'}. "
+            f"Give {kind}={{name: values}}, or leave the name out of FeatureSpec.{kind}."
+        )
+    return wanted
+
+
+def _kind(panel: Panel) -> Literal["dense", "sparse"]:
+    """Dense where most hours are seen and none counts more than another."""
+    seen = panel.weight > 0
+    if not seen.any():
+        return "dense"
+    weights = panel.weight[seen]
+    if weights.max() > 1.001 * weights.min():
+        return "sparse"
+    hours = np.arange(len(panel))[:, None]
+    first, last = np.argmax(seen, axis=0), len(panel) - 1 - np.argmax(seen[::-1], axis=0)
+    alive = (hours >= first) & (hours <= last) & seen.any(axis=0)
+    return "dense" if seen.sum() >= DENSE * alive.sum() else "sparse"
+
+
+def _base(panel: Panel, horizon: int) -> int:
+    """The length whose trailing mean tells most of what comes half a horizon later."""
+    ahead = max(horizon // 2, 1)
+    sums, weights = Trailing(panel.y * panel.weight), Trailing(panel.weight)
+    errors = {}
+    for hours in BASES:
+        level = divide(sums.all(hours), weights.all(hours))[:-ahead]
+        error = np.abs(panel.y[ahead:] - level) * panel.weight[ahead:]
+        # An hour before which a short mean saw nothing counts in none, nor do those of short histories.
+        errors[hours] = float(np.nansum(error[BASES[0] :]) / max(np.sum(~np.isnan(error[BASES[0] :])), 1))
+    return min(errors, key=errors.__getitem__)
