@@ -111,6 +111,6 @@ def _base(panel: Panel, horizon: int) -> int:
     for hours in BASES:
         level = divide(sums.all(hours), weights.all(hours))[:-ahead]
         error = np.abs(panel.y[ahead:] - level) * panel.weight[ahead:]
-        # An hour before which a short mean saw nothing counts in none, nor do those of short histories.
-        errors[hours] = float(np.nansum(error[BASES[0] :]) / max(np.sum(~np.isnan(error[BASES[0] :])), 1))
+        later = error[len(error) // 2 :]  # where the longest mean has its hours
+        errors[hours] = float(np.nansum(later) / max(np.sum(~np.isnan(later)), 1))
     return min(errors, key=errors.__getitem__)
