@@ -13,7 +13,6 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from pipeline.app import KINDS, VISIBILITY
-from pipeline.clients import is_cluster
 from pipeline.embedded import OLDEST
 from pipeline.errors import listed
 from pipeline.flow import Flow
@@ -100,7 +99,7 @@ def collect(runtime: Runtime, flows: tuple[Flow, ...]) -> Facts:
         version=version,
         flows=flows,
         control=client.info(),
-        stores=_stores(runtime),
+        stores=runtime.store_info(),
         saves=_saves(client),
         skew=skew,
         processes=tuple(present(client)),
@@ -115,17 +114,6 @@ def needed(version: str, flows: Sequence[Flow]) -> list[str]:
     """Name the queues that some worker must take from."""
     kinds = {task.queue for flow in flows for task in flow.tasks.values()} or set(KINDS)
     return [f"{version}.{kind}" for kind in sorted(kinds | {CONTROL, SOLO})]
-
-
-def _stores(runtime: Runtime) -> dict[str, Info]:
-    url = runtime.settings.pipe_store_url
-    if url == runtime.settings.redis_url:
-        return {}
-    client: Any = getattr(runtime.store, "client", None)
-    if is_cluster(url):
-        return {node.name: client.info(target_nodes=node) for node in client.get_primaries()}
-    found = client.info()
-    return {f"port {found.get('tcp_port', '?')}": found}
 
 
 def _saves(client: Any) -> bool | None:

@@ -157,6 +157,26 @@ class WaveInfo:
     expires: float
     ended: float | None
     lost: int  # attempts whose worker vanished
+    backfill: bool = False  # of an old hour
+
+
+_INFO = ("state", "reason", "open", "submitted", "expires", "ended", "lost", "backfill")
+
+
+def _info(values: Sequence[bytes | None]) -> WaveInfo | None:
+    state, reason, left, submitted, expires, ended, lost, backfill = values
+    if state is None or submitted is None or expires is None:
+        return None
+    return WaveInfo(
+        state.decode(),
+        reason.decode() if reason else None,
+        int(left or 0),
+        int(submitted) / 1000,
+        int(expires) / 1000,
+        int(ended) / 1000 if ended else None,
+        int(lost or 0),
+        backfill is not None,
+    )
 
 
 def scope_entity(where: str) -> Entity:
@@ -206,19 +226,15 @@ class Records:
 
     def info(self, wave_id: str) -> WaveInfo | None:
         """Give how a wave stands, None when Redis does not hold it."""
-        names = ("state", "reason", "open", "submitted", "expires", "ended", "lost")
-        state, reason, left, submitted, expires, ended, lost = self.client.hmget(wave_key(wave_id), names)
-        if state is None:
-            return None
-        return WaveInfo(
-            state.decode(),
-            reason.decode() if reason else None,
-            int(left or 0),
-            int(submitted) / 1000,
-            int(expires) / 1000,
-            int(ended) / 1000 if ended else None,
-            int(lost or 0),
-        )
+        return _info(self.client.hmget(wave_key(wave_id), _INFO))
+
+    def infos(self, wave_ids: Sequence[str]) -> dict[str, WaveInfo]:
+        """Give how waves stand, without those that Redis does not hold."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for wave_id in wave_ids:
+                pipe.hmget(wave_key(wave_id), _INFO)
+            found = map(_info, pipe.execute())
+        return {wave_id: info for wave_id, info in zip(wave_ids, found, strict=True) if info is not None}
 
     def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
         """Give, for each task, its characters with how many entities have them, and "us": microseconds of work."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from kombu.exceptions import OperationalError
 from redis import Redis
@@ -90,6 +91,17 @@ class Runtime:
             ) from None
         except (RedisConnectionError, RedisTimeoutError, OperationalError) as error:
             raise unreachable(self.settings.redis_url, error) from None
+
+    def store_info(self) -> dict[str, dict[str, Any]]:
+        """Give what INFO says of each server of a pipe store of its own; nothing where the control Redis holds it."""
+        url = self.settings.pipe_store_url
+        if url == self.settings.redis_url:
+            return {}
+        client: Any = getattr(self.store, "client", None)
+        if is_cluster(url):
+            return {node.name: client.info(target_nodes=node) for node in client.get_primaries()}
+        found = client.info()
+        return {f"port {found.get('tcp_port', '?')}": found}
 
     def check(self) -> None:
         """Ask both Redis for an answer. Raises UnreachableError, which names the address without its password."""

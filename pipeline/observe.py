@@ -1,0 +1,138 @@
+"""How a deployment stands now: its flows, queues, workers and Redis; what metrics, alerts and the dashboard show.
+
+All of it is read from Redis, so that it is the same whoever asks, with any number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipeline.backlog import Backlog, backlogs
+from pipeline.cron import Cron
+from pipeline.flow import Flow
+from pipeline.gate import DEADLINES, WAVES
+from pipeline.pipe import floor, stamp
+from pipeline.presence import WORKER, Process, present
+from pipeline.records import WaveInfo
+from pipeline.runtime import Runtime
+from pipeline.task import COLLECT, COMPUTE, CONTROL, SOLO
+
+LOOKED_AT = 12  # of a flow's waves, the newest
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the waves of one flow in one version stand."""
+
+    version: str
+    flow: str
+    waves: Mapping[str, WaveInfo]  # the newest, the newest first, without backfills: date -> how it stands
+    due: datetime | None = None  # when the newest wave was due by the schedule; None without one
+    late: float = 0.0  # seconds since a wave was due that has not ended well; 0 when the newest has
+
+    @property
+    def open(self) -> int:
+        """How many of them have not ended."""
+        return sum(info.state != "closed" for info in self.waves.values())
+
+    @property
+    def newest(self) -> str | None:
+        """The date of the newest wave that ended with nothing left open."""
+        return next((date for date, info in self.waves.items() if info.reason == "done"), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """How all of it stands at a time."""
+
+    now: datetime  # by Redis' clock
+    standings: Sequence[Standing]  # by version and flow
+    queues: Mapping[str, Backlog]  # by full name
+    processes: Sequence[Process]
+    deadlines: int  # units and waves that somebody must look at, at some time
+    redis: Mapping[str, Mapping[str, Any]]  # INFO of the control Redis and of the store's servers, by role
+
+    def slots(self, queue: str) -> int:
+        """How many units the workers of a queue run at a time."""
+        return sum(p.slots for p in self.processes if p.kind == WORKER and queue in p.queues)
+
+
+def observe(runtime: Runtime, flows: Iterable[Flow] = ()) -> Observed:
+    """Look at everything. `flows` are those whose schedules are known here, in the runtime's version.
+
+    Raises redis' own errors where it does not answer.
+    """
+    client: Any = runtime.client
+    seconds, micros = client.time()
+    now = datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+    processes = present(client)
+    version = runtime.settings.version or "main"
+    return Observed(
+        now,
+        standings(runtime, version, tuple(flows), now),
+        backlogs(runtime, _queues(version, processes)),
+        processes,
+        client.zcard(DEADLINES),
+        _servers(runtime),
+    )
+
+
+def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: datetime) -> list[Standing]:
+    """Give how each flow stands of which Redis holds a wave, or which has a schedule."""
+    dates: dict[tuple[str, str], list[tuple[str, str]]] = {
+        (version, flow.name): [] for flow in flows if flow.schedule
+    }
+    client: Any = runtime.client
+    for member in client.zrange(WAVES, 0, -1):
+        wave_id = member.decode()
+        name, date, *own = wave_id.split(" ")
+        if not own:  # one of some entities or tasks only tells nothing of the flow
+            at, _, flow = name.rpartition("/")
+            dates.setdefault((at, flow), []).append((date, wave_id))
+    newest = {key: sorted(found, reverse=True)[: 2 * LOOKED_AT] for key, found in dates.items()}
+    infos = runtime.records.infos([wave_id for found in newest.values() for _, wave_id in found])
+    schedules = {(version, flow.name): flow.schedule for flow in flows}
+    return [
+        _standing(
+            key,
+            {date: infos[i] for date, i in found if i in infos and not infos[i].backfill},
+            schedules.get(key),
+            now,
+        )
+        for key, found in sorted(newest.items())
+    ]
+
+
+def _standing(
+    key: tuple[str, str], waves: Mapping[str, WaveInfo], schedule: str | None, now: datetime
+) -> Standing:
+    shown = dict(list(waves.items())[:LOOKED_AT])
+    if schedule is None:
+        return Standing(*key, shown)
+    cron = Cron.parse(schedule)
+    well = next((date for date, info in waves.items() if info.reason in ("done", "empty")), "")
+    due = missed = cron.last(now)
+    late = 0.0
+    for _ in range(LOOKED_AT):
+        if missed is None or stamp(floor(missed)) <= well:
+            break
+        late = (now - missed).total_seconds()
+        if not well:
+            break
+        missed = cron.last(missed - timedelta(minutes=1))
+    return Standing(*key, shown, due, late)
+
+
+def _queues(version: str, processes: Sequence[Process]) -> list[str]:
+    own = [f"{version}.{kind}" for kind in (CONTROL, COLLECT, COMPUTE, SOLO)]
+    return sorted({*own, *(queue for process in processes for queue in process.queues)})
+
+
+def _servers(runtime: Runtime) -> dict[str, Mapping[str, Any]]:
+    client: Any = runtime.client
+    found: dict[str, Mapping[str, Any]] = {"control": client.info()}
+    stores = runtime.store_info()
+    return found | {f"store {name}": info for name, info in stores.items()}
