@@ -19,6 +19,7 @@ from pipeline.observe import observe
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from tests.servers import until
 
 FAULTS = str(Path(__file__).parent / "flows" / "faults.py")
 ENTITIES = {name: {"country": "x"} for name in ("bad1", "bad2", *(f"good{n}" for n in range(9)))}
@@ -31,7 +32,7 @@ def single(entity: str) -> int:
     return 1
 
 
-hourly = Flow("hourly", [single], state=State("nobody"), schedule="5 * * * *")
+hourly = Flow("hourly", [single], state=State("nobody", source=list), schedule="5 * * * *")
 
 
 @pytest.fixture
@@ -59,9 +60,11 @@ def ended(redis_url: str, runtime: Runtime) -> Iterator[Scrape]:
     """Give what is scraped after a wave with failures, while its worker is there."""
     flow = load_flows([FAULTS])["breaking"]
     runtime.client.set("break", 1)
+    runtime.states.bind(flow.state).update(ENTITIES)
     with Workers(redis_url, flows=[FAULTS], count=1) as workers:
         workers.wait_ready()
-        submit_wave(flow, date="2026-04-01T07", entities=ENTITIES, runtime=runtime).wait(30)
+        submit_wave(flow, date="2026-04-01T07", runtime=runtime).wait(30)
+        until(lambda: scraped(runtime)[key("waves_queue_slots", "main.compute")], 20)
         yield scraped(runtime)
 
 
@@ -83,7 +86,8 @@ def test_a_wave_is_counted_by_task_status_and_reason(ended):
 
 def test_what_waits_is_told_in_messages_and_in_seconds(runtime):
     flow = load_flows([FAULTS])["breaking"]
-    submit_wave(flow, date="2026-04-01T07", entities=ENTITIES, runtime=runtime)
+    runtime.states.bind(flow.state).update(ENTITIES)
+    submit_wave(flow, date="2026-04-01T07", runtime=runtime)
     found = scraped(runtime)
     assert found[key("waves_queue_messages", "main.collect", "queued")] == 1
     assert found[key("waves_backlog_seconds", "main.collect")] == runtime.settings.shard_seconds
@@ -99,10 +103,10 @@ def test_a_flow_is_late_from_the_minute_in_which_its_oldest_missing_wave_was_due
     assert 0 <= standing.late - (now - standing.due).total_seconds() < 60
     assert scraped(runtime, hourly)[key("waves_late_seconds", "main", "hourly")] >= standing.late
     three_hours_ago = standing.due - timedelta(hours=3)
-    submit_wave(hourly, date=three_hours_ago.replace(minute=0), entities=[], runtime=runtime)
+    submit_wave(hourly, date=three_hours_ago.replace(minute=0), runtime=runtime)
     (standing,) = observe(runtime, [hourly]).standings
     assert standing.late == pytest.approx((now - standing.due).total_seconds() + 2 * 3600, abs=120)
-    submit_wave(hourly, date=standing.due.replace(minute=0), entities=[], runtime=runtime)
+    submit_wave(hourly, date=standing.due.replace(minute=0), runtime=runtime)
     assert scraped(runtime, hourly)[key("waves_late_seconds", "main", "hourly")] == 0
 
 
