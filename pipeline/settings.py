@@ -29,7 +29,7 @@ class Settings:
     store_url: str = ""  # PIPELINE_STORE_URL: the pipe store, which may be a Cluster; "" for the same Redis
     version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither
     flows: tuple[str, ...] = ()  # PIPELINE_FLOWS: module[:flow],...
-    models: str = "models"  # PIPELINE_MODELS: folder of the model registry
+    models: str = "models"  # PIPELINE_MODELS: where models are kept, a folder or s3://bucket/prefix
     lease: float = 30.0  # PIPELINE_LEASE: seconds that a claim holds without being renewed
     min_ttl: float = 86400.0  # PIPELINE_MIN_TTL: seconds that a pipe is kept at least, however old its date
     wave_ttl: float = 7 * 86400.0  # PIPELINE_WAVE_TTL: seconds that a wave's record is kept after its expiry

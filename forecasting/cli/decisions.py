@@ -52,7 +52,7 @@ def promote(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a version of PIPE's models live at a stage, if it passes the stage's gate.
+    """Make a version live, if it passes the gate.
 
     Without --version it is what is live at the stage before: `wave model promote delay --stage prod` takes each
     partition's model from test to prod. The gate reads the errors that the training measured, or with --backtest
@@ -110,7 +110,7 @@ def rollback(
     why: str,
     as_json: bool,
 ) -> None:
-    """Make the version of PIPE's model live that was so before. Once more goes one further back."""
+    """Make the version live that was so before. Once more goes one further back."""
     stage = stage or registry.settings.stage
     partitions = partitions_of(registry, name, partition)
     if len(partitions) > 1 and not everywhere:
@@ -128,7 +128,10 @@ def rollback(
 @json_option
 @pass_registry
 def publish(registry: Registry, name: str, partition: str | None, stage: str | None, as_json: bool) -> None:
-    """Publish once more what is live at a stage, to PIPELINE_MODELS_TOPIC."""
+    """Publish once more what is live.
+
+    It goes to the SNS topic of PIPELINE_MODELS_TOPIC.
+    """
     stage = stage or registry.settings.stage
     outcomes = each(partitions_of(registry, name, partition), lambda p: registry.publish(name, p, stage))
     finish(outcomes, name, stage, as_json)
@@ -141,7 +144,10 @@ def publish(registry: Registry, name: str, partition: str | None, stage: str | N
 @json_option
 @pass_registry
 def prune(registry: Registry, name: str, partition: str | None, keep: int | None, as_json: bool) -> None:
-    """Remove old versions but for the newest; never what is live at a stage, nor the one before it."""
+    """Remove old versions.
+
+    The newest stay, what is live at any stage, and the version before that.
+    """
     found = {p: registry.prune(name, p, keep) for p in partitions_of(registry, name, partition)}
     if as_json:
         write_json(found)

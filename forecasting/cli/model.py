@@ -44,7 +44,10 @@ def model(ctx: click.Context, models: str | None) -> None:
 @json_option
 @pass_registry
 def ls(registry: Registry, name: str | None, as_json: bool) -> None:
-    """List the models: how many versions, which one is live at each stage, and its errors."""
+    """List the models, and what is live.
+
+    The errors are those of the version that is live at PIPELINE_STAGE.
+    """
     names = registry.names()
     if name is not None:
         names = {name: partitions_of(registry, name, None)}
@@ -100,7 +103,10 @@ def show(
     stage: str | None,
     as_json: bool,
 ) -> None:
-    """Show what is known of a version: its data, its errors, where it is live, what each gate says of it."""
+    """Show what is known of a version.
+
+    Its data, its errors, where it is live, and what the gate of each stage says of it.
+    """
     found = [_known(registry, name, p, version, stage) for p in partitions_of(registry, name, partition)]
     if as_json:
         write_json(found)
@@ -164,7 +170,10 @@ def _facts(known: dict[str, Any]) -> dict[str, str]:
 def history(
     registry: Registry, name: str, partition: str | None, stage: str | None, number: int, as_json: bool
 ) -> None:
-    """Show what was promoted, rolled back and refused: when, from what, by whom and why."""
+    """Show promotions, rollbacks and refusals.
+
+    When, from what, by whom and why, the newest first.
+    """
     stage = stage or registry.settings.stage
     found = [
         (p, e) for p in partitions_of(registry, name, partition) for e in registry.history(name, p, stage)

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote, unquote
 
 from forecasting.errors import ModelError
 from forecasting.registry.files import Files
 from forecasting.registry.manifest import Manifest, Storable, class_of, features_of, kind_of, recipe_of
-from pipeline.entity import check_entity_key
 from pipeline.errors import near
 from pipeline.pipe import stamp
 
@@ -83,7 +83,7 @@ class Artifacts:
         for key in self.files.find():
             parts = key.split("/")
             if parts[2:3] == ["models"] and parts[-1] == MANIFEST:
-                found.setdefault(parts[0], set()).add(parts[1])
+                found.setdefault(unquote(parts[0]), set()).add(unquote(parts[1]))
         return {name: sorted(partitions) for name, partitions in sorted(found.items())}
 
     def versions(self, name: str, partition: str) -> list[str]:
@@ -173,15 +173,17 @@ class Artifacts:
 
 
 def folder(name: str, partition: str) -> str:
-    """Give the prefix of all that is kept of a model. Raises ModelError for what cannot name a folder."""
-    for part in (name, partition):
-        if check_entity_key(part) in (".", "..") or "/" in part or "\\" in part:
-            raise ModelError(f"{part!r} cannot name a folder of models. Use a name without slashes.")
-    return f"{name}/{partition}/"
+    """Give the prefix of all that is kept of a model: whatever a partition is called, one folder."""
+    return f"{_quoted(name)}/{_quoted(partition)}/"
+
+
+def _quoted(part: str) -> str:
+    text = quote(part, safe="")
+    return text if text.strip(".") else text.replace(".", "%2E")
 
 
 def models(name: str, partition: str) -> str:
-    """Give the prefix of a model's versions. Raises ModelError."""
+    """Give the prefix of a model's versions."""
     return f"{folder(name, partition)}models/"
 
 

@@ -87,8 +87,9 @@ class Registry(Timeline):
 
         `force` goes past the gate, which the history notes, but not past damaged files. A refusal is noted too. What
         is live already stays so. An `automatic` promotion, of a training wave, is refused after a rollback until
-        somebody promotes by hand: what was taken back for a reason does not return over night. `measured` is a newer
-        measurement of the same recipe than the manifest's.
+        somebody promotes by hand: what was taken back for a reason does not return over night. It is refused as well
+        for a model with older data than the live one's, as a backfill trains. `measured` is a newer measurement of
+        the same recipe than the manifest's.
 
         Raises ModelError for a version that is not there or is damaged, PromotionRefused with the numbers for one
         that does not pass.
@@ -99,7 +100,8 @@ class Registry(Timeline):
             last = self.look(name, partition, stage)
             if last.live == version:
                 return Promotion(last, changed=False)
-            decision = _held(last) if automatic and last.held else self.judge(candidate, last.live, stage)
+            decision = self._automatic(candidate, last) if automatic else None
+            decision = decision or self.judge(candidate, last.live, stage)
             kind = PROMOTED if decision.passed or force else REFUSED
             event = _next(last, kind, version, why, by)
             event = replace(
@@ -122,6 +124,20 @@ class Registry(Timeline):
         except ModelError:
             other = None
         return decide(self.settings.gates[stage or self.settings.stage], candidate, other)
+
+    def _automatic(self, candidate: Manifest, last: Event) -> Decision | None:
+        """Say why a training wave may not make a version live, None where the gate is to say."""
+        if last.held:
+            return _held(last)
+        try:
+            live = (
+                None if last.live is None else self.manifest(candidate.name, candidate.partition, last.live)
+            )
+        except ModelError:  # a damaged one
+            return None
+        if live is None or candidate.last >= live.last:
+            return None
+        return Decision(False, f"its data end at {candidate.last}, before those of the live {live.version}")
 
     def rollback(
         self, name: str, partition: str, stage: str | None = None, *, why: str = "", by: str = ""

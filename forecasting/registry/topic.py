@@ -12,6 +12,7 @@ one model keep their order, and one that is sent again within five minutes arriv
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -59,9 +60,10 @@ class Topic:
         }
         more: dict[str, Any] = {}
         if self.arn.endswith(".fifo"):
-            # Colons, because a group's name takes punctuation but no blanks, which no part of these holds either.
-            group = f"{body['name']}:{body['partition']}:{body['stage']}"
-            more = {"MessageGroupId": group, "MessageDeduplicationId": f"{group}:{body['number']}"}
+            # A digest, because a group's name takes no blanks and little else than letters.
+            place = json.dumps([body["name"], body["partition"], body["stage"]])
+            group = hashlib.sha256(place.encode()).hexdigest()
+            more = {"MessageGroupId": group, "MessageDeduplicationId": f"{group}-{body['number']}"}
         try:
             config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard"})
             client = boto3.Session().client("sns", region_name=self.arn.split(":")[3] or None, config=config)

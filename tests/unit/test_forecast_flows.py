@@ -189,6 +189,14 @@ def test_a_wrong_declaration_is_told(make, error, text: str):
         make()
 
 
+def test_several_pipes_of_a_flow_are_forecast_by_a_line_each():
+    flow, first = with_forecasts(hourly, "demand")
+    flow, second = with_forecasts(flow, "promo", history="90d")
+    assert {"demand_forecast", "promo_forecast"} <= set(flow.tasks)
+    assert (flow.keep("demand"), flow.keep("promo")) == (60 * 86400, 90 * 86400)
+    assert (first.name, second.name) == ("shop-demand-training", "shop-promo-training")
+
+
 # Backtests as waves
 
 

@@ -187,3 +187,11 @@ def test_what_was_rolled_back_does_not_return_by_itself_until_somebody_promotes(
     assert registry.live("delay", "JFK") == first
     registry.promote("delay", "JFK", held.manifest.version, why="looked at it")
     assert trained(registry, Repeat(), series(hours=430)).live
+
+
+def test_a_backfilled_training_does_not_replace_a_model_with_newer_data(registry: Registry):
+    live = trained(registry, Repeat(), series(hours=400)).manifest.version
+    older = trained(registry, Repeat(), series(hours=350))
+    assert not older.live
+    assert f"its data end at 2026-01-15T13, before those of the live {live}" in older.text
+    assert registry.promote("delay", "JFK", older.manifest.version).changed  # by hand it may
