@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -195,6 +196,18 @@ def test_several_pipes_of_a_flow_are_forecast_by_a_line_each():
     assert {"demand_forecast", "promo_forecast"} <= set(flow.tasks)
     assert (flow.keep("demand"), flow.keep("promo")) == (60 * 86400, 90 * 86400)
     assert (first.name, second.name) == ("shop-demand-training", "shop-promo-training")
+
+
+def test_the_lines_of_the_readme_hold():
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    program, lines = (
+        re.search(rf"<!-- {mark}.*?-->\n```python\n(.*?)```", text, re.DOTALL)[1]
+        for mark in ("program", "forecasts")
+    )
+    space: dict = {"__name__": "my_flows"}
+    exec(program + lines, space)
+    assert "feels_like_forecast" in space["flow"].tasks
+    assert space["training"].name == "weather-feels_like-training"
 
 
 # Backtests as waves
