@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forecasting.names import MEAN
-from forecasting.stored import Issues, Stored
+from forecasting.stored import SAMPLE, Issues, Stored
 from pipeline.pipe import ONE_HOUR, floor, hour
 from pipeline.store import Store
 
@@ -67,6 +67,28 @@ def cover(
     issues = Issues.of(store, pipe, version, base)
     found = issues.newest(entities, when, horizon, lambda stored: stored.last > 0)
     return Cover(pipe, when, {key: _left(found[key], when) if key in found else 0 for key in entities})
+
+
+def covers(
+    pipes: Iterable[str],
+    entities: Sequence[str],
+    now: datetime | str | None = None,
+    *,
+    version: str | None = None,
+    base: str | None = None,
+    store: Store | None = None,
+) -> dict[str, Cover]:
+    """Give the cover by each of some pipes, say all tasks of a flow, that holds forecasts; others are left out.
+
+    What a pipe holds is seen by some of its entities: a pipe that had no forecast for a week is left out, too.
+    """
+    when = floor(datetime.now(UTC)) if now is None else hour(now)
+    sample = entities[:: max(len(entities) // SAMPLE, 1)][:SAMPLE]
+    return {
+        pipe: cover(pipe, entities, when, version=version, base=base, store=store)
+        for pipe in pipes
+        if Issues.of(store, pipe, version, base).newest(sample, when, None, lambda stored: stored.last > 0)
+    }
 
 
 def _left(stored: Stored, now: datetime) -> int:

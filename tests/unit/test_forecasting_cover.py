@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from forecasting.cover import cover
+from forecasting.cover import cover, covers
 from pipeline.store import MemoryStore
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -59,3 +59,11 @@ def test_no_entities_have_no_cover(store: MemoryStore):
 def test_numbers_that_are_missing_at_the_end_do_not_count(store: MemoryStore):
     store.put("main", "f", NOW, {"a": {"mean": [1.0, 2.0, None, None]}}, FAR)
     assert hours(store, ["a"]) == {"a": 2}
+
+
+def test_of_a_flow_s_pipes_those_that_hold_forecasts_are_covered(store: MemoryStore):
+    put(store, 3, ["a", "b"])
+    store.put("main", "load", NOW, {"a": 1.0, "b": 2.0}, FAR)
+    store.put("main", "board", NOW, {"a": {"flights": 3}}, FAR)
+    found = covers(["load", "board", "f", "none"], ["a", "b"], NOW, store=store, version="main")
+    assert {pipe: one.least for pipe, one in found.items()} == {"f": 21}
