@@ -1,0 +1,1 @@
+"""What the forecasts are worth and what they cost, on real series: see `__main__`."""
