@@ -52,7 +52,8 @@ def seasonal_scale(history: Floats, season: int = 24) -> Floats:
     change = np.abs(history[season:] - history[:-season])
     count = (~np.isnan(change)).sum(axis=0)
     total = np.nansum(change, axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=total > 0)
+    scale: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=total > 0)
+    return scale
 
 
 def mase(y: Floats, forecast: Floats, scale: Floats) -> Floats:
@@ -95,7 +96,10 @@ def _interval_scores(y: Floats, low: Floats, high: Floats, level: float) -> Floa
 def _by_entity(values: Floats) -> Floats:
     """The mean over the hours that are there, (hours, entities) -> (entities,)."""
     count = (~np.isnan(values)).sum(axis=0)
-    return np.divide(np.nansum(values, axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    mean: Floats = np.divide(
+        np.nansum(values, axis=0), count, out=np.full(count.shape, np.nan), where=count > 0
+    )
+    return mean
 
 
 def _mean(values: Floats, weight: Floats | None) -> float:

@@ -20,7 +20,8 @@ def naive2(history: Floats, horizon: int, season: int = 24) -> Floats:
     indices = np.ones((season, history.shape[1]))
     if hours >= 3 * season and season > 1:
         seasonal = _seasonal(history, season)
-        indices[:, seasonal] = _indices(history[:, seasonal], season)
+        if seasonal.any():
+            indices[:, seasonal] = _indices(history[:, seasonal], season)
     last = history[-1] / indices[(hours - 1) % season]
     result: Floats = last * indices[(hours + np.arange(horizon)) % season]
     return result
