@@ -48,6 +48,13 @@ def settings(**options: Any) -> ModelSettings:
     return ModelSettings(refresh=60.0, **options)
 
 
+def promote_in_turn(root: str, versions: list[str]) -> None:
+    """What one of several processes does."""
+    registry = Registry(root, settings())
+    for version in versions:
+        registry.promote("delay", "JFK", version)
+
+
 class ModelsContract:
     @pytest.fixture
     def root(self) -> str:

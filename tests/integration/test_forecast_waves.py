@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from forecasting.backtest_waves import Measured, folds, table
@@ -19,19 +17,7 @@ from pipeline.settings import Settings
 from pipeline.submit import submit_wave
 from pipeline.wave import Wave
 from tests.servers import until
-
-FLOWS = str(Path(__file__).parent / "flows" / "shops.py")
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SHOPS = {f"{region}-{n}": {"region": region} for region in ("north", "south") for n in range(3)}
-
-
-def load_history(runtime: Runtime) -> None:
-    """Put what hourly waves would have stored."""
-    rng = np.random.default_rng(7)
-    for back in range(1, 24 * 15):
-        date = NOW - back * ONE_HOUR
-        values = {key: 50.0 + date.hour + 5 * rng.normal() for key in SHOPS}
-        runtime.store.put("main", "demand", date, values, 1e9)
+from tests.shops import FLOWS, NOW, SHOPS, load_history
 
 
 def test_models_are_trained_promoted_and_rolled_back_while_workers_run(redis_url: str, tmp_path: Path):
