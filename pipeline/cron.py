@@ -57,6 +57,19 @@ class Cron:
                 return found
         return None
 
+    def next(self, now: datetime) -> datetime | None:
+        """Give the first minute that matches, after `now`; None when there is none in eight years."""
+        start = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
+        for ahead in range(_DAYS):
+            day = start.replace(hour=0, minute=0) + timedelta(days=ahead)
+            if not self._matches(day):
+                continue
+            for hour in sorted(self.hours):
+                for minute in sorted(self.minutes):
+                    if (moment := day.replace(hour=hour, minute=minute)) >= start:
+                        return moment
+        return None
+
     def _on(self, day: datetime, now: datetime) -> datetime | None:
         if not self._matches(day):
             return None

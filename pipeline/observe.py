@@ -29,7 +29,9 @@ class Standing:
 
     version: str
     flow: str
-    waves: Mapping[str, WaveInfo]  # the newest, the newest first, without backfills: date -> how it stands
+    waves: Mapping[
+        str, WaveInfo
+    ]  # the newest, newest first, no backfills: date (and digest) -> how it stands
     due: datetime | None = None  # when the newest wave was due by the schedule; None without one
     late: float = 0.0  # seconds since a wave was due that has not ended well; 0 when the newest has
 
@@ -86,12 +88,14 @@ def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: dateti
         (version, flow.name): [] for flow in flows if flow.schedule
     }
     client: Any = runtime.client
+    others: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for member in client.zrange(WAVES, 0, -1):
         wave_id = member.decode()
         name, date, *own = wave_id.split(" ")
-        if not own:  # one of some entities or tasks only tells nothing of the flow
-            at, _, flow = name.rpartition("/")
-            dates.setdefault((at, flow), []).append((date, wave_id))
+        at, _, flow = name.rpartition("/")
+        # Waves of some entities or tasks only tell nothing of a flow that has others.
+        (others if own else dates).setdefault((at, flow), []).append((" ".join([date, *own]), wave_id))
+    dates |= {key: found for key, found in others.items() if not dates.get(key)}
     newest = {key: sorted(found, reverse=True)[: 2 * LOOKED_AT] for key, found in dates.items()}
     infos = runtime.records.infos([wave_id for found in newest.values() for _, wave_id in found])
     schedules = {(version, flow.name): flow.schedule for flow in flows}

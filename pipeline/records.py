@@ -179,6 +179,14 @@ def _info(values: Sequence[bytes | None]) -> WaveInfo | None:
     )
 
 
+def _by_task(fields: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for field, n in fields.items():
+        task, _, char = field.decode().partition(" ")
+        found.setdefault(task, {})[char] = int(n)
+    return found
+
+
 def scope_entity(where: str) -> Entity:
     """Give the entity that a scoped task runs for."""
     return Entity(where, partition=None if where == ALL else where[1:])
@@ -238,11 +246,14 @@ class Records:
 
     def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
         """Give, for each task, its characters with how many entities have them, and "us": microseconds of work."""
-        found: dict[str, dict[str, int]] = {}
-        for field, n in self.client.hgetall(f"{wave_key(wave_id)} counts").items():
-            task, _, char = field.decode().partition(" ")
-            found.setdefault(task, {})[char] = int(n)
-        return found
+        return _by_task(self.client.hgetall(f"{wave_key(wave_id)} counts"))
+
+    def counts_of(self, wave_ids: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+        """Give what `counts` gives, of several waves."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for wave_id in wave_ids:
+                pipe.hgetall(f"{wave_key(wave_id)} counts")
+            return {i: _by_task(fields) for i, fields in zip(wave_ids, pipe.execute(), strict=True)}
 
     def statuses(self, wave_id: str, units: Sequence[Unit]) -> list[str]:
         """Give the units' characters, "" for those of which nothing was reported."""
@@ -260,6 +271,11 @@ class Records:
             name, where, index = field.decode().split(" ")
             found[name, where, int(index)] = text.decode()
         return found
+
+    def error(self, wave_id: str, unit: Unit, index: int) -> str:
+        """Give the text of one entity of a unit, "" where there is none."""
+        text = self.client.hget(f"{wave_key(wave_id)} errors", f"{unit} {index}")
+        return text.decode() if text else ""
 
     def drop_errors(self, wave_id: str, keys: Iterable[tuple[str, str, int]]) -> None:
         """Forget texts, because their entities are run again."""

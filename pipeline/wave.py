@@ -136,7 +136,7 @@ class Wave:
                 )
                 found[char] = found.get(char, 0) + left
             ended += size - found.get(status.PENDING_CHAR, 0)
-            tasks[task] = {str(status.decode(c)): n for c, n in sorted(found.items())}
+            tasks[task] = in_words(found)
         total = sum(sum(t.values()) for t in tasks.values())
         seconds = (self._now() if info.ended is None else info.ended) - info.submitted
         return Progress(self.id, info.state, info.reason, tasks, total, ended, seconds)
@@ -183,6 +183,49 @@ class Wave:
             keys = self._keys(unit)
             texts |= {keys[i]: why for i, char in enumerate(chars) if char == status.PENDING_CHAR}
         return texts
+
+    def entity(self, key: str) -> tuple[dict[str, Status], dict[str, str]]:
+        """Give how one entity stands in each task, and the texts of where it failed or was skipped.
+
+        Tasks that run once a partition or wave are those of the entity. Both are empty for an entity that the wave
+        does not have.
+        """
+        records, spec = self.runtime.records, self._spec
+        shards = (records.shard(self.id, str(n)) for n in range(len(spec.sizes)))
+        place = next(
+            ((n, shard.keys.index(key)) for n, shard in enumerate(shards) if key in shard.keys), None
+        )
+        if place is None:
+            return {}, {}
+        number, index = place
+        partition, reason = spec.partitions[number], self.info().reason
+        units = {
+            task: Unit(task, {None: str(number), "partition": f"@{partition}", "wave": ALL}[step.per])
+            for task, step in spec.plan.steps.items()
+        }
+        found = dict(zip(units, records.statuses(self.id, list(units.values())), strict=True))
+        at = {task: 0 if unit.where.startswith("@") else index for task, unit in units.items()}
+        chars = {task: its[at[task]] if its else status.PENDING_CHAR for task, its in found.items()}
+        if reason in status.REASONS:
+            chars = {task: status.settle(char, reason) for task, char in chars.items()}
+        texts = {
+            task: text
+            for task, unit in units.items()
+            if (text := self._text(unit, at[task], chars[task], reason))
+        }
+        return {task: status.decode(char) for task, char in chars.items()}, texts
+
+    def _text(self, unit: Unit, index: int, char: str, reason: str | None) -> str:
+        """Say why one entity of a unit failed, was skipped or not run; "" where nothing is to be said."""
+        if status.code(char) == status.MISSING:
+            return f"missing input: {next(self._gone(unit, [index]))[1]}"
+        if (
+            reason in status.REASONS
+            and status.decode(char).reason == status.decode(status.char(status.REASONS[reason])).reason
+        ):
+            condition = self.runtime.records.conditions(self.id).get(unit)
+            return why_open(condition, self._spec.units.need(unit), self._spec.queue(unit.task))
+        return self.runtime.records.error(self.id, unit, index)
 
     def incidents(self) -> list[Incident]:
         """Give what went otherwise than it should, oldest first, the first thousand: what was lost, hung, late ..."""
@@ -289,6 +332,11 @@ class Wave:
         if unit.where.startswith("@"):
             return (unit.where,)
         return self.runtime.records.shard(self.id, unit.where).keys
+
+
+def in_words(counts: Mapping[str, int]) -> dict[str, int]:
+    """Write out the characters of one task's counts: status as text -> entities."""
+    return {str(status.decode(char)): n for char, n in sorted(counts.items()) if char != "us" and n}
 
 
 def _has_pipe(found: Status) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -15,21 +13,12 @@ from pipeline.cli.session import Session, with_redis
 from pipeline.cli.watching import by_status, ending, outcome
 from pipeline.cli.waves import wave_argument
 from pipeline.incidents import grouped
-from pipeline.status import REASONS
+from pipeline.reasons import Reason, reasons
 from pipeline.wave import Progress, Wave
 
 MARKS = ("late", "empty", "degraded")  # of what is finished
 INCIDENTS_SHOWN = 8  # kinds, without --errors
 REASONS_SHOWN = 3  # of a task, without --errors
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One text, and the entities that it is the text of."""
-
-    status: str
-    text: str  # where it names its entity, that is written <entity>
-    entities: tuple[str, ...]
 
 
 @click.command()
@@ -87,34 +76,6 @@ def _row(progress: Progress, task: str, micros: int) -> list[str]:
         length(micros / 1e6) if micros else "",
         length(micros / 1e6 / ran) if micros and ran else "",
     ]
-
-
-def reasons(wave: Wave) -> dict[str, list[Reason]]:
-    """Group the texts of what failed or was skipped, the most frequent first: task -> reasons."""
-    found: dict[str, list[Reason]] = {}
-    errors = wave.errors()
-    for task in wave.spec.plan.steps:
-        statuses = wave.statuses(task)
-        open_still = wave.unrun(task)
-        unrun = {
-            key: f"{status}: {open_still[key]}" if key in open_still else str(status)
-            for key, status in statuses.items()
-            if status.reason in REASONS
-        }
-        texts = unrun | errors.get(task, {})
-        groups: dict[tuple[str, str], list[str]] = {}
-        for entity, text in sorted(texts.items()):
-            groups.setdefault((str(statuses[entity]), _general(text, entity)), []).append(entity)
-        if not groups:
-            continue
-        ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
-        found[task] = [Reason(status, text, tuple(entities)) for (status, text), entities in ordered]
-    return found
-
-
-def _general(text: str, entity: str) -> str:
-    """Write a text without its entity, so that it is the same for others."""
-    return re.sub(rf"(?<![\w-]){re.escape(entity)}(?![\w-])", "<entity>", text)
 
 
 def _incidents(wave: Wave, everything: bool) -> None:

@@ -168,6 +168,15 @@ class States(ABC):
             raise UnknownName(f"no state {name!r}.{near(name, known)} Known: {listed(known)}.")
         return name
 
+    def keys(self, name: str) -> list[str]:
+        """Give the keys of a state's entities, in no order. Raises UnknownName."""
+        self.check(name)
+        return self._keys(name)
+
+    def features_of(self, name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Give the features of entities of a state; none for those that it does not hold."""
+        return [dict(codec.decode(blob)) if blob else {} for blob in self._get_many(name, keys)]
+
     @abstractmethod
     def names(self) -> list[str]:
         """List the names of the states that ever held an entity and were not cleared, sorted."""
@@ -184,6 +193,10 @@ class States(ABC):
     def _clear(self, name: str) -> None: ...
     @abstractmethod
     def _get(self, name: str, key: str) -> bytes | None: ...
+    @abstractmethod
+    def _keys(self, name: str) -> list[str]: ...
+    @abstractmethod
+    def _get_many(self, name: str, keys: Sequence[str]) -> list[bytes | None]: ...
     @abstractmethod
     def _seen(self, name: str, key: str) -> float | None: ...
     @abstractmethod

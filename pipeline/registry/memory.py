@@ -47,6 +47,12 @@ class MemoryStates(States):
     def _get(self, name: str, key: str) -> bytes | None:
         return self._held.get(name, {}).get(key, (None, 0.0))[0]
 
+    def _keys(self, name: str) -> list[str]:
+        return list(self._held.get(name, {}))
+
+    def _get_many(self, name: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._get(name, key) for key in keys]
+
     def _seen(self, name: str, key: str) -> float | None:
         return self._held.get(name, {}).get(key, (b"", None))[1]
 

@@ -74,6 +74,13 @@ class RedisStates(States):
         blob: bytes | None = self._client.hget(_hash(name), key)
         return blob
 
+    def _keys(self, name: str) -> list[str]:
+        return [key.decode() for key in self._client.zrange(_zset(name), 0, -1)]
+
+    def _get_many(self, name: str, keys: Sequence[str]) -> list[bytes | None]:
+        found: list[bytes | None] = self._client.hmget(_hash(name), keys) if keys else []
+        return found
+
     def _seen(self, name: str, key: str) -> float | None:
         score: float | None = self._client.zscore(_zset(name), key)
         return score

@@ -36,7 +36,7 @@ STORAGE = {
     "shards", "store",
 }
 # fmt: on
-FACES = {"cli", "web"}
+FACES = {"cli", "dashboard", "web"}
 
 TOP_LEVEL = {
     *PACKAGES,

@@ -1,0 +1,144 @@
+"""Alerts: what somebody should look at now, by bounds in the settings; shown by the dashboard, sent by `wave alert`.
+
+They need no Prometheus; `docker/prometheus/rules.yml` holds the same for those who have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from pipeline import durations
+from pipeline.errors import DurationError, SettingsError
+from pipeline.observe import Observed, Standing
+
+CRITICAL, WARNING = "critical", "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """From when on something is worth an alert."""
+
+    late: float = 900.0  # PIPELINE_ALERT_LATE: seconds after a wave was due that it has not ended well
+    failed: float = (
+        0.05  # PIPELINE_ALERT_FAILED: share of the entities of a task, in the newest wave that ended
+    )
+    cover: float = 6.0  # PIPELINE_ALERT_COVER: hours until the forecasts of the fifth-worst percent run out
+    memory: float = 0.85  # PIPELINE_ALERT_MEMORY: share of what a Redis may take
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the environment. Raises SettingsError, which names the variable."""
+        default = cls()
+        late, cover = environ.get("PIPELINE_ALERT_LATE"), environ.get("PIPELINE_ALERT_COVER")
+        try:
+            return cls(
+                durations.seconds(late, "PIPELINE_ALERT_LATE") if late else default.late,
+                _share(environ, "PIPELINE_ALERT_FAILED", default.failed),
+                durations.seconds(cover, "PIPELINE_ALERT_COVER") / 3600 if cover else default.cover,
+                _share(environ, "PIPELINE_ALERT_MEMORY", default.memory),
+            )
+        except DurationError as error:
+            raise SettingsError(f"{error} (from the environment)") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One thing to look at."""
+
+    level: str  # critical or warning
+    what: str  # late, failed, untaken, memory, keeper or cover
+    about: str  # a flow, a queue or a server
+    text: str  # what is wrong, and what to do
+
+
+def alerts(
+    observed: Observed, counts: Mapping[str, Mapping[str, Mapping[str, int]]], bounds: Bounds
+) -> list[Alert]:
+    """Give what is wrong, the critical first.
+
+    counts   id of the newest ended wave of a flow -> task -> status as it is written -> entities
+    """
+    found = [
+        *(alert for standing in observed.standings for alert in _late(standing, bounds)),
+        *(alert for wave_id, tasks in counts.items() for alert in _failed(wave_id, tasks, bounds)),
+        *_untaken(observed),
+        *_memory(observed, bounds),
+    ]
+    if observed.deadlines and not observed.processes:
+        found.append(
+            Alert(
+                CRITICAL,
+                "keeper",
+                "deadlines",
+                "no worker and no beat is there: waves will not end. Start one.",
+            )
+        )
+    return sorted(found, key=lambda alert: alert.level)
+
+
+def _late(standing: Standing, bounds: Bounds) -> Iterator[Alert]:
+    if standing.late > bounds.late:
+        name = f"{standing.version}/{standing.flow}"
+        newest = f"the newest good one is {standing.newest}" if standing.newest else "none has ended well yet"
+        yield Alert(
+            CRITICAL,
+            "late",
+            name,
+            f"{name} is late by {_minutes(standing.late)}: {newest}. `wave show {name}` tells why.",
+        )
+
+
+def _failed(wave_id: str, tasks: Mapping[str, Mapping[str, int]], bounds: Bounds) -> Iterator[Alert]:
+    for task, statuses in tasks.items():
+        total = sum(statuses.values())
+        bad = sum(n for status, n in statuses.items() if status.startswith("failed"))
+        if total and bad / total > bounds.failed:
+            yield Alert(
+                WARNING,
+                "failed",
+                wave_id,
+                f"{bad:,} of {total:,} entities of {task} failed in {wave_id}. `wave show {wave_id}` tells why.",
+            )
+
+
+def _untaken(observed: Observed) -> Iterator[Alert]:
+    for name, backlog in observed.queues.items():
+        if backlog.queued and not observed.slots(name):
+            yield Alert(
+                CRITICAL,
+                "untaken",
+                name,
+                f"{backlog.queued:,} messages wait in {name} and no worker takes from it. Start one with -Q {name}.",
+            )
+
+
+def _memory(observed: Observed, bounds: Bounds) -> Iterator[Alert]:
+    for server, info in observed.redis.items():
+        used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+        if limit and used / limit > bounds.memory:
+            yield Alert(
+                CRITICAL,
+                "memory",
+                server,
+                f"Redis ({server}) uses {used / limit:.0%} of its memory; when it is full, waves stop. "
+                "Raise maxmemory, or shorten ttls.",
+            )
+
+
+def _share(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise SettingsError(f"{name}={text!r} is no share between 0 and 1.")
+    return value
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"

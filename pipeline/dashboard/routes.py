@@ -1,0 +1,124 @@
+"""The dashboard's addresses: / and /wave, /flow, /states, /state, /entity, /workers; and what its script asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from pipeline.dashboard.entities import Keys, look_at
+from pipeline.dashboard.overview import overview
+from pipeline.dashboard.pages import HEADERS, Pages
+from pipeline.dashboard.waves import live, view
+from pipeline.discover import Flows
+from pipeline.errors import UnknownName
+from pipeline.observe import observe
+from pipeline.runtime import Runtime
+from pipeline.wave import Wave
+
+STATIC = Path(__file__).with_name("static")
+FILES = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
+LISTED = 200  # waves of one flow
+MENU = {"/": "Overview", "/states": "Entities", "/workers": "Workers"}
+
+
+class Dashboard:
+    """The pages, each a method that answers one address."""
+
+    def __init__(self, runtime: Runtime, flows: Flows, menu: Mapping[str, str] | None = None) -> None:
+        """Take the flows that are known here, and what other packages add to the menu: address -> text."""
+        self._runtime, self._flows = runtime, flows
+        self._keys = Keys(runtime)
+        self.pages = Pages(menu={**MENU, **(menu or {})})
+
+    def router(self) -> APIRouter:
+        """Give all addresses."""
+        made = APIRouter(include_in_schema=False)
+        found: dict[str, Callable[..., Response]] = {
+            "/": self.overview,
+            "/wave": self.wave,
+            "/wave.json": self.wave_json,
+            "/flow": self.flow,
+            "/states": self.states,
+            "/state": self.state,
+            "/entity": self.entity,
+            "/workers": self.workers,
+            "/static/{name}": self.static,
+        }
+        for path, answer in found.items():
+            made.add_api_route(path, answer, response_model=None)
+        return made
+
+    def _write(self, template: str, **context: Any) -> Response:
+        return self.pages.write(template, **context)
+
+    def _missing(self, text: str, here: str = "") -> Response:
+        return self.pages.write("error.html", 404, text=text, here=here)
+
+    def overview(self) -> Response:
+        """All flows, queues and alerts."""
+        return self._write("overview.html", view=overview(self._runtime, self._flows), here="/")
+
+    def wave(self, id: str) -> Response:
+        """One wave."""
+        try:
+            return self._write("wave.html", view=view(Wave.find(id, self._runtime)), here="")
+        except UnknownName as error:
+            return self._missing(str(error))
+
+    def wave_json(self, id: str) -> Response:
+        """What changes on a wave's page."""
+        try:
+            return JSONResponse(live(Wave.find(id, self._runtime)), headers=HEADERS)
+        except UnknownName as error:
+            return JSONResponse({"error": str(error)}, 404)
+
+    def flow(self, name: str, version: str) -> Response:
+        """The waves of one flow."""
+        records = self._runtime.records
+        infos = records.infos(records.ids(version, name)[:LISTED])
+        return self._write("flow.html", name=name, version=version, infos=infos, here="")
+
+    def states(self) -> Response:
+        """All states."""
+        states = self._runtime.states
+        names = {name: len(states.bind(name)) for name in states.names()}
+        return self._write("states.html", names=names, here="/states")
+
+    def state(self, name: str, q: str = "", page: Annotated[int, Query(ge=1)] = 1) -> Response:
+        """Some entities of a state."""
+        try:
+            found = self._keys.page(name, q, page)
+        except UnknownName as error:
+            return self._missing(str(error), "/states")
+        over = [flow for flow in self._flows.values() if flow.state is not None and flow.state.name == name]
+        return self._write("state.html", page=found, flows=over, here="/states")
+
+    def entity(self, flow: str, key: str, version: str = "", date: str = "") -> Response:
+        """What is stored of one entity by a flow, and how it stands in one wave."""
+        at = version or self._runtime.settings.any_version()
+        ids = self._runtime.records.ids(at, flow)
+        ids = [i for i in ids if date in i] + [i for i in ids if date not in i] if date else ids
+        if not ids:
+            return self._missing(
+                f"Redis holds no wave of {at}/{flow}. The overview lists all flows.", "/states"
+            )
+        try:
+            found = look_at(self._runtime, ids, key)
+        except UnknownName as error:  # it has just been forgotten
+            return self._missing(str(error), "/states")
+        return self._write("entity.html", view=found, here="/states")
+
+    def workers(self) -> Response:
+        """Who is there."""
+        observed = observe(self._runtime, self._flows.values())
+        return self._write("workers.html", observed=observed, here="/workers")
+
+    def static(self, name: str) -> Response:
+        """The style, the script and the icon."""
+        if name not in FILES:
+            return self._missing(f"There is no file {name!r} here.")
+        return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": "max-age=300"})

@@ -1,0 +1,73 @@
+"""What a wave's page shows: its graph with numbers, failures by reason, incidents, and when its shards ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.dashboard.colours import parts, shares
+from pipeline.dashboard.layout import WIDTH, Drawing, draw
+from pipeline.incidents import Incident, grouped
+from pipeline.reasons import Reason, reasons
+from pipeline.wave import Progress, Wave
+
+BAR = WIDTH - 16  # pixels of the bar in a task's box
+LISTED = 200  # entities of one reason that are listed
+INCIDENTS = 12  # kinds of incidents that are shown
+
+
+@dataclass(frozen=True)
+class WaveView:
+    """One wave."""
+
+    wave: Wave
+    progress: Progress
+    drawing: Drawing
+    bars: Mapping[str, Sequence[tuple[str, float, float]]]  # task -> kind, x, width
+    numbers: Mapping[str, str]  # task -> in words
+    work: Mapping[str, float]  # task -> seconds
+    reasons: Mapping[str, Sequence[Reason]]
+    incidents: Sequence[tuple[str, Sequence[Incident]]]  # task, and those of one kind
+
+    @property
+    def open(self) -> bool:
+        """Whether it goes on changing."""
+        return not self.progress.closed
+
+
+def view(wave: Wave) -> WaveView:
+    """Look at a wave."""
+    progress = wave.progress()
+    counts = wave.runtime.records.counts(wave.id)
+    found = wave.runtime.records.incidents(wave.id)[0]
+    return WaveView(
+        wave,
+        progress,
+        draw({name: step.inputs for name, step in wave.spec.plan.steps.items()}),
+        {task: shares(its, BAR) for task, its in progress.tasks.items()},
+        {task: in_words(its) for task, its in progress.tasks.items()},
+        {task: its.get("us", 0) / 1e6 for task, its in counts.items()},
+        reasons(wave),
+        [(task, its) for (task, _), its in grouped(found).items()][:INCIDENTS],
+    )
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Write the numbers of a task: "980 finished, 20 failed"."""
+    return ", ".join(f"{n:,} {kind}" for kind, n in parts(counts)) or "no entities"
+
+
+def live(wave: Wave) -> dict[str, Any]:
+    """Give what changes while a wave runs, for the page's script."""
+    progress = wave.progress()
+    return {
+        "state": progress.state,
+        "reason": progress.reason,
+        "ended": progress.ended,
+        "total": progress.total,
+        "seconds": progress.seconds,
+        "tasks": {
+            task: {"bar": shares(its, BAR), "text": in_words(its)} for task, its in progress.tasks.items()
+        },
+    }

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pipeline.alerts import Alert, Bounds, alerts
+from pipeline.backlog import Backlog
+from pipeline.cron import Cron
+from pipeline.dashboard.colours import kind, parts, shares, verdict
+from pipeline.dashboard.layout import HEIGHT, WIDTH, draw
+from pipeline.dashboard.pages import short, url
+from pipeline.errors import SettingsError
+from pipeline.observe import Observed, Standing
+from pipeline.presence import WORKER, Process
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
+
+
+def observed(**options) -> Observed:
+    empty = {"standings": (), "queues": {}, "processes": (), "deadlines": 0, "redis": {}}
+    return Observed(NOW, **{**empty, **options})
+
+
+# -- the graph
+
+
+def test_tasks_stand_in_columns_after_what_they_read():
+    drawing = draw(DIAMOND)
+    x = {box.task: box.x for box in drawing.boxes}
+    assert x["a"] < x["b"] == x["c"] < x["d"]
+    assert {(a, b) for a, b, _ in drawing.edges} == {("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")}
+
+
+def test_no_two_boxes_overlap_and_all_lie_within_the_drawing():
+    wide = {"s": [], **{f"m{n}": ["s"] for n in range(9)}, "e": [f"m{n}" for n in range(9)]}
+    drawing = draw(wide)
+    places = [(box.x, box.y) for box in drawing.boxes]
+    for n, (x, y) in enumerate(places):
+        assert 0 <= x <= drawing.width - WIDTH
+        assert 0 <= y <= drawing.height - HEIGHT
+        assert not any(abs(x - x2) < WIDTH and abs(y - y2) < HEIGHT for x2, y2 in places[:n])
+
+
+def test_columns_are_ordered_so_that_edges_cross_little():
+    crossed = {"a": [], "b": [], "x": ["b"], "y": ["a"]}
+    y = {box.task: box.y for box in draw(crossed).boxes}
+    assert (y["a"] < y["b"]) == (y["y"] < y["x"])
+
+
+def test_a_graph_without_tasks_is_drawn_too():
+    assert draw({}).boxes == []
+
+
+# -- colours
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("finished", "finished"),
+        ("finished (empty)", "finished"),
+        ("finished (late)", "degraded"),
+        ("failed: timed out", "failed"),
+        ("skipped: missing input", "skipped"),
+        ("pending", "pending"),
+    ],
+)
+def test_a_status_has_one_kind(status, expected):
+    assert kind(status) == expected
+
+
+def test_a_bar_shows_one_failure_among_many_and_is_as_wide_as_it_may_be():
+    bar = shares({"finished": 100_000, "failed: error": 1}, 174)
+    assert [name for name, _, _ in bar] == ["finished", "failed"]
+    assert bar[1][2] >= 1.9
+    assert sum(width for _, _, width in bar) == pytest.approx(174, abs=0.2)
+    assert shares({}, 174) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "counts", "expected"),
+    [
+        ("open", None, {}, "open"),
+        ("closed", "done", {"finished": 3}, "good"),
+        ("closed", "done", {"finished": 3, "failed: error": 1}, "flawed"),
+        ("closed", "expired", {"finished": 3}, "bad"),
+        ("closed", "empty", {}, "good"),
+    ],
+)
+def test_a_wave_has_a_verdict(state, reason, counts, expected):
+    assert verdict(state, reason, parts(counts)) == expected
+
+
+def test_values_are_written_on_one_line():
+    assert short(0.1 + 0.2) == "0.3"
+    assert short({"a": [1, 2]}) == '{"a":[1,2]}'
+    assert short(b"x" * 2000) == "2,000 bytes"
+    assert short("x" * 500).endswith("…")
+    assert url("/wave", id="main/a b", q="") == "/wave?id=main%2Fa+b"
+
+
+def test_the_next_minute_of_a_schedule():
+    assert Cron.parse("5 * * * *").next(NOW) == datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
+    assert Cron.parse("0 * * * *").next(NOW) == datetime(2026, 11, 20, 13, 0, tzinfo=UTC)
+    assert Cron.parse("30 6 1 1 *").next(NOW) == datetime(2027, 1, 1, 6, 30, tzinfo=UTC)
+
+
+# -- alerts
+
+
+def test_all_is_well_where_nothing_is_wrong():
+    fine = observed(standings=[Standing("main", "sales", {}, NOW, 60.0)])
+    assert (
+        alerts(fine, {"main/sales 2026-11-20T11": {"a": {"finished": 99, "failed: error": 1}}}, Bounds())
+        == []
+    )
+
+
+def test_a_late_flow_is_critical_and_says_since_when():
+    (found,) = alerts(observed(standings=[Standing("main", "sales", {}, NOW, 7200.0)]), {}, Bounds())
+    assert (found.level, found.what, found.about) == ("critical", "late", "main/sales")
+    assert found.text == (
+        "main/sales is late by 2.0 h: none has ended well yet. `wave show main/sales` tells why."
+    )
+
+
+def test_many_failures_of_a_task_are_a_warning():
+    counts = {"main/sales 2026-11-20T11": {"a": {"finished": 90, "failed: error": 8, "failed: timed out": 2}}}
+    (found,) = alerts(observed(), counts, Bounds())
+    assert found == Alert(
+        "warning",
+        "failed",
+        "main/sales 2026-11-20T11",
+        "10 of 100 entities of a failed in main/sales 2026-11-20T11. `wave show main/sales 2026-11-20T11` tells why.",
+    )
+
+
+def test_a_queue_without_workers_a_full_redis_and_missing_keepers_are_critical_and_come_first():
+    worker = Process(WORKER, "main", "host", 1, ("main.collect",), 4)
+    found = alerts(
+        observed(
+            queues={
+                "main.compute": Backlog("main.compute", 7, 0, 1.0),
+                "main.collect": Backlog("main.collect", 7, 0, 1.0),
+            },
+            processes=[worker],
+            redis={"control": {"used_memory": 95, "maxmemory": 100}},
+            deadlines=3,
+        ),
+        {"w": {"a": {"failed: error": 1}}},
+        Bounds(),
+    )
+    assert [(a.level, a.what) for a in found] == [
+        ("critical", "untaken"),
+        ("critical", "memory"),
+        ("warning", "failed"),
+    ]
+    assert (
+        found[0].text
+        == "7 messages wait in main.compute and no worker takes from it. Start one with -Q main.compute."
+    )
+    assert found[1].text.startswith("Redis (control) uses 95% of its memory; when it is full, waves stop.")
+    (alone,) = alerts(observed(deadlines=3), {}, Bounds())
+    assert alone.text == "no worker and no beat is there: waves will not end. Start one."
+
+
+def test_bounds_come_from_the_environment():
+    found = Bounds.from_env(
+        {"PIPELINE_ALERT_LATE": "5m", "PIPELINE_ALERT_FAILED": "0.2", "PIPELINE_ALERT_COVER": "3h"}
+    )
+    assert found == Bounds(late=300.0, failed=0.2, cover=3.0)
+    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_FAILED='2' is no share between 0 and 1"):
+        Bounds.from_env({"PIPELINE_ALERT_FAILED": "2"})
+    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_LATE 'soon' is no length of time"):
+        Bounds.from_env({"PIPELINE_ALERT_LATE": "soon"})
