@@ -38,9 +38,12 @@ from pipeline.durations import HOUR, Duration
 from pipeline.entity import Entity
 from pipeline.errors import AnswerError, FlowError, TaskError
 from pipeline.flow import Flow
+from pipeline.logs import get_logger
 from pipeline.pipe import stamp
 from pipeline.settings import Settings
 from pipeline.task import RESERVED, Task, task
+
+log = get_logger("tasks.forecasts")
 
 Make = Callable[[], Any]  # makes an estimator that is not fitted yet
 
@@ -224,7 +227,15 @@ class Forecasting:
             code=Settings.from_env().version or "",
             by=f"training wave {stamp(date)} ({me()})",
         )
-        gone = registry.prune(self.pipe, partition)
+        try:
+            gone = registry.prune(self.pipe, partition)
+        except (
+            ModelError
+        ) as error:  # the model is there and live; who may train need not be one who may delete
+            log.warning(
+                "old versions were not removed", model=self.pipe, partition=partition, error=str(error)
+            )
+            gone = []
         known = {name: v for name, v in asdict(done.manifest).items() if name not in ("features", "sha256")}
         return known | {"live": done.live, "gate": done.text, "pruned": gone}
 

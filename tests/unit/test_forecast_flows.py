@@ -163,6 +163,19 @@ def test_old_versions_are_pruned_by_the_training_wave(registry: Registry, monkey
     assert process_registry().versions("demand", "north") == [known[1]["version"], known[2]["version"]]
 
 
+def test_a_training_that_may_not_remove_old_versions_is_no_failure(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    def refuse(*_):
+        raise ModelError("AccessDenied")
+
+    monkeypatch.setattr(registry, "prune", refuse)
+    _, training = with_forecasts(hourly, "demand", **OPTIONS)
+    wave = run_wave(training, SHOPS, NOW - ONE_HOUR, store=history(noise=5.0))
+    assert wave.result("demand_model", "@north")["live"]
+    assert "old versions were not removed" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
