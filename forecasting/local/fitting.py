@@ -27,21 +27,23 @@ SHRINKAGE = 5.0  # so many errors of any hour draw the usual error of an hour of
 class LocalSpec:
     """How local models are made. All lengths in hours.
 
-    kind      "xgboost": the mean of a ridge and of boosted trees; "ridge": the ridge alone, forty times as fast
-    horizon   the largest lead
-    seasons   periods; the first is the main one
-    history   how much of the past is fitted to
-    penalty   of the ridge's coefficients, for a row of observations
-    trees     of each entity; `depth` of a tree, `eta` their learning rate
-    bins      of each feature
-    columns   share of the features that a tree may use
-    seed      of the rows and the trees: the same data give the same models
+    kind       "xgboost": the mean of a ridge and of boosted trees; "ridge": the ridge alone, forty times as fast
+    horizon    the largest lead
+    seasons    periods; the first is the main one
+    history    how much of the past is fitted to
+    half_life  after so long a row counts half as much
+    penalty    of the ridge's coefficients, for a row of observations
+    trees      of each entity; `depth` of a tree, `eta` their learning rate
+    bins       of each feature
+    columns    share of the features that a tree may use
+    seed       of the rows and the trees: the same data give the same models
     """
 
     kind: Literal["xgboost", "ridge"] = "xgboost"
     horizon: int = 24
     seasons: tuple[int, ...] = (24, 168)
     history: int = 1344
+    half_life: float = 336.0
     penalty: float = 2.0
     trees: int = 40
     depth: int = 4
@@ -154,7 +156,9 @@ class Fitter:
         first = np.where(seen.any(axis=0), np.argmax(seen, axis=0), len(y))
         usable = seen[self.rows.targets] & (self.rows.origins[:, None] >= first + WARM_UP)
         usual = divide(weight.sum(axis=0), seen.sum(axis=0))
-        return np.where(usable, weight[self.rows.targets] / usual, 0.0).T
+        fading = 0.5 ** ((len(y) - self.rows.targets[:, None]) / self.spec.half_life)
+        fading /= fading.mean() if fading.size else 1.0
+        return np.where(usable, weight[self.rows.targets] / usual * fading, 0.0).T
 
     def _ridge(self, lagged: Lagged, truth: Floats, weights: Floats) -> ridge.Fit:
         root = np.sqrt(weights).astype(np.float32)
