@@ -7,9 +7,10 @@ celery -A pipeline.app flower
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from kombu import Queue
 
 from pipeline.broker import install
@@ -85,6 +86,17 @@ def make_app(settings: Settings) -> Celery:
     made = Celery("pipeline", set_as_current=False)
     made.conf.update(celery_settings(settings))
     return made
+
+
+@signals.import_modules.connect
+def one_thread(**_: Any) -> None:
+    """Let a process of Celery's do its sums in one thread, unless it is told another number.
+
+    A pool's child is forked. Where its parent has used OpenMP's threads, as by loading a model when flows are
+    imported, the child waits for ever for those that it did not inherit. Celery tells of the modules that it will
+    import before it imports the first: OpenMP reads this when it is loaded.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 install()
