@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import click
-from redis import Redis
-from redis.exceptions import RedisError
 
 from pipeline import durations
 from pipeline.app import KINDS
+from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
 from pipeline.discover import Flows
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
-from pipeline.nearby import announced
 from pipeline.pipe import check_version
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
-from pipeline.settings import DEFAULT_REDIS_URL, without_secret
-from pipeline.supervise import START_LIMIT, Processes
 from pipeline.task import COLLECT, SOLO
 
 EMBEDDED = "embedded"
@@ -159,14 +149,18 @@ def up(
         raise SettingsError("Flower is not installed. Install it: pip install 'celery-waves[flower]'")
     limit = session.settings.drain if drain is None else durations.seconds(drain, "--drain")
     with ExitStack() as stack:
-        url = _redis(session, stack)
+        url = choose_redis(session, stack)
         for flow in flows.values():
             click.echo(
                 f"flow {flow.name}: {plural(len(flow.tasks), 'task')}, {_when(flow.schedule, wanted.beat)}"
             )
-        raise click.exceptions.Exit(
-            _run(wanted, worker_env(url, session.settings.flows, version), version, limit)
-        )
+        env = worker_env(url, session.settings.flows, version)
+        commands = [(name, command, env) for name, command in wanted.commands(version)]
+
+        def ready(seconds: float) -> None:
+            click.echo(f"ready after {length(seconds)}, as version {version}; Ctrl-C ends it")
+
+        raise click.exceptions.Exit(run(commands, limit + GIVE_BACK, ready, ("beat", "flower")))
 
 
 def _kinds(flows: Flows, concurrency: int) -> list[str]:
@@ -190,90 +184,3 @@ def _when(schedule: str | None, beat: bool) -> str:
     if schedule is None:
         return "no schedule: start its waves with `wave submit`"
     return f"schedule {schedule} (UTC){'' if beat else ', not started here'}"
-
-
-def _redis(session: Session, stack: ExitStack) -> str:
-    """Choose a Redis: the one that was named; else the default one if it answers; else a private one."""
-    named = session.chosen.redis or os.environ.get("REDIS_URL")
-    if named != EMBEDDED and (named or _answers(DEFAULT_REDIS_URL)):
-        session.runtime.check()
-        click.echo(f"Redis: {without_secret(session.settings.redis_url)}")
-        return session.settings.redis_url
-    url = stack.enter_context(EmbeddedRedis()).url
-    why = "" if named else f", because REDIS_URL is not set and nothing answers at {DEFAULT_REDIS_URL}"
-    click.echo(f"Redis: a private one, gone with all its data when this ends{why}")
-    if stack.enter_context(announced(url)):
-        click.echo(f"  commands and programs in this folder find it; elsewhere: export REDIS_URL={url}")
-    else:
-        click.echo(f"  for other commands: export REDIS_URL={url}")
-    return url
-
-
-def _answers(url: str) -> bool:
-    with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client, suppress(RedisError):
-        return bool(client.ping())
-    return False
-
-
-def _run(wanted: Wanted, env: dict[str, str], version: str, drain: float) -> int:
-    """Start all, wait for a signal or for a child that ends by itself, end all; gives the exit code."""
-    with _interrupting(), Processes(show=_Shown(), patience=drain + GIVE_BACK) as processes:
-        try:
-            began = time.monotonic()
-            for name, command in wanted.commands(version):
-                processes.start(name, command, env)
-            processes.wait_ready(
-                START_LIMIT, [name for name in processes.names if name not in ("beat", "flower")]
-            )
-            click.echo(
-                f"ready after {length(time.monotonic() - began)}, as version {version}; Ctrl-C ends it"
-            )
-            while not processes.ended():
-                time.sleep(0.1)
-            for child in processes.ended():
-                click.echo(f"wave: {child.name} ended by itself with exit code {child.code}", err=True)
-            return 1
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            _let_hurry(processes)
-
-
-def _let_hurry(processes: Processes) -> None:
-    """From now on a signal makes the end quicker: children do not finish what they run, then they are killed."""
-    stages = iter((signal.SIGQUIT, signal.SIGKILL))
-
-    def quicker(*_: Any) -> None:
-        processes.send(next(stages, signal.SIGKILL))
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, quicker)
-    if len(processes.ended()) < len(processes.children):
-        click.echo("ending; Ctrl-C again does not wait for running tasks", err=True)
-
-
-@contextmanager
-def _interrupting() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does; afterwards all is as before."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-class _Shown:
-    """Writes the children's lines: with their names in a terminal, as they are elsewhere."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._names: dict[str, str] = {}
-
-    def __call__(self, name: str, line: str) -> None:
-        with self._lock:
-            if sys.stdout.isatty():
-                colour = self._names.setdefault(name, NAME_COLOURS[len(self._names) % len(NAME_COLOURS)])
-                line = f"{click.style(f'{name:<8}', fg=colour)} {line}"
-            click.echo(line)
