@@ -32,7 +32,7 @@ PURE = {
     "render", "settings", "state", "status", "supervise", "tally", "task", "units",
 }
 STORAGE = {
-    "clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series",
+    "aclients", "clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series",
     "shards", "store",
 }
 # fmt: on

@@ -1,0 +1,48 @@
+"""Clients of Redis for asyncio, made of the same URLs as those of `clients`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, is_cluster, sentinels
+from pipeline.errors import UnreachableError
+from pipeline.settings import without_secret
+
+_SINGLE = ("redis", "rediss", "unix")
+
+
+def connect(url: str, timeout: float) -> Redis:
+    """Make a client; nothing is sent before it is used, and what fails is tried once more.
+
+    `timeout` in seconds: how long one answer may take. Raises UnreachableError for a URL that names no such server.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "socket_keepalive": True,
+        "socket_keepalive_options": KEEP_ALIVE,
+        "health_check_interval": HEALTH_CHECK,
+        "retry": Retry(NoBackoff(), 1),
+    }
+    scheme = url.partition("://")[0]
+    if scheme == "sentinel":
+        found = sentinels(url)
+        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options)  # type: ignore[no-untyped-call]
+        client: Redis = manager.master_for(found.master, Redis, db=found.db, **found.user, **options)
+        return client
+    if is_cluster(url) or scheme not in _SINGLE:
+        raise UnreachableError(
+            f"{without_secret(url)!r} names no single Redis, which serving needs. Set REDIS_URL to one."
+        )
+    if scheme == "unix":
+        options = {
+            name: value
+            for name, value in options.items()
+            if "keepalive" not in name and "connect" not in name
+        }
+    return Redis(connection_pool=ConnectionPool.from_url(url, **options))

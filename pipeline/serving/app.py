@@ -1,0 +1,53 @@
+"""The Celery application of workers that serve models.
+
+PIPELINE_SERVE=MODEL celery -A pipeline.serving.app worker -P solo -Q main.serve.MODEL
+
+A worker loads the model once, and has slots (threads) of its own for it; Celery brings the messages. `wave
+serve-worker` writes this command line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from pipeline.app import make_app
+from pipeline.broker import install
+from pipeline.settings import Settings
+
+MODEL, SLOTS = "PIPELINE_SERVE", "PIPELINE_SERVE_SLOTS"
+DEFAULT_SLOTS = 8
+
+install()
+settings = Settings.from_env()
+app = make_app(settings)
+# One message waits in a worker while its slots are taken, so that the others go to workers that have free ones.
+app.conf.update(include=["pipeline.serving.worker"], task_queues=None, worker_prefetch_multiplier=1)
+app.set_current()
+
+
+def worker_command(queue: str, options: Sequence[str] = ()) -> list[str]:
+    """Give the command line of a worker for a model's queue; it reads MODEL and SLOTS from its environment."""
+    words = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "pipeline.serving.app",
+        "worker",
+        "-P",
+        "solo",
+        "-Q",
+        queue,
+    ]
+    words += [
+        "-l",
+        "WARNING",
+        "-I",
+        "pipeline.ready",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
+    return [*words, *options]

@@ -1,0 +1,448 @@
+"""The parts of serving that need no service: splits, estimates, what is lost, the catalogue, messages, slots."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import KeyFormatError
+from pipeline.serving.board import View, WorkerState
+from pipeline.serving.catalogue import Entry, Source
+from pipeline.serving.errors import CatalogueError, ModelFault
+from pipeline.serving.estimate import Capacity, together
+from pipeline.serving.held import Held, NotHeld
+from pipeline.serving.inflight import UNTAKEN, InFlight
+from pipeline.serving.models import kind, kind_of, load, predict
+from pipeline.serving.names import check_name
+from pipeline.serving.results import difference, read
+from pipeline.serving.slots import Slots, Work, parts_of
+from pipeline.serving.splits import choose, sampled
+from pipeline.serving.wire import (
+    OK,
+    Answered,
+    Asked,
+    Batch,
+    dump_replies,
+    message,
+    parse,
+    parse_replies,
+    writable,
+)
+
+ONE, TWO, THREE = (Source("callable", f"tests:{name}") for name in ("one", "two", "three"))
+
+
+def entry(**more) -> Entry:
+    return Entry("delays", {"1": ONE, "2": TWO, "3": THREE}, live="1", **more)
+
+
+# -- splits
+
+
+def test_a_key_always_gets_the_same_version():
+    assert len({choose({"2": 0.5}, "shop-7", "delays") for _ in range(10)}) == 1
+
+
+def test_traffic_is_split_by_weight():
+    chosen = [choose({"2": 0.1, "3": 0.3}, f"key {i}", "delays") for i in range(20_000)]
+    assert chosen.count("2") / 20_000 == pytest.approx(0.1, abs=0.01)
+    assert chosen.count("3") / 20_000 == pytest.approx(0.3, abs=0.01)
+    assert chosen.count(None) / 20_000 == pytest.approx(0.6, abs=0.01)
+
+
+def test_a_larger_share_takes_keys_over_and_gives_none_back():
+    keys = [f"key {i}" for i in range(2000)]
+    before = {key for key in keys if choose({"2": 0.1}, key) == "2"}
+    assert before < {key for key in keys if choose({"2": 0.3}, key) == "2"}
+
+
+def test_two_models_split_the_same_keys_in_different_ways():
+    keys = [f"key {i}" for i in range(200)]
+    one = {key for key in keys if choose({"2": 0.5}, key, "delays")}
+    assert one != {key for key in keys if choose({"2": 0.5}, key, "prices")}
+
+
+def test_a_shadow_gets_a_fraction():
+    got = sum(sampled(f"key {i}", 0.2, "delays") for i in range(10_000))
+    assert got / 10_000 == pytest.approx(0.2, abs=0.02)
+    assert all(sampled(f"key {i}", 1.0) for i in range(100))
+
+
+# -- estimates
+
+
+def test_an_idle_model_takes_the_first_request_however_slow_it_was():
+    assert Capacity(1, 1, 1.0, seconds=60.0).refuses(0, 1, deadline=10.0) is None
+
+
+def test_what_fits_into_the_deadline_is_accepted_and_no_more():
+    busy = Capacity(1, slots=10, seconds=1.0)
+    assert busy.refuses(70, 1, deadline=10.0) is None
+    later = busy.refuses(100, 1, deadline=10.0)
+    assert later is not None
+    assert 0 < later < 5
+
+
+def test_a_model_that_was_never_measured_gets_what_its_slots_hold():
+    new = Capacity(1, slots=4)
+    assert new.refuses(3, 1, deadline=10.0) is None
+    assert new.refuses(40, 1, deadline=10.0) is not None
+
+
+def test_without_workers_nothing_is_accepted_once_something_waits():
+    assert together([]).refuses(1, 1, 10.0) is not None
+
+
+def test_workers_add_up_by_their_slots():
+    both = together([(8, 2.0, 0.5), (24, 4.0, None)])
+    assert (both.workers, both.slots, both.seconds, both.per_call) == (2, 32, 0.5, 3.5)
+    assert both.rate == pytest.approx(32 * 3.5 / 0.5)
+    assert together([(8, 1.0, None)]).rate == math.inf
+
+
+# -- what is lost
+
+
+def sent(flight: InFlight, *names: str, at: float = 0.0) -> None:
+    for name in names:
+        flight.add(name, {f"{name}{i}": f"{name}{i}" for i in range(2)}, at)
+
+
+def test_what_a_dead_worker_had_is_lost():
+    flight = InFlight()
+    sent(flight, "a", "b")
+    flight.took("a", "w1", 0.1)
+    flight.took("b", "w2", 0.1)
+    flight.done("a0")
+    assert flight.lost({"w2"}, 5.0) == ["a1"]
+    assert flight.lost({"w2"}, 50.0) == []
+
+
+def test_what_waits_on_the_queue_is_not_lost_however_long():
+    flight = InFlight()
+    sent(flight, "a")
+    assert flight.lost({"w1"}, 1000.0) == []
+
+
+def test_what_left_the_queue_and_was_taken_by_nobody_is_lost():
+    flight = InFlight()
+    sent(flight, "a", at=0.0)
+    flight.empty_queue(0.5)
+    assert flight.lost({"w1"}, 0.5 + UNTAKEN / 2) == []
+    assert flight.lost({"w1"}, 0.6 + UNTAKEN) == ["a0", "a1"]
+
+
+def test_a_look_that_began_before_the_message_was_sent_tells_nothing_of_it():
+    flight = InFlight()
+    sent(flight, "a", at=1.0)
+    flight.empty_queue(0.9)
+    assert flight.lost({"w1"}, 100.0) == []
+
+
+def test_a_later_message_that_was_taken_tells_that_an_earlier_one_left_the_queue():
+    flight = InFlight()
+    sent(flight, "a", "b")
+    flight.took("b", "w1", 2.0)
+    assert flight.lost({"w1"}, 2.1 + UNTAKEN) == ["a0", "a1"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("tdk"), st.integers(0, 5)), max_size=40))
+def test_each_request_is_either_done_once_or_lost_once(steps):
+    flight, alive, gone = InFlight(), {"w0", "w1", "w2"}, []
+    sent(flight, *"abcdef")
+    for what, i in steps:
+        if what == "t":
+            flight.took("abcdef"[i], f"w{i % 3}", 1.0)
+        elif what == "d" and flight.done(f"{'abcdef'[i]}0"):
+            gone.append(f"{'abcdef'[i]}0")
+        else:
+            alive.discard(f"w{i}")
+            gone += flight.lost(alive, 1.0)
+    assert len(gone) == len(set(gone))
+    left = [name for found in flight.sent.values() for name in found.requests]
+    assert sorted(gone + left) == sorted(f"{m}{i}" for m in "abcdef" for i in range(2))
+
+
+# -- the catalogue
+
+
+def test_the_first_version_is_live_and_a_promotion_remembers_it():
+    new = Entry("delays").with_version("1", ONE).with_version("2", TWO)
+    assert new.live == "1"
+    assert (new.promoted("2").live, new.promoted("2").before) == ("2", ("1",))
+    assert new.promoted("2").rolled_back().live == "1"
+
+
+def test_a_rollback_ends_a_split_first():
+    tested = entry().split({"2": 0.2}, {})
+    assert tested.rolled_back().weights == {}
+    assert tested.rolled_back().live == "1"
+
+
+def test_a_promotion_ends_the_share_of_the_version():
+    assert entry().split({"2": 0.2}, {"3": 1.0}).promoted("2").weights == {}
+    assert entry().split({"2": 0.2}, {"3": 1.0}).promoted("3").shadow == {}
+
+
+def test_an_entry_survives_its_way_through_redis():
+    kept = entry(before=("0",)).split({"2": 0.25}, {"3": 0.5}, "shop")
+    assert Entry.parse(kept.dump()) == kept
+    assert kept.needed == ("1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda e: e.promoted("4"), "'delays' has no version '4'. There are: 1, 2, 3."),
+        (lambda e: e.rolled_back(), "'delays' has no earlier version to go back to: 1 is the first."),
+        (
+            lambda e: e.split({"2": 0.7, "3": 0.6}, {}),
+            "the shares make 1.3 together. They may make 1; 1 has the rest.",
+        ),
+        (
+            lambda e: e.split({"1": 0.7, "2": 0.6}, {}),
+            "the shares make 1.3 together. They may make 1; 1 has the rest.",
+        ),
+        (lambda e: e.split({"2": 20}, {}), "2=20 is no share: give one from 0 to 1, like 2=0.1."),
+        (lambda e: e.split({}, {"1": 1.0}), "1 is live and cannot be its own shadow."),
+        (
+            lambda e: e.with_version("2", THREE),
+            "version '2' of 'delays' is 'tests:two' already, and a version never changes. "
+            "Choose another name for this one.",
+        ),
+    ],
+)
+def test_a_change_that_cannot_be_made_says_why(change, text):
+    with pytest.raises(CatalogueError) as raised:
+        change(entry())
+    assert str(raised.value) == text
+
+
+def test_a_name_that_no_key_can_hold_is_refused():
+    with pytest.raises(KeyFormatError, match=r"'a b' cannot be the name of a model: use up to 100 letters"):
+        check_name("a b", "model")
+
+
+# -- the board
+
+
+def worker(name: str, **versions: str) -> WorkerState:
+    return WorkerState(
+        name, "host", 1, 8, 2, 1.0, 0.5, {key.strip("v"): what for key, what in versions.items()}
+    )
+
+
+def test_traffic_is_given_to_a_version_only_when_every_worker_holds_it():
+    one, two = worker("a", v1="ready", v2="ready"), worker("b", v1="ready", v2="loading")
+    assert View(entry(), {"a": one}).held("2")
+    assert not View(entry(), {"a": one, "b": two}).held("2")
+    assert not View(entry(), {}).held("1")
+    assert View(entry(), {"a": one, "b": two}).capacity.slots == 16
+    assert WorkerState.parse(two.dump()) == two
+
+
+# -- messages
+
+
+def test_a_message_is_one_of_celery():
+    batch = Batch("b1", "p1", (Asked("r1", 5, "", False, [[1, 2.5, None]]), Asked("r2", 6, "2", True, ["é"])))
+    envelope = orjson.loads(message(batch, "main.serve.delays"))
+    assert envelope["headers"]["task"] == "pipeline.serve"
+    assert envelope["properties"]["delivery_info"] == {"exchange": "", "routing_key": "main.serve.delays"}
+    assert parse(envelope["body"]) == batch
+
+
+def test_answers_come_back_as_they_were_given():
+    given = [Answered("r1", OK, "1", [1, None], 2.5)]
+    replies = parse_replies(dump_replies("w", ["b1"], given))
+    assert (replies.worker, replies.took, replies.answers) == ("w", ["b1"], given)
+
+
+def test_numbers_of_numpy_are_written_and_what_json_cannot_hold_is_known():
+    assert writable([np.float32(1.5), np.int64(2)])
+    assert not writable([object()])
+    answer = Answered("r", OK, "1", [float("nan"), np.float64(2.0)], 0.0)
+    assert parse_replies(dump_replies("w", [], [answer])).answers[0].value == [None, 2.0]
+
+
+# -- models
+
+
+def test_a_kind_is_known_by_its_name_by_its_file_or_as_a_class():
+    assert kind("xgboost").__name__ == "XGBoost"
+    assert kind("pipeline.serving.kinds:Function").__name__ == "Function"
+    assert [kind_of(path) for path in ("a/b.ubj", "b.skops", "m:f")] == ["xgboost", "sklearn", "callable"]
+
+
+@pytest.mark.parametrize(
+    ("do", "text"),
+    [
+        (
+            lambda: kind("xgbost"),
+            "no kind of model 'xgbost'. Did you mean 'xgboost'? There are: callable, sklearn",
+        ),
+        (lambda: kind("nowhere:Model"), "nowhere:Model cannot be imported (No module named 'nowhere')"),
+        (lambda: kind("json:dumps"), "json:dumps has no load: a kind of model is a class with load(path)"),
+        (
+            lambda: kind_of("model.pkl"),
+            "'model.pkl' does not tell what kind of model it is. Give --kind: callable",
+        ),
+        (
+            lambda: load(Source("xgboost", "/no.ubj")),
+            "xgboost cannot load '/no.ubj': ModelFault: there is no file",
+        ),
+        (lambda: load(Source("callable", "math:pi")), "math:pi is a float, which cannot be called."),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_says_why(do, text):
+    with pytest.raises(ModelFault) as raised:
+        do()
+    assert text in str(raised.value)
+
+
+class Short:
+    def predict(self, instances):
+        return instances[1:]
+
+
+def test_a_prediction_too_few_is_a_fault_of_the_model():
+    with pytest.raises(ModelFault, match=r"^the model gave 1 predictions for 2 instances\.$"):
+        predict(Short(), [1, 2])
+
+
+# -- versions in memory
+
+
+class Memory:
+    """Loads and counts what is alive."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def __call__(self, source: Source):
+        self.go.wait(5)
+        if source == THREE:
+            raise ModelFault("three is broken.")
+        self.loads.append(source.path)
+        return type("M", (), {"predict": lambda _, xs: xs})()
+
+
+def until(condition) -> None:
+    limit = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def test_the_old_version_answers_until_the_new_one_is_loaded_and_then_is_released():
+    memory = Memory()
+    held = Held(memory)
+    held.settle(entry())
+    memory.go.clear()
+    held.want(entry().promoted("2"))
+    until(lambda: held.states() == {"1": "ready", "2": "loading"})
+    with held.use("", False) as found:
+        assert found.version == "1"
+        memory.go.set()
+        until(lambda: held.states() == {"2": "ready"})
+        with held.use("", False) as new:
+            assert new.version == "2"
+        assert found.model is not None  # it is in use
+    until(lambda: found.model is None)
+
+
+def test_a_version_that_cannot_be_loaded_is_told_and_the_old_one_goes_on():
+    held = Held(Memory())
+    held.settle(entry())
+    held.want(entry().promoted("3"))
+    until(lambda: held.states().get("3") == "three is broken.")
+    with held.use("", False) as found:
+        assert found.version == "1"
+    with pytest.raises(ModelFault, match=r"^three is broken\.$"):
+        Held(Memory()).settle(entry().promoted("3"))
+
+
+def test_a_version_of_a_split_that_is_gone_is_answered_for_by_the_live_one_but_not_a_pinned_one():
+    held = Held(Memory())
+    held.settle(entry())
+    with held.use("2", pinned=False) as found:
+        assert found.version == "1"
+    with pytest.raises(NotHeld), held.use("2", pinned=True):
+        pass
+
+
+def test_a_model_that_nobody_serves_any_more_is_released():
+    held = Held(Memory())
+    held.settle(entry())
+    held.want(Entry("delays"))
+    until(lambda: held.states() == {})
+
+
+# -- slots
+
+
+def work(name: str, count: int, version: str = "") -> Work:
+    return Work(Asked(name, 0, version, False, list(range(count))), "p")
+
+
+def test_a_slot_takes_what_waits_up_to_a_whole_batch_of_one_version():
+    groups, first, rest = [], threading.Event(), threading.Event()
+
+    def call(parts):
+        groups.append([part.work.asked.id for part in parts])
+        if len(groups) == 1:
+            first.set()
+            rest.wait(5)
+
+    slots = Slots(1, call, lambda: 4)
+    slots.put(parts_of(work("a", 1), 4))
+    first.wait(5)
+    for name, count, version in (("b", 2, ""), ("c", 2, ""), ("d", 1, ""), ("e", 1, "2")):
+        slots.put(parts_of(work(name, count, version), 4))
+    rest.set()
+    assert slots.drain(5)
+    slots.close()
+    assert groups == [["a"], ["b", "c"], ["d"], ["e"]]
+
+
+def test_slots_work_at_the_same_time_and_are_threads_only_when_needed():
+    slots = Slots(50, lambda parts: time.sleep(0.05), lambda: 1)
+    began = time.monotonic()
+    slots.put([part for i in range(50) for part in parts_of(work(str(i), 1), 1)])
+    assert slots.drain(5)
+    assert time.monotonic() - began < 1.0
+    assert slots.seconds == pytest.approx(0.05, abs=0.04)
+    slots.close()
+
+
+def test_a_large_request_is_cut_into_parts():
+    parts = parts_of(work("a", 10), 4)
+    assert [(part.start, len(part.instances)) for part in parts] == [(0, 4), (4, 4), (8, 2)]
+
+
+# -- results
+
+
+def test_answers_are_compared_by_their_numbers():
+    assert difference([1.0, 2.0], [1.0, 2.0 + 1e-9]) == 0.0
+    assert difference([1.0, [2.0]], [2.0, [4.0]]) == 1.5
+    assert difference(["a"], ["a"]) == 0.0
+    assert difference(["a"], ["b"]) == math.inf
+    assert difference([1], [1, 2]) == math.inf
+
+
+def test_results_are_read_a_version_each():
+    found = read(
+        {b"1 answered": b"100", b"1 t3": b"98", b"1 t9": b"2", b"2 compared": b"4", b"2 difference": b"2"}
+    )
+    assert (found[0].version, found[0].answered, found[0].p50, found[0].p99) == ("1", 100, 0.008, 0.512)
+    assert (found[1].compared, found[1].difference) == (4, 0.5)
