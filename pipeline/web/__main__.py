@@ -1,0 +1,45 @@
+"""python -m pipeline.web: the HTTP API, for the settings of the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import uvloop
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+from pipeline.supervise import READY
+from pipeline.web.application import make_app
+from pipeline.web.server import make_server
+from pipeline.web.settings import WebSettings
+
+
+async def serve(settings: Settings, web: WebSettings) -> bool:
+    """Answer until the process is told to end; gives False when it could not begin."""
+    server = make_server(make_app(settings, web), web)
+    running = asyncio.create_task(server.serve())
+    while not server.started and not running.done():
+        await asyncio.sleep(0.02)
+    if server.started and (path := os.environ.get(READY)):
+        Path(path).touch()
+    await running
+    return server.started
+
+
+def main() -> int:
+    """Give the exit code."""
+    try:
+        web = WebSettings.from_env()
+        web.check()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return 0 if runner.run(serve(Settings.from_env(), web)) else 1
+    except PipelineError as error:
+        sys.stderr.write(f"wave: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

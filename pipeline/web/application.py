@@ -1,0 +1,130 @@
+"""The HTTP application: its routes, what every request passes, and what lives as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from pipeline.aclients import connect
+from pipeline.errors import KeyFormatError, PipelineError, UnknownName, UnreachableError
+from pipeline.logs import get_logger
+from pipeline.runtime import Runtime
+from pipeline.serving.producer import Producer
+from pipeline.serving.results import Results
+from pipeline.settings import Settings
+from pipeline.web import health, models
+from pipeline.web.answers import HttpError, error_response
+from pipeline.web.guard import REQUEST_ID, Guard
+from pipeline.web.metrics import Metrics, Serving
+from pipeline.web.services import Services
+from pipeline.web.settings import WebSettings
+
+GROUP = "pipeline.routers"  # the entry points by which other packages name routers of theirs
+
+log = get_logger("pipeline.web")
+
+
+def make_app(
+    settings: Settings, web: WebSettings | None = None, routers: Iterable[APIRouter] | None = None
+) -> ASGIApp:
+    """Make the application.
+
+    routers   of other packages; by default those that are installed (entry points `pipeline.routers`)
+    """
+    web = web or WebSettings()
+    metrics = Metrics()
+    api = FastAPI(
+        title="celery-waves",
+        version=_version(),
+        lifespan=_lifespan(settings, web, metrics),
+        docs_url=None,
+        redoc_url=None,
+    )
+    for router in (models.router, health.router, *(installed() if routers is None else routers)):
+        api.include_router(router)
+    api.add_exception_handler(HttpError, _http_error)
+    api.add_exception_handler(HTTPException, _no_route)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(PipelineError, _pipeline_error)
+    return Guard(api, web, metrics)
+
+
+def installed() -> list[APIRouter]:
+    """Give the routers of other packages; one whose extra is not installed is left out, and the log says so."""
+    found = []
+    for entry in sorted(entry_points(group=GROUP)):
+        try:
+            found.append(entry.load())
+        except ModuleNotFoundError as error:
+            log.warning(
+                "a part of the API is left out: its extra is not installed", part=entry.name, error=str(error)
+            )
+    return found
+
+
+def _lifespan(settings: Settings, web: WebSettings, metrics: Metrics) -> Any:
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        client = connect(settings.redis_url, settings.socket_timeout)
+        code = settings.any_version()
+        producer = Producer(client, code, web.pace)
+        results = Results(client, code)
+        await producer.start()
+        results.start()
+        metrics.registry.register(Serving(producer))
+        api.state.services = Services(Runtime(settings), producer, results, metrics, web, code)
+        try:
+            yield
+        finally:
+            await producer.close()
+            await results.close()
+            await client.aclose()
+
+    return lifespan
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HttpError)
+    return error_response(error, request.scope[REQUEST_ID])
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {
+        404: f"there is nothing at {request.url.path}. /openapi.json lists what there is.",
+        405: f"{request.method} is not what {request.url.path} answers. /openapi.json lists what is.",
+    }
+    text = texts.get(error.status_code, str(error.detail))
+    return error_response(
+        HttpError(error.status_code, text, dict(error.headers or {})), request.scope[REQUEST_ID]
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    text = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return error_response(
+        HttpError(422, f"{text}. /openapi.json tells what is expected."), request.scope[REQUEST_ID]
+    )
+
+
+async def _pipeline_error(request: Request, error: Exception) -> Response:
+    """An error on purpose: its text tells what to do."""
+    kinds = ((KeyFormatError, 422), (UnknownName, 404), (UnreachableError, 503))
+    status = next((status for kind, status in kinds if isinstance(error, kind)), 500)
+    return error_response(HttpError(status, str(error)), request.scope[REQUEST_ID])
+
+
+def _version() -> str:
+    try:
+        return version("celery-waves")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,92 @@
+"""What Prometheus reads at /metrics. A registry an application, so that several in one process do not mix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from pipeline.serving.producer import Producer
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.1, 1.25, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counters of the API. Other parts add collectors of theirs to `registry`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "wave_http_request_seconds",
+            "Time to answer a request",
+            ["method", "route", "status"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._instances = Counter(
+            "wave_serve_instances",
+            "Instances that were answered",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "wave_serve_refused",
+            "Requests not accepted, for want of workers",
+            ["model"],
+            registry=self.registry,
+        )
+        self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        key = (method, route, status)
+        observe = self._known.get(key)
+        if observe is None:
+            observe = self._known[key] = self._seconds.labels(method, route, str(status)).observe
+        observe(seconds)
+
+    def instances(self, model: str, version: str, count: int) -> None:
+        """Count instances that a version answered."""
+        self._instances.labels(model, version).inc(count)
+
+    def refused(self, model: str) -> None:
+        """Count a request that was not accepted."""
+        self._refused.labels(model).inc()
+
+
+class Serving:
+    """Gauges of the models, read from what the producer saw last."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def describe(self) -> Iterable[Metric]:
+        """Tell nothing beforehand."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges."""
+        families = {
+            name: GaugeMetricFamily(f"wave_serve_{name}", text, labels=["model"])
+            for name, text in {
+                "workers": "Workers that are there",
+                "slots": "Slots of all workers",
+                "busy": "Slots that call the model",
+                "queued": "Messages on the queue",
+                "waiting": "Instances that wait for an answer from this process",
+            }.items()
+        }
+        for name, view in self._producer.views.items():
+            workers = view.workers.values()
+            families["workers"].add_metric([name], len(workers))
+            families["slots"].add_metric([name], sum(worker.slots for worker in workers))
+            families["busy"].add_metric([name], sum(worker.busy for worker in workers))
+            families["queued"].add_metric([name], view.queued)
+            families["waiting"].add_metric([name], self._producer.waiting(name))
+        yield from families.values()
+        for total, text, value in (
+            ("resent", "Requests that were asked again because a worker died", self._producer.resent),
+            ("repeated", "Answers that came twice and were dropped", self._producer.repeated),
+        ):
+            yield GaugeMetricFamily(f"wave_serve_{total}", text, value=value)
