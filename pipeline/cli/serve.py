@@ -1,0 +1,224 @@
+"""`wave serve` and `wave serve-worker`: the HTTP API, and the workers that hold models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import click
+from redis import Redis
+
+from pipeline.cli.children import choose_redis, run
+from pipeline.cli.options import version_option
+from pipeline.cli.output import length
+from pipeline.cli.session import Session, with_redis
+from pipeline.errors import SettingsError
+from pipeline.pipe import check_version
+from pipeline.processes import node_name, worker_env
+from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
+from pipeline.serving.catalogue import Catalogue, Entry, Source
+from pipeline.serving.models import kind, kind_of
+from pipeline.serving.names import Place, check_name
+from pipeline.supervise import READY
+
+EXAMPLE = ("mean", "pipeline.serving.examples:mean")
+FIRST = "1"  # the version of a model whose version nobody names
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A version that the command line brings."""
+
+    name: str
+    path: str
+    kind: str
+    version: str
+
+    def put(self, catalogue: Catalogue, options: Mapping[str, Any]) -> Entry:
+        """Let the catalogue know it; options that are None stay as they are."""
+        given = {name: value for name, value in options.items() if value is not None}
+
+        def change(entry: Entry) -> Entry:
+            known = entry.with_version(self.version, Source(self.kind, self.path))
+            return replace(known, options=replace(known.options, **given))
+
+        return catalogue.change(self.name, change, new=True)
+
+
+def added(name: str, path: str, kind_name: str | None, version: str) -> Added:
+    """Check what is added. Raises KeyFormatError and ModelFault."""
+    check_name(name, "model")
+    chosen = kind_name or kind_of(path)
+    kind(chosen)
+    here = chosen != "callable" and os.path.exists(path)
+    return Added(name, os.path.abspath(path) if here else path, chosen, version)
+
+
+slots_option = click.option(
+    "--slots",
+    type=click.IntRange(1),
+    metavar="N",
+    default=DEFAULT_SLOTS,
+    show_default=True,
+    help="Calls of the model at a time, in threads that share it.",
+)
+batch_option = click.option(
+    "--batch", type=click.IntRange(1), metavar="N", help="Instances in one call at most. [default: 32]"
+)
+deadline_option = click.option(
+    "--deadline",
+    type=click.FloatRange(0.001),
+    metavar="SECONDS",
+    help="Within which a request is answered, or refused at once. [default: 10]",
+)
+
+
+@click.command("serve-worker")
+@click.argument("model")
+@click.option(
+    "--path", help="Where the model is: a file, or module:function. Needed once; the catalogue keeps it."
+)
+@click.option(
+    "--kind", "kind_name", help="xgboost, sklearn, callable or module:Class. [default: by the path]"
+)
+@click.option("--model-version", default=FIRST, show_default=True, help="The version that --path is.")
+@slots_option
+@batch_option
+@deadline_option
+@version_option
+@with_redis
+def serve_worker(
+    session: Session,
+    model: str,
+    path: str | None,
+    kind_name: str | None,
+    model_version: str,
+    slots: int,
+    batch: int | None,
+    deadline: float | None,
+    version: str | None,
+) -> None:
+    """Run one worker that holds MODEL and answers its requests, until SIGTERM.
+
+    \b
+    Examples:
+      wave serve-worker delays --path models/delays.ubj --slots 4
+      wave serve-worker delays
+    """
+    code = check_version(version or session.settings.any_version())
+    catalogue = Catalogue(session.runtime.client, code)
+    if path is not None:
+        added(model, path, kind_name, model_version).put(catalogue, {"batch": batch, "deadline": deadline})
+    elif batch is not None or deadline is not None:
+        given: dict[str, Any] = {"batch": batch, "deadline": deadline}
+        given = {name: value for name, value in given.items() if value is not None}
+        catalogue.change(model, lambda entry: replace(entry, options=replace(entry.options, **given)))
+    else:
+        catalogue.get(model)
+    env = {**os.environ, **_worker_env(session.settings.redis_url, code, model, slots)}
+    command = [*worker_command(Place(code, model).queue), "-n", node_name(f"serve-{model}")]
+    sys.stdout.flush()
+    os.execvpe(command[0], command, env)  # the signals of whoever started this reach the worker itself
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[NAME[=PATH]]...")
+@click.option("--host", help="Where the API listens. [default: PIPELINE_WEB_HOST, else 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="[default: PIPELINE_WEB_PORT, else 8000]")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Workers for each model.",
+)
+@slots_option
+@batch_option
+@deadline_option
+@version_option
+@with_redis
+def serve(
+    session: Session,
+    models: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    workers: int,
+    slots: int,
+    batch: int | None,
+    deadline: float | None,
+    version: str | None,
+) -> None:
+    """Start the HTTP API, and a worker for each model: those that are named, else all that are served.
+
+    Redis is REDIS_URL's or --redis, or a private one where none is found. With nothing to serve, an example model
+    is. `--workers 0` starts the API alone.
+
+    \b
+    Examples:
+      wave serve
+      wave serve delays=models/delays.ubj --slots 4
+      wave serve --workers 0 --host 0.0.0.0
+    """
+    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "uvloop", "prometheus_client")):
+        raise SettingsError("the HTTP API is not installed. Install it: pip install 'celery-waves[web]'")
+    code = check_version(version or session.settings.any_version())
+    chosen = _web_env(host, port)
+    with ExitStack() as stack:
+        url = choose_redis(session, stack)
+        catalogue = Catalogue(stack.enter_context(Redis.from_url(url)), code)
+        names = _names(catalogue, models, {"batch": batch, "deadline": deadline}, workers)
+
+        def commands() -> Iterator[tuple[str, Sequence[str], Mapping[str, str]]]:
+            for name in names:
+                for i in range(workers):
+                    label = name if workers == 1 else f"{name}{i + 1}"
+                    command = [*worker_command(Place(code, name).queue), "-n", node_name(label)]
+                    yield label, command, _worker_env(url, code, name, slots)
+            yield "api", [sys.executable, "-m", "pipeline.web"], worker_env(url, [], code) | chosen
+
+        def ready(seconds: float) -> None:
+            click.echo(f"ready after {length(seconds)}, as version {code}; Ctrl-C ends it")
+            if not models and names == [EXAMPLE[0]]:
+                at = f"http://{chosen['PIPELINE_WEB_HOST']}:{chosen['PIPELINE_WEB_PORT']}"
+                click.echo(f"""  curl {at}/v1/models/mean:predict -d '{{"instances": [[1, 2, 6]]}}'""")
+
+        raise click.exceptions.Exit(run(commands(), session.settings.drain + 5, ready))
+
+
+def _names(
+    catalogue: Catalogue, models: Sequence[str], options: Mapping[str, Any], workers: int
+) -> list[str]:
+    """Give the models to start workers for; those with a path are added. Raises UnknownName."""
+    names = []
+    for text in models:
+        name, _, path = text.partition("=")
+        if path:
+            added(name, path, None, FIRST).put(catalogue, options)
+        catalogue.get(name)
+        names.append(name)
+    known = list(catalogue.all())
+    if not known and workers:
+        Added(EXAMPLE[0], EXAMPLE[1], "callable", FIRST).put(catalogue, options)
+        return [EXAMPLE[0]]
+    return names or known
+
+
+def _web_env(host: str | None, port: int | None) -> dict[str, str]:
+    """Give the API's environment, once it is checked. Raises SettingsError."""
+    from pipeline.web.settings import WebSettings  # noqa: PLC0415 - an optional extra
+
+    found = WebSettings.from_env()
+    found = replace(found, host=host or found.host, port=found.port if port is None else port)
+    found.check()
+    return {"PIPELINE_WEB_HOST": found.host, "PIPELINE_WEB_PORT": str(found.port)}
+
+
+def _worker_env(url: str, code: str, model: str, slots: int) -> dict[str, str]:
+    found = worker_env(url, [], code) | {MODEL: model, SLOTS: str(slots)}
+    return found if READY not in os.environ else found | {READY: os.environ[READY]}
