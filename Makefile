@@ -20,7 +20,7 @@ SERVER := $(shell command -v redis-server || command -v valkey-server)
 EMBEDDED := $(if $(SERVER),,$(comma)embedded)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format clean
+.PHONY: help demo test browser lint format clean
 
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(VENV)/has-demo$(EMBEDDED)  ## run hourly waves over real flights, and sh
 
 test: $(VENV)/has-test$(EMBEDDED)  ## run the tests, with real Redis and real workers
 	@$(VENV)/bin/python -m pytest -q tests/unit tests/integration $(ARGS)
+
+browser: $(VENV)/has-browser$(EMBEDDED)  ## run the tests of the pages, in a Chromium on PATH
+	@$(VENV)/bin/python -m pytest -q tests/browser $(ARGS)
 
 lint: $(VENV)/has-dev$(EMBEDDED)  ## check format, style and types
 	@$(VENV)/bin/ruff format --check .
