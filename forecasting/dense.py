@@ -35,6 +35,7 @@ class Dense:
 
     def __init__(self, panel: Panel, spec: FeatureSpec) -> None:
         self.spec, self._y = spec, panel.y
+        self._bridged = bridged(panel.y, spec.seasons[0])
         self.clock = Clock(panel.hours, spec.timezone, spec.horizon)
         self.seasons = spec.seasons[:2]
         self.day, self.week = self.seasons[0], self.seasons[1] if len(self.seasons) > 1 else 0
@@ -52,18 +53,18 @@ class Dense:
         return targets.base, targets.scale, _columns(state, targets)
 
     def values(self, rows: Ints) -> Floats:
-        """The series in some rows, NaN before its start."""
-        found: Floats = self._y[np.maximum(rows, 0)]
+        """The series in some rows, gaps bridged, NaN before its start."""
+        found: Floats = self._bridged[np.maximum(rows, 0)]
         if (early := rows < 0).any():
             found[early] = np.nan
         return found
 
     def _change(self, lag: int, first: int, stop: int) -> Floats:
-        """The values of some rows less those `lag` rows before."""
+        """The values of some rows less those `lag` rows before, where gaps are bridged."""
         missing = min(max(lag - first, 0), stop - first)
         start = first + missing
         result = np.full((stop - first, self._y.shape[1]), np.nan)
-        np.subtract(self._y[start:stop], self._y[start - lag : stop - lag], out=result[missing:])
+        np.subtract(self._y[start:stop], self._bridged[start - lag : stop - lag], out=result[missing:])
         return result
 
     def _size(self, lag: int, first: int, stop: int) -> Floats:
@@ -78,6 +79,22 @@ def _columns(state: _State, targets: _Targets) -> Iterator[Column]:
     yield from targets.columns()
 
 
+def bridged(y: Floats, day: int) -> Floats:
+    """Put the same hour of the day before for an hour that is missing, and so on through a longer gap.
+
+    Without it a model whose history had no gaps would not know what to make of one. What is before a series' first
+    day stays missing. Nothing is taken from later hours.
+    """
+    missing = np.isnan(y)
+    if not missing.any() or len(y) <= day:
+        return y
+    filled = y.copy()
+    for first in range(day, len(y), day):
+        block = filled[first : first + day]
+        np.copyto(block, filled[first - day : first][: len(block)], where=missing[first : first + day])
+    return filled
+
+
 class _State:
     """What does not depend on the lead, at U different origins: arrays of shape (U, entities)."""
 
@@ -86,16 +103,26 @@ class _State:
         spec = dense.spec
         windows = sorted({spec.lookback, *dense.seasons, 3, 6})
         counted = dense.level.counted(origins, windows)
-        self.means = {window: mean for window, (mean, _) in counted.items()}
+        self.means = _or_longer({window: mean for window, (mean, _) in counted.items()})
         self.seen = counted[spec.lookback][1]
-        self.level = _or_common(self.means[spec.lookback])
+        self.level = self._level(self.means[spec.lookback])
         self.sizes = {
             lag: sizes.counted(origins, [spec.lookback, *dense.seasons]) for lag, sizes in dense.sizes.items()
         }
         square = dense.square.means(origins, [spec.lookback])[spec.lookback]
         self.spread = np.sqrt(np.fmax(square - self.means[spec.lookback] ** 2, 0.0))
         self.scale = self._scale()
-        self.changes = {lag: changes.means(origins, SPANS) for lag, changes in dense.changes.items()}
+        self.changes = {
+            lag: _or_longer(changes.means(origins, SPANS)) for lag, changes in dense.changes.items()
+        }
+
+    def _level(self, mean: Floats) -> Floats:
+        """The mean of the lookback; of an entity that vanished before it what it last was, else the others' median."""
+        if not np.isnan(mean).any():
+            return mean
+        known = np.where(np.isnan(mean), self.dense.values(self.origins), mean)
+        level: Floats = np.nan_to_num(np.where(np.isnan(known), _median(known), known))
+        return level
 
     def _scale(self) -> Floats:
         """How much a series changes from day to day; while hardly a day is known, how much it varies at all."""
@@ -105,7 +132,11 @@ class _State:
         own = np.where(self.seen < FEW, np.nan, own)
         # Of too few values none can tell: it is taken to vary as others of its level do.
         level = np.abs(self.level)
-        own = np.where(np.isnan(own), _median(divide(own, level)) * level, own)
+        own = np.where(
+            np.isnan(own),
+            _median(np.divide(own, level, out=np.full(own.shape, np.nan), where=level > 0)) * level,
+            own,
+        )
         own = np.where(own > 0, own, 0.0)
         floor = np.where(level > 0, LEAST * level, LEAST * _median(np.where(own > 0, own, np.nan)))
         scale = np.fmax(own, floor)
@@ -234,7 +265,9 @@ def _mean(values: Sequence[Floats]) -> Floats:
 
 def _ratio(a: Floats, b: Floats) -> Floats:
     """a / b where both are above zero, within bounds; else NaN."""
-    return np.where(a > 0, np.clip(divide(a, b), 1 / STEEPEST, STEEPEST), np.nan)
+    known = (a > 0) & (b > 0)
+    ratio: Floats = np.divide(a, b, out=np.full(a.shape, np.nan), where=known)
+    return np.clip(ratio, 1 / STEEPEST, STEEPEST, out=ratio)
 
 
 def _median(values: Floats) -> Floats:
@@ -244,8 +277,11 @@ def _median(values: Floats) -> Floats:
         return np.nanmedian(values, axis=1, keepdims=True)
 
 
-def _or_common(values: Floats) -> Floats:
-    """The values, and where there are none the median of the others, else 0."""
-    if not np.isnan(values).any():
-        return values
-    return np.nan_to_num(np.where(np.isnan(values), _median(values), values))
+def _or_longer(means: dict[int, Floats]) -> dict[int, Floats]:
+    """Put the mean of the next longer window where nothing was seen in one."""
+    result: dict[int, Floats] = {}
+    longer: Floats | None = None
+    for window in sorted(means, reverse=True):
+        own = means[window]
+        result[window] = longer = own if longer is None else np.where(np.isnan(own), longer, own)
+    return result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,11 @@ class Features:
                 x[i] = values
         x[np.isinf(x)] = np.nan
         return Rows(x.reshape(len(found), -1).T, base, scale)
+
+    @cached_property
+    def begun(self) -> npt.NDArray[np.bool_]:
+        """Whether an entity was seen up to an hour, (hours, entities): before that nothing is known of it."""
+        return np.logical_or.accumulate(self.panel.weight > 0, axis=0)
 
     def _all(self, origins: Ints, leads: Ints) -> tuple[Floats, Floats, Iterator[Column]]:
         base, scale, columns = self._columns.at(origins, leads)

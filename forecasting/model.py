@@ -24,7 +24,7 @@ from forecasting.intervals import Conformal, alphas, tidy
 from forecasting.learning import Fitting, fit_mean, fit_quantiles
 from forecasting.names import BOUNDS, LEVELS
 from forecasting.panel import Floats, Ints, Panel
-from forecasting.sampling import draw
+from forecasting.sampling import draw, draw_all
 
 __all__ = ["Fitting", "GlobalForecaster"]
 
@@ -64,7 +64,7 @@ class GlobalForecaster:
         lowest = float(np.min(panel.y, where=panel.weight > 0, initial=np.inf))
         self._floor = 0.0 if lowest >= 0 else None
         relative = self.fitting.relative if self.fitting.relative is not None else lowest > 0
-        sample = draw(features, first + 1, last, self.fitting.rows(self.spec_.kind), self.fitting.seed)
+        sample = draw_all(features, first, last, self.fitting.rows(self.spec_.kind), self.fitting.seed)
         self._mean = fit_mean(sample, features.names, self.fitting, self.spec_.kind, relative)
         early = sample.until(cut).thinned(2)
         del sample

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from forecasting.features import Features
 from forecasting.panel import Floats, Ints
 
-BATCH = (
-    256  # origins and leads whose features are made at a time: what lies beside them in memory stays small
-)
+YOUNG = 0.05  # of the rows are drawn from the start of the history, too
+BATCH = 256  # origins and leads whose features are made at a time: it bounds the memory beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,24 @@ class Sample:
         )
 
 
+def draw_all(features: Features, warm_up: int, last: int, max_rows: int, seed: int) -> Sample:
+    """Draw from the hours after the warm-up up to `last`; a small share (YOUNG) from those of the warm-up.
+
+    From these a model learns what to make of an entity that is new: much of what is looked at is missing then.
+    """
+    young = _parts(features, 1, warm_up, int(YOUNG * max_rows), seed)
+    return _joined([*_parts(features, warm_up + 1, last, max_rows, seed), *young])
+
+
 def draw(features: Features, first: int, last: int, max_rows: int, seed: int) -> Sample:
     """Draw about `max_rows` rows about the hours from `first` to `last`, both included; all where there are fewer.
 
     Every hour is drawn with every lead alike, so that leads can be compared.
     """
+    return _joined(_parts(features, first, last, max_rows, seed))
+
+
+def _parts(features: Features, first: int, last: int, max_rows: int, seed: int) -> list[Sample]:
     panel, horizon = features.panel, features.spec.horizon
     first = max(first, horizon)  # so that the origin of the longest lead lies in the panel
     count = max(last - first + 1, 0) * horizon
@@ -61,16 +73,16 @@ def draw(features: Features, first: int, last: int, max_rows: int, seed: int) ->
     wanted = count if observed <= max_rows else int(count * max_rows / observed)
     pairs = np.sort(rng.permutation(count)[:wanted])
     targets, leads = first + pairs // horizon, 1 + pairs % horizon
-    parts = [
-        _rows(features, targets[i : i + BATCH], leads[i : i + BATCH]) for i in range(0, len(targets), BATCH)
+    return [
+        _rows(features, targets[i : i + BATCH], leads[i : i + BATCH])
+        for i in range(0, max(len(targets), 1), BATCH)
     ]
-    return _joined(parts) if parts else _rows(features, targets, leads)
 
 
 def _rows(features: Features, targets: Ints, leads: Ints) -> Sample:
     panel = features.panel
     rows = features.at(targets - leads, leads)
-    known = (panel.weight[targets] > 0).ravel()
+    known = ((panel.weight[targets] > 0) & features.begun[targets - leads]).ravel()
     truth, entities = panel.y[targets], len(panel.entities)
     with np.errstate(divide="ignore"):
         relative = rows.scale / np.abs(truth)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from forecasting import metrics
-from forecasting.backtest import Backtest, by_age
-from forecasting.naive import Constant, SeasonalNaive, TrailingMean
+from forecasting.backtest import Backtest, by_age, relative, share_of_worse
+from forecasting.forecasts import Forecasts
+from forecasting.naive import Constant, LastValue, SeasonalNaive, TrailingMean
 from forecasting.panel import HOUR, Panel
+from forecasting.pictures import draw_backtest
 
 HOURS = 400
 
@@ -121,3 +125,81 @@ def test_the_pinball_loss_is_least_at_the_quantile():
 def test_the_interval_score_is_the_width_and_a_penalty_for_what_lies_outside():
     y, zero = np.array([0.0, 3.0]), np.zeros(2)
     assert metrics.interval_score(y, zero - 1, zero + 1, 0.8) == pytest.approx(2 + 10 * 2 / 2)
+
+
+class Off:
+    """Forecasts that are too high by some units, within bounds that are too low by others."""
+
+    def __init__(self, by: float, low: float = -1.0, high: float = 2.0) -> None:
+        self.by, self.low, self.high = by, low, high
+
+    def forecast_at(self, panel: Panel, origins: np.ndarray, leads: np.ndarray) -> Forecasts:
+        y = panel.y[origins + leads]
+        bounds = {
+            f"{side}-{level}": y + by
+            for level in (80, 95)
+            for side, by in (("lo", self.low), ("hi", self.high))
+        }
+        return Forecasts(panel.entities, panel.hours[origins], leads, y + self.by, bounds)
+
+
+def table(panel: Panel, **models: Off) -> pd.DataFrame:
+    backtest = Backtest(train=100, test=96, season=2)  # the series rise by 1 an hour, so by 2 a season
+    return backtest.run(panel, [panel.hours[200]], {name: lambda _, m=m: m for name, m in models.items()})
+
+
+def test_every_measure_is_what_its_definition_gives(panel: Panel):
+    row = by_age(table(panel, off=Off(3.0)), {"all": (1, 24)}).iloc[0]
+    assert row["mae"] == row["rmse"] == pytest.approx(3.0)
+    assert row["mase"] == pytest.approx(1.5)
+    targets = np.arange(224, 297, 5)
+    y = np.concatenate([targets, targets + 1000.0])
+    assert row["smape"] == pytest.approx((200 * 3 / (2 * y + 3)).mean())
+    assert (row["cover-80"], row["cover-95"]) == (1.0, 1.0)
+    # The truth lies 1 above the lower bound and 2 below the upper one.
+    assert row["pinball-80"] == pytest.approx((0.1 * 1 + 0.1 * 2) / 2)
+    assert row["pinball-95"] == pytest.approx((0.025 * 1 + 0.025 * 2) / 2)
+    assert row["msis-95"] == pytest.approx(3 / 2)
+    row = by_age(table(panel, off=Off(0.0, low=1.0)), {"all": (1, 24)}).iloc[0]
+    assert row["cover-95"] == 0.0
+    assert row["pinball-95"] == pytest.approx((0.975 * 1 + 0.025 * 2) / 2)
+    assert row["msis-95"] == pytest.approx((1 + 40 * 1) / 2)
+
+
+def test_a_model_is_set_beside_a_rival(panel: Panel):
+    found = by_age(table(panel, ours=Off(1.0), rival=Off(2.0)), {"1 h": (1, 1), "2-24 h": (2, 24)})
+    owa = relative(found, "rival").set_index(["model", "age"])["owa"]
+    assert owa["rival"].tolist() == [1.0, 1.0]
+    assert owa["ours"].tolist() == pytest.approx([0.5, 0.5], abs=0.001)
+    with pytest.raises(ValueError, match=r"no model 'naive' was scored\. There is ours, rival\."):
+        relative(found, "naive")
+
+
+def test_the_share_of_entities_that_a_rival_forecasts_better(panel: Panel):
+    class Good(Off):
+        def forecast_at(self, panel: Panel, origins: np.ndarray, leads: np.ndarray) -> Forecasts:
+            found = super().forecast_at(panel, origins, leads)
+            found.mean[:, 1] += 9
+            return found
+
+    backtest = Backtest(train=100, test=96)
+    models = {"a": lambda _: Good(1.0), "b": lambda _: Off(2.0)}
+    scores = backtest.run(panel, [panel.hours[200]], models, by_entity=True)
+    assert share_of_worse(scores, "a", "b") == 0.5
+    assert by_age(scores, {"all": (1, 24)})["mae"].tolist() == pytest.approx([5.5, 2.0])
+
+
+def test_the_last_value_is_repeated_whatever_the_lead(panel: Panel):
+    panel.y[200, 1] = np.nan
+    found = LastValue().forecast_at(panel, np.array([200, 200]), np.array([1, 9]))
+    assert found.mean.tolist() == [[200.0, 1199.0], [200.0, 1199.0]]
+    assert found.leads.tolist() == [1, 9]
+
+
+@pytest.mark.parametrize("measure", ["mae", "smape"])
+def test_a_backtest_is_drawn(panel: Panel, tmp_path: Path, measure: str):
+    scores = table(panel, ours=Off(1.0))
+    path = draw_backtest(scores, tmp_path / "backtest.png", measure=measure, unit="min")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="measure='mea' cannot be drawn"):
+        draw_backtest(scores, path, measure="mea")

@@ -140,6 +140,7 @@ def test_the_base_of_dense_series_is_the_same_hour_of_the_newest_day_that_has_on
         assert dense.at(np.array([400]), np.array([lead])).base[0, 0] == y[row, 0]
     y[:, 0] = np.nan
     y[190, 0] = 3.0  # only one hour of all was ever seen
+    dense = Features(replace(panel, y=y), replace(SPEC, kind="dense"))
     assert dense.at(np.array([200]), np.array([5])).base[0, 0] == 3.0
 
 

@@ -1,0 +1,54 @@
+"""Pictures of a backtest: error and coverage by the forecast's age. Needs matplotlib: `celery-waves[pictures]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forecasting.backtest import by_age
+from forecasting.names import LEVELS
+
+INKS = ("#2563a8", "#c2410c", "#4d7c0f", "#7e22ce", "#475569", "#be123c")
+
+
+def draw_backtest(scores: pd.DataFrame, path: Path | str, *, measure: str = "mae", unit: str = "") -> Path:
+    """Draw what `Backtest.run` gave: each model's error by lead, and what its intervals covered.
+
+    measure  a column of `by_age`: mae, rmse, mase or smape
+    unit     of the error, for the axis
+    path     where the picture goes; its ending says which kind: .png, .svg, .pdf
+
+    Raises ImportError when matplotlib is not installed, ValueError for an unknown measure.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415  an optional extra
+
+    if measure not in (known := ("mae", "rmse", "mase", "smape")):
+        raise ValueError(f"measure={measure!r} cannot be drawn. Use {', '.join(known)}.")
+    leads = sorted(set(scores["lead"]))
+    table = by_age(scores, {str(lead): (lead, lead) for lead in leads})
+    table["lead"] = table["age"].astype(int)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    errors, covers = figure.subplots(1, 2)
+    for ink, (model, part) in zip(INKS * len(table), table.groupby("model", sort=False), strict=False):
+        errors.plot(part["lead"], part[measure], label=model, color=ink, marker=".")
+        for level, style in zip(LEVELS, ("--", "-"), strict=True):
+            if part[f"cover-{level}"].notna().any():
+                label = f"{model}, {level} %"
+                covers.plot(part["lead"], 100 * part[f"cover-{level}"], style, label=label, color=ink)
+    for level in LEVELS:
+        covers.axhline(level, color="#9ca3af", linewidth=0.8)
+    _finish(errors, f"{measure.upper()}{f', {unit}' if unit else ''}")
+    _finish(covers, "covered, %")
+    figure.savefig(path, dpi=150)
+    return Path(path)
+
+
+def _finish(axes: Any, label: str) -> None:
+    """Name the axes; a legend only where something is drawn."""
+    axes.set_xlabel("age of the forecast, h")
+    axes.set_ylabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
