@@ -79,12 +79,12 @@ class LocalForecaster:
         """Forecast the hours after the last one, in the long format: unique_id, ds, lead, mean, lo-80, ..."""
         return self.forecast(self._panel(data)).to_long()
 
-    def forecast(self, panel: Panel) -> Forecasts:
+    def forecast(self, panel: Panel, *, intervals: bool = True) -> Forecasts:
         """Forecast the leads 1 to `horizon` from the panel's last hour."""
         leads = np.arange(1, self.spec.horizon + 1)
-        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads)
+        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads, intervals=intervals)
 
-    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints, *, intervals: bool = True) -> Forecasts:
         """Forecast from R origins (row numbers of the panel), each for its lead, as if it were that hour."""
         bank = self._fitted()
         row = {entity: i for i, entity in enumerate(self._entities)}
@@ -95,6 +95,8 @@ class LocalForecaster:
             for columns in _blocks(len(panel.entities))
         ]
         mean, usual, floor = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
+        if not intervals:
+            return Forecasts(panel.entities, panel.hours[origins], leads, np.maximum(mean, floor), {})
         bounds = self._conformal.apply(leads, _raw(mean, usual))
         bounds = {name: np.maximum(values, floor) for name, values in bounds.items()}
         mean = np.maximum(mean, floor)

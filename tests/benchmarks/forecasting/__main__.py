@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.forecasting import ages, m4, speed
+from tests.benchmarks.forecasting import ages, local, m4, speed, waving
 from tests.benchmarks.forecasting.figures import Options, Section, machine, table
 
 
@@ -22,7 +22,9 @@ def measure(options: Options) -> list[Section]:
     """Measure all lines."""
     sections, fitted = m4.run(options)
     sections += speed.run(fitted, options)
+    sections += local.run(options)
     sections += ages.run(options)
+    sections += waving.run(fitted, options)
     return sections
 
 

@@ -1,0 +1,161 @@
+"""PooledForecaster: a GlobalForecaster for each block of entities, where they are too many for one model.
+
+The blocks are fitted one after the other, and given one after the other if need be: what is in memory is one block's
+rows, and the models, however many blocks there are.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.features import FeatureSpec
+from forecasting.forecasts import Forecasts
+from forecasting.model import Fitting, GlobalForecaster
+from forecasting.panel import Floats, Ints, Panel
+
+SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
+BLOCK = 256  # entities that share a model
+# Quick rather than the best: 256 entities in a second or two.
+QUICK = Fitting(
+    rounds=50, quantile_rounds=16, depth=6, quantile_depth=5, eta=0.15, quantile_eta=0.3, max_rows=40_000
+)
+
+
+class PooledForecaster:
+    """One model a block of entities.
+
+    spec     the features, as of a GlobalForecaster
+    fitting  how each block's model is fitted; by default in a second or two
+    block    entities that share a model
+    """
+
+    def __init__(
+        self, spec: FeatureSpec | None = None, fitting: Fitting | None = None, block: int = BLOCK
+    ) -> None:
+        self.spec = spec or FeatureSpec()
+        self.fitting = fitting or QUICK
+        self.block = block
+        self._blocks: list[tuple[tuple[str, ...], GlobalForecaster]] = []
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features that the first block was fitted with. Raises NotFitted."""
+        return self._fitted()[0][1].features
+
+    def fit(self, data: Panel | pd.DataFrame | Iterable[Panel]) -> Self:
+        """Fit to a panel, to the long format, or to panels that come one after the other, such as shards.
+
+        Raises DataError when there is too little.
+        """
+        self._blocks = []
+        panels = [self._panel(data)] if isinstance(data, (Panel, pd.DataFrame)) else data
+        for panel in panels:
+            for part in self._parts(panel):
+                model = GlobalForecaster(self.spec, self.fitting).fit(part)
+                self._blocks.append((part.entities, model))
+        if not self._blocks:
+            raise DataError("there are no entities to fit a model to. Give at least one panel with some.")
+        return self
+
+    def predict(self, data: Panel | pd.DataFrame) -> pd.DataFrame:
+        """Forecast the hours after the last one, in the long format: unique_id, ds, lead, mean, lo-80, ..."""
+        return self.forecast(self._panel(data)).to_long()
+
+    def forecast(self, panel: Panel, *, intervals: bool = True) -> Forecasts:
+        """Forecast the leads 1 to `horizon` from the panel's last hour."""
+        leads = np.arange(1, self.spec.horizon + 1)
+        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads, intervals=intervals)
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints, *, intervals: bool = True) -> Forecasts:
+        """Forecast from R origins, each for its lead; entities that are in no block by the first block's model."""
+        blocks = self._fitted()
+        block_of = {entity: n for n, (entities, _) in enumerate(blocks) for entity in entities}
+        wanted = np.array([block_of.get(entity, 0) for entity in panel.entities], np.int64)
+        columns: dict[str, Floats] = {}
+        for n in np.unique(wanted).tolist():
+            chosen = np.flatnonzero(wanted == n)
+            found = blocks[n][1].forecast_at(_some(panel, chosen), origins, leads, intervals=intervals)
+            for name, values in {"mean": found.mean, **found.bounds}.items():
+                whole = columns.setdefault(name, np.full((len(origins), len(wanted)), np.nan))
+                whole[:, chosen] = values
+        mean = columns.pop("mean", np.empty((len(origins), 0)))
+        return Forecasts(panel.entities, panel.hours[origins], leads, mean, columns)
+
+    def save(self, folder: Path) -> None:
+        """Write the models' files into a folder that exists: two, however many blocks there are."""
+        blocks = self._fitted()
+        with zipfile.ZipFile(folder / BLOCKS_FILE, "w") as file:
+            for n, (_, model) in enumerate(blocks):
+                with TemporaryDirectory(prefix="wave-model-") as place:
+                    model.save(Path(place))
+                    for path in sorted(Path(place).iterdir()):
+                        file.write(path, f"{n}/{path.name}")
+        stored = {
+            "spec": asdict(self.spec),
+            "fitting": asdict(self.fitting),
+            "block": self.block,
+            "entities": [entities for entities, _ in blocks],
+        }
+        (folder / SPEC_FILE).write_text(json.dumps(stored))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
+        try:
+            stored = json.loads((folder / SPEC_FILE).read_text())
+            spec: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in stored["spec"].items()
+            }
+            model = cls(FeatureSpec(**spec), Fitting(**stored["fitting"]), stored["block"])
+            with zipfile.ZipFile(folder / BLOCKS_FILE) as file:
+                model._blocks = [
+                    (tuple(entities), _read(file, n)) for n, entities in enumerate(stored["entities"])
+                ]
+        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"no model can be read from {folder} ({error}). Train it again, or make another version live."
+            ) from None
+        return model
+
+    def _parts(self, panel: Panel) -> Iterator[Panel]:
+        """Cut a panel into blocks of nearly one size."""
+        count = -(-len(panel.entities) // self.block)
+        for chosen in np.array_split(np.arange(len(panel.entities)), count) if count else ():
+            yield _some(panel, chosen)
+
+    def _fitted(self) -> list[tuple[tuple[str, ...], GlobalForecaster]]:
+        if not self._blocks:
+            raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
+        return self._blocks
+
+    def _panel(self, data: Panel | pd.DataFrame) -> Panel:
+        spec = self.spec
+        if isinstance(data, Panel):
+            return data
+        return Panel.from_long(data, past=spec.past or (), future=spec.future or (), static=spec.static or ())
+
+
+def _some(panel: Panel, chosen: Ints) -> Panel:
+    """Give some entities of a panel."""
+    pairs = (panel.past, panel.future, panel.static)
+    past, future, static = ({k: v[..., chosen] for k, v in each.items()} for each in pairs)
+    names = tuple(panel.entities[i] for i in chosen.tolist())
+    return Panel(panel.hours, names, panel.y[:, chosen], panel.weight[:, chosen], past, future, static)
+
+
+def _read(file: zipfile.ZipFile, n: int) -> GlobalForecaster:
+    with TemporaryDirectory(prefix="wave-model-") as place:
+        for name in file.namelist():
+            if name.startswith(f"{n}/"):
+                (Path(place) / Path(name).name).write_bytes(file.read(name))
+        return GlobalForecaster.load(Path(place))
