@@ -16,7 +16,7 @@ from tests.servers import free_port, until
 def served(app: FastAPI) -> Iterator[str]:
     """Serve an application on a free port of this machine; gives its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", loop="asyncio"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started, 20)

@@ -27,6 +27,7 @@ COMMANDS = {
     "compile": ("pipeline.cli.flows:compile_", "Show how a flow is cut into parts, or write it as a script."),
     "pipe": ("pipeline.cli.pipes:pipe", "Show a stored pipe."),
     "state": ("pipeline.cli.states:state", "Show and change the entities of states."),
+    "web": ("pipeline.cli.web:web", "Start the dashboard and the HTTP API."),
     "serve": ("pipeline.cli.serve:serve", "Start the HTTP API, and workers that hold models."),
     "serve-worker": ("pipeline.cli.serve:serve_worker", "Run one worker that holds a model."),
     "serving": ("pipeline.cli.serving:serving", "Show served models, and change who gets which traffic."),

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length
 from pipeline.cli.session import Session, with_redis
-from pipeline.errors import SettingsError
+from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
 from pipeline.pipe import check_version
 from pipeline.processes import node_name, worker_env
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
@@ -128,8 +127,8 @@ def serve_worker(
 
 @click.command()
 @click.argument("models", nargs=-1, metavar="[NAME[=PATH]]...")
-@click.option("--host", help="Where the API listens. [default: PIPELINE_WEB_HOST, else 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="[default: PIPELINE_WEB_PORT, else 8000]")
+@host_option
+@port_option
 @click.option(
     "--workers",
     type=click.IntRange(0),
@@ -165,10 +164,9 @@ def serve(
       wave serve delays=models/delays.ubj --slots 4
       wave serve --workers 0 --host 0.0.0.0
     """
-    if any(find_spec(name) is None for name in ("fastapi", "uvicorn", "uvloop", "prometheus_client")):
-        raise SettingsError("the HTTP API is not installed. Install it: pip install 'celery-waves[web]'")
+    check_installed()
     code = check_version(version or session.settings.any_version())
-    chosen = _web_env(host, port)
+    chosen = web_env(host, port)
     with ExitStack() as stack:
         url = choose_redis(session, stack)
         catalogue = Catalogue(stack.enter_context(Redis.from_url(url)), code)
@@ -180,13 +178,18 @@ def serve(
                     label = name if workers == 1 else f"{name}{i + 1}"
                     command = [*worker_command(Place(code, name).queue), "-n", node_name(label)]
                     yield label, command, _worker_env(url, code, name, slots)
-            yield "api", [sys.executable, "-m", "pipeline.web"], worker_env(url, [], code) | chosen
+            yield (
+                "api",
+                [sys.executable, "-m", "pipeline.web"],
+                worker_env(url, session.settings.flows, code) | chosen,
+            )
 
         def ready(seconds: float) -> None:
             click.echo(f"ready after {length(seconds)}, as version {code}; Ctrl-C ends it")
             if not models and names == [EXAMPLE[0]]:
-                at = f"http://{chosen['PIPELINE_WEB_HOST']}:{chosen['PIPELINE_WEB_PORT']}"
-                click.echo(f"""  curl {at}/v1/models/mean:predict -d '{{"instances": [[1, 2, 6]]}}'""")
+                click.echo(
+                    f"""  curl {address(chosen)}/v1/models/mean:predict -d '{{"instances": [[1, 2, 6]]}}'"""
+                )
 
         raise click.exceptions.Exit(run(commands(), session.settings.drain + 5, ready))
 
@@ -207,16 +210,6 @@ def _names(
         Added(EXAMPLE[0], EXAMPLE[1], "callable", FIRST).put(catalogue, options)
         return [EXAMPLE[0]]
     return names or known
-
-
-def _web_env(host: str | None, port: int | None) -> dict[str, str]:
-    """Give the API's environment, once it is checked. Raises SettingsError."""
-    from pipeline.web.settings import WebSettings  # noqa: PLC0415 - an optional extra
-
-    found = WebSettings.from_env()
-    found = replace(found, host=host or found.host, port=found.port if port is None else port)
-    found.check()
-    return {"PIPELINE_WEB_HOST": found.host, "PIPELINE_WEB_PORT": str(found.port)}
 
 
 def _worker_env(url: str, code: str, model: str, slots: int) -> dict[str, str]:

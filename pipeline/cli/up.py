@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
+from pipeline.cli.web import address, check_installed, web_env
 from pipeline.discover import Flows
 from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
 from pipeline.pipe import check_version
@@ -38,6 +40,7 @@ class Wanted:
     solo: bool  # whether a worker more takes what must run alone, because it has killed a worker
     beat: bool
     flower: int | None  # its port
+    web: bool
     level: str
 
     def commands(self, version: str) -> Iterator[tuple[str, list[str]]]:
@@ -52,6 +55,8 @@ class Wanted:
             yield "beat", celery_command("beat", "-l", self.level)
         if self.flower is not None:
             yield "flower", celery_command("flower", "--address=127.0.0.1", f"--port={self.flower}")
+        if self.web:
+            yield "web", [sys.executable, "-m", "pipeline.web"]
 
     def _worker(
         self, version: str, name: str, concurrency: int, queues: Iterable[str], pool: str = "prefork"
@@ -85,6 +90,10 @@ class Wanted:
 @click.option(
     "--flower-port", type=int, metavar="PORT", default=5555, show_default=True, help="Where Flower listens."
 )
+@click.option("--web", is_flag=True, help="Start the dashboard and the HTTP API.")
+@click.option(
+    "--web-port", type=click.IntRange(0, 65535), metavar="PORT", help="Where it listens. [default: 8000]"
+)
 @version_option
 @click.option(
     "--drain",
@@ -110,6 +119,8 @@ def up(
     no_beat: bool,
     flower: bool,
     flower_port: int,
+    web: bool,
+    web_port: int | None,
     version: str | None,
     drain: str | None,
     loglevel: str,
@@ -121,7 +132,7 @@ def up(
 
     \b
     Examples:
-      wave up my_flows.py
+      wave up my_flows.py --web
       wave up -F my_flows --workers 2 --concurrency 4 --collect-threads 16 --flower
       wave up -F my_flows -Q compute --no-beat
     """
@@ -143,10 +154,14 @@ def up(
         queues is None and SOLO not in kinds,
         not no_beat and any(flow.schedule for flow in flows.values()),
         flower_port if flower else None,
+        web,
         loglevel,
     )
     if flower and find_spec("flower") is None:
         raise SettingsError("Flower is not installed. Install it: pip install 'celery-waves[flower]'")
+    if web:
+        check_installed()
+    at = web_env(None, web_port) if web else {}
     limit = session.settings.drain if drain is None else durations.seconds(drain, "--drain")
     with ExitStack() as stack:
         url = choose_redis(session, stack)
@@ -154,11 +169,13 @@ def up(
             click.echo(
                 f"flow {flow.name}: {plural(len(flow.tasks), 'task')}, {_when(flow.schedule, wanted.beat)}"
             )
-        env = worker_env(url, session.settings.flows, version)
+        env = worker_env(url, session.settings.flows, version) | at
         commands = [(name, command, env) for name, command in wanted.commands(version)]
 
         def ready(seconds: float) -> None:
             click.echo(f"ready after {length(seconds)}, as version {version}; Ctrl-C ends it")
+            if at:
+                click.echo(f"  dashboard: {address(at)}/")
 
         raise click.exceptions.Exit(run(commands, limit + GIVE_BACK, ready, ("beat", "flower")))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvloop
 
+from pipeline.discover import load_flows
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
 from pipeline.supervise import READY
@@ -19,7 +20,8 @@ from pipeline.web.settings import WebSettings
 
 async def serve(settings: Settings, web: WebSettings) -> bool:
     """Answer until the process is told to end; gives False when it could not begin."""
-    server = make_server(make_app(settings, web), web)
+    flows = load_flows(settings.flows) if settings.flows else None
+    server = make_server(make_app(settings, web, flows=flows), web)
     running = asyncio.create_task(server.serve())
     while not server.started and not running.done():
         await asyncio.sleep(0.02)

@@ -14,8 +14,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from pipeline.aclients import connect
+from pipeline.dashboard.routes import Dashboard
+from pipeline.discover import Flows
 from pipeline.errors import KeyFormatError, PipelineError, UnknownName, UnreachableError
 from pipeline.logs import get_logger
+from pipeline.metrics import WaveCollector
 from pipeline.runtime import Runtime
 from pipeline.serving.producer import Producer
 from pipeline.serving.results import Results
@@ -33,14 +36,20 @@ log = get_logger("pipeline.web")
 
 
 def make_app(
-    settings: Settings, web: WebSettings | None = None, routers: Iterable[APIRouter] | None = None
+    settings: Settings,
+    web: WebSettings | None = None,
+    routers: Iterable[APIRouter] | None = None,
+    flows: Flows | None = None,
 ) -> ASGIApp:
-    """Make the application.
+    """Make the application: the API, the dashboard and the metrics.
 
     routers   of other packages; by default those that are installed (entry points `pipeline.routers`)
+    flows     whose schedules and states the dashboard and the metrics know; by default none
     """
-    web = web or WebSettings()
-    metrics = Metrics()
+    web, flows = web or WebSettings(), flows or Flows(())
+    metrics, runtime = Metrics(), Runtime(settings)
+    metrics.registry.register(WaveCollector(runtime, flows.values()))
+    dashboard = Dashboard(runtime, flows).router()
     api = FastAPI(
         title="celery-waves",
         version=_version(),
@@ -48,7 +57,8 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    for router in (models.router, health.router, *(installed() if routers is None else routers)):
+    added = installed() if routers is None else routers
+    for router in (models.router, health.router, dashboard, *added):
         api.include_router(router)
     api.add_exception_handler(HttpError, _http_error)
     api.add_exception_handler(HTTPException, _no_route)

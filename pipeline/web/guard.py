@@ -20,6 +20,7 @@ from pipeline.web.settings import WebSettings
 OPEN = frozenset({"/healthz", "/readyz"})  # asked by those who have no token: load balancers
 BODY = "wave.body"  # the name of a request's body in its scope
 REQUEST_ID = "wave.request_id"
+BASIC = 'Basic realm="celery-waves: any name, and a token as password"'
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 
 log = get_logger("pipeline.web")
@@ -84,7 +85,7 @@ class Guard:
                 raise HttpError(
                     401,
                     f"the token {said}. Send the header `Authorization: Bearer TOKEN`.",
-                    {"WWW-Authenticate": "Bearer"},
+                    {"WWW-Authenticate": BASIC if b"text/html" in headers.get(b"accept", b"") else "Bearer"},
                 )
         wait = self._limit.wait(owner or str((scope.get("client") or ("",))[0]))
         if wait:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -33,5 +35,7 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """Give the counters in Prometheus' text format."""
-    return Response(generate_latest(services_of(request).metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    """Give the metrics in Prometheus' text format."""
+    registry = services_of(request).metrics.registry
+    text = await asyncio.to_thread(generate_latest, registry)  # it asks Redis, and other requests go on
+    return Response(text, media_type=CONTENT_TYPE_LATEST)

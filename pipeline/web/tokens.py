@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -41,14 +42,26 @@ class Tokens:
         return bool(self.hashes)
 
     def owner(self, header: bytes | None) -> str | None:
-        """Give the name of who holds the token of an Authorization header; None where it is not known."""
+        """Give the name of who holds the token of an Authorization header; None where it is not known.
+
+        Browsers know Basic and no Bearer: there the token is the password, whatever the name.
+        """
         scheme, _, token = (header or b"").partition(b" ")
+        if scheme.lower() == b"basic":
+            token = _password(token)
         digest = hashlib.sha256(token.strip()).digest()
         found = None
         for name, known in self.hashes:  # all of them, so that the time tells nothing
             if hmac.compare_digest(digest, known):
                 found = name
-        return found if scheme.lower() == b"bearer" else None
+        return found if scheme.lower() in (b"bearer", b"basic") else None
+
+
+def _password(encoded: bytes) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def new_token() -> str:
