@@ -31,6 +31,7 @@ class Condition:
     name: str  # pending, running or done
     attempt: int  # the number of the last attempt, 0 before the first
     need: int  # units that it still waits for
+    at: float = 0.0  # seconds since the epoch: when it was done; while it runs, the end of its lease
 
 
 @dataclass(frozen=True, slots=True)

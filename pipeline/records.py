@@ -288,9 +288,14 @@ class Records:
         found = {}
         for field, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
             task, _, where = field.decode().partition(" ")
-            name, attempt, need, *_ = record.decode().split(" ")
-            found[Unit(task, where)] = Condition(CONDITIONS[name], int(attempt), int(need))
+            name, attempt, need, at, *_ = record.decode().split(" ")
+            found[Unit(task, where)] = Condition(CONDITIONS[name], int(attempt), int(need), int(at) / 1000)
         return found
+
+    def starts(self, wave_id: str) -> dict[str, float]:
+        """Give when the first unit of each place was claimed: where -> seconds since the epoch."""
+        found = self.client.hgetall(f"{wave_key(wave_id)} starts")
+        return {where.decode(): int(at) / 1000 for where, at in found.items()}
 
     def incidents(self, wave_id: str) -> tuple[list[Incident], int]:
         """Give what went otherwise than it should, oldest first, and how many more there were than are kept."""

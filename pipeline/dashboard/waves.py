@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.dashboard.colours import parts, shares
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
+from pipeline.dashboard.timeline import Timeline, timeline
 from pipeline.incidents import Incident, grouped
 from pipeline.reasons import Reason, reasons
 from pipeline.wave import Progress, Wave
@@ -29,6 +30,7 @@ class WaveView:
     work: Mapping[str, float]  # task -> seconds
     reasons: Mapping[str, Sequence[Reason]]
     incidents: Sequence[tuple[str, Sequence[Incident]]]  # task, and those of one kind
+    timeline: Timeline
 
     @property
     def open(self) -> bool:
@@ -39,8 +41,8 @@ class WaveView:
 def view(wave: Wave) -> WaveView:
     """Look at a wave."""
     progress = wave.progress()
-    counts = wave.runtime.records.counts(wave.id)
-    found = wave.runtime.records.incidents(wave.id)[0]
+    records = wave.runtime.records
+    counts, found = records.counts(wave.id), records.incidents(wave.id)[0]
     return WaveView(
         wave,
         progress,
@@ -50,6 +52,7 @@ def view(wave: Wave) -> WaveView:
         {task: its.get("us", 0) / 1e6 for task, its in counts.items()},
         reasons(wave),
         [(task, its) for (task, _), its in grouped(found).items()][:INCIDENTS],
+        timeline(records.starts(wave.id), records.conditions(wave.id), wave.info().submitted),
     )
 
 

@@ -7,12 +7,16 @@ import pytest
 from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
 from pipeline.cron import Cron
+from pipeline.dashboard import timeline as timelines
 from pipeline.dashboard.colours import kind, parts, shares, verdict
 from pipeline.dashboard.layout import HEIGHT, WIDTH, draw
 from pipeline.dashboard.pages import short, url
+from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
+from pipeline.incidents import Condition
 from pipeline.observe import Observed, Standing
 from pipeline.presence import WORKER, Process
+from pipeline.units import Unit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
@@ -51,6 +55,37 @@ def test_columns_are_ordered_so_that_edges_cross_little():
 
 def test_a_graph_without_tasks_is_drawn_too():
     assert draw({}).boxes == []
+
+
+# -- the timeline
+
+
+def test_a_shards_pieces_follow_one_another_from_its_start():
+    done = {
+        Unit("a", "0"): Condition("done", 1, 0, 102.0),
+        Unit("b", "0"): Condition("done", 2, 0, 104.0),
+        Unit("a", "1"): Condition("running", 1, 0, 130.0),
+        Unit("all", "@all"): Condition("done", 1, 0, 110.0),
+    }
+    found = timeline({"0": 101.0, "@all": 108.0}, done, submitted=100.0)
+    assert found.seconds == 10.0
+    ((where, (a, b)), (last, (whole,))) = found.rows
+    assert (where, last) == ("0", "@all")
+    scale = (timelines.WIDTH - timelines.LABEL) / 10
+    assert (a.x, a.width) == (timelines.LABEL + scale, scale)
+    assert (b.x, b.width, b.again) == (timelines.LABEL + 2 * scale, 2 * scale, True)
+    assert whole.x + whole.width == timelines.WIDTH
+
+
+def test_of_many_shards_those_that_took_longest_are_drawn_in_their_order():
+    done = {Unit("a", str(n)): Condition("done", 1, 0, 100.0 + n) for n in range(60)}
+    found = timeline({}, done, 100.0)
+    assert [where for where, _ in found.rows] == [str(n) for n in range(60 - timelines.ROWS, 60)]
+    assert found.left == 60 - timelines.ROWS
+
+
+def test_a_wave_of_which_nothing_is_done_has_no_timeline():
+    assert timeline({}, {}, 100.0).rows == []
 
 
 # -- colours
