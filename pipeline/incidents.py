@@ -22,6 +22,7 @@ _TEXTS: Mapping[str, str] = {
     "unknown": "a worker that got it does not know it; left for one that does",
     "untaken": "ready for 35 s, and no worker had taken it; sent again",
 }
+KINDS = tuple(_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ dates or shards; flows beyond the limit are left out and counted. Needs the extr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -21,8 +21,9 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from pipeline.flow import Flow
+from pipeline.incidents import KINDS
 from pipeline.logs import get_logger
-from pipeline.observe import Observed, observe
+from pipeline.observe import Observed, observe, outcomes
 from pipeline.presence import REFUSED
 from pipeline.runtime import Runtime
 from pipeline.totals import Histogram, Totals, read_totals
@@ -76,6 +77,7 @@ class WaveCollector(Collector):
         yield left
         observed = observe(self._runtime, self._flows)
         yield from _flows(observed)
+        yield _newest(outcomes(self._runtime, observed))
         yield from _queues(observed)
         yield from _servers(observed)
         client: Any = self._runtime.client
@@ -85,6 +87,8 @@ class WaveCollector(Collector):
         for kind, n in client.hgetall(REFUSED).items():
             refused.add_metric((kind.decode(),), int(n))
         yield refused
+        if price := self._runtime.settings.price:
+            yield GaugeMetricFamily("waves_price_slot_hour", "Price of an hour of one slot.", value=price)
         for add in self._more:
             yield from add(self._runtime, self._flows)
 
@@ -130,7 +134,7 @@ def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
     runs = HistogramMetricFamily("waves_run_seconds", "Duration of runs of a shard.", labels=(*FLOW, "task"))
     for found in totals:
         name = (found.version, found.flow)
-        for outcome, n in found.entities.items():
+        for outcome, n in (_none_yet(found) | dict(found.entities)).items():
             tasks.add_metric((*name, *outcome), n)
         for mark, n in found.marks.items():
             marked.add_metric((*name, *mark), n)
@@ -138,12 +142,18 @@ def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
             work.add_metric((*name, task), seconds)
         for (reason, backfill), n in found.waves.items():
             waves.add_metric((*name, reason, str(backfill).lower()), n)
-        for kind, n in found.incidents.items():
+        for kind, n in (dict.fromkeys(KINDS, 0) | dict(found.incidents)).items():
             incidents.add_metric((*name, kind), n)
         _add(took, name, found.took)
         for task, histogram in found.runs.items():
             _add(runs, (*name, task), histogram)
     yield from (tasks, marked, work, waves, incidents, took, runs)
+
+
+def _none_yet(found: Totals) -> dict[tuple[str, str, str], int]:
+    """Give a zero for what may come: a counter that begins at its first value shows no increase."""
+    outcomes = (("finished", ""), ("failed", "error"), ("skipped", "missing input"))
+    return {(task, *outcome): 0 for task in found.work for outcome in outcomes}
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histogram) -> None:
@@ -171,6 +181,22 @@ def _flows(observed: Observed) -> Iterator[Metric]:
         if ended is not None:
             age.add_metric(name, observed.now.timestamp() - ended)
     yield from (late, opened, age)
+
+
+def _newest(waves: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Metric:
+    """What became of the newest ended wave of each flow: what alerts judge, with no wave's end in between."""
+    newest = GaugeMetricFamily(
+        "waves_newest_entities",
+        "Entities of tasks of the newest ended wave, by status.",
+        labels=(*FLOW, "task", "status"),
+    )
+    for wave_id, tasks in list(waves.items())[:FLOWS_SHOWN]:
+        version, _, flow = wave_id.split(" ")[0].rpartition("/")
+        for task, statuses in tasks.items():
+            for status in ("finished", "failed", "skipped"):
+                n = sum(n for text, n in statuses.items() if text.startswith(status))
+                newest.add_metric((version, flow, task, status), n)
+    return newest
 
 
 def _queues(observed: Observed) -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from pipeline.presence import WORKER, Process, present
 from pipeline.records import WaveInfo
 from pipeline.runtime import Runtime
 from pipeline.task import COLLECT, COMPUTE, CONTROL, SOLO
+from pipeline.wave import in_words
 
 LOOKED_AT = 12  # of a flow's waves, the newest
 
@@ -44,6 +45,12 @@ class Standing:
     def newest(self) -> str | None:
         """The date of the newest wave that ended with nothing left open."""
         return next((date for date, info in self.waves.items() if info.reason == "done"), None)
+
+    @property
+    def ended(self) -> str | None:
+        """The id of the newest wave that has ended, however it did."""
+        date = next((date for date, info in self.waves.items() if info.state == "closed"), None)
+        return None if date is None else f"{self.version}/{self.flow} {date}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,15 @@ def observe(runtime: Runtime, flows: Iterable[Flow] = ()) -> Observed:
         client.zcard(DEADLINES),
         _servers(runtime),
     )
+
+
+def outcomes(runtime: Runtime, observed: Observed) -> dict[str, dict[str, dict[str, int]]]:
+    """Give what became of the newest ended wave of each flow: its id -> task -> status as written -> entities."""
+    ids = [standing.ended for standing in observed.standings if standing.ended]
+    return {
+        wave_id: {task: in_words(counts) for task, counts in tasks.items()}
+        for wave_id, tasks in runtime.records.counts_of(ids).items()
+    }
 
 
 def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: datetime) -> list[Standing]:

@@ -40,6 +40,9 @@ class Settings:
     socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
     drain: float = 25.0  # PIPELINE_DRAIN: seconds after SIGTERM in which a worker may end what it runs
     keeper: float = 1.0  # PIPELINE_KEEPER: seconds between two looks at the deadlines
+    price: float = (
+        0.0  # PIPELINE_PRICE: of an hour of one slot, in whatever currency; 0 where it is not known
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -62,6 +65,7 @@ class Settings:
             socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
             drain=_seconds(env, "PIPELINE_DRAIN", default.drain),
             keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
+            price=_price(env),
         )
 
     @property
@@ -140,3 +144,16 @@ def _count(env: Mapping[str, str], name: str, default: int) -> int:
     if not (value.isascii() and value.isdigit() and int(value)):
         raise SettingsError(f"{name}={value!r} is no whole number above zero.")
     return int(value)
+
+
+def _price(env: Mapping[str, str]) -> float:
+    text = env.get("PIPELINE_PRICE") or "0"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise SettingsError(
+            f"PIPELINE_PRICE={text!r} is no price. Give what an hour of one slot costs, as a number: 0.05"
+        )
+    return value

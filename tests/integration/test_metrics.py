@@ -74,6 +74,10 @@ def test_a_wave_is_counted_by_task_status_and_reason(ended):
     assert ended[key("waves_entity_tasks_total", *flow, "fragile", "failed", "error")] == 2
     assert ended[key("waves_entity_tasks_total", *flow, "fragile", "finished", "")] == 9
     assert ended[key("waves_entity_tasks_total", *flow, "doubled", "skipped", "missing input")] == 2
+    assert ended[key("waves_entity_tasks_total", *flow, "pooled", "failed", "error")] == 0
+    assert ended[key("waves_newest_entities", *flow, "fragile", "failed")] == 2
+    assert ended[key("waves_newest_entities", *flow, "doubled", "skipped")] == 2
+    assert ended[key("waves_incidents_total", *flow, "lost")] == 0
     assert ended[key("waves_ended_total", *flow, "done", "false")] == 1
     assert ended[key("waves_wave_seconds_count", *flow)] == 1
     assert ended[key("waves_wave_seconds_bucket", *flow, "+Inf")] == 1

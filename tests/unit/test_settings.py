@@ -53,6 +53,7 @@ def test_every_variable_is_read():
         PIPELINE_SHARD_MAX="20",
         PIPELINE_SOCKET_TIMEOUT="250ms",
         PIPELINE_KEEPER=".5",
+        PIPELINE_PRICE="0.0493",
     )
     assert (found.redis_url, found.store_url, found.pipe_store_url) == (
         "redis://broker/1",
@@ -63,6 +64,7 @@ def test_every_variable_is_read():
     assert found.flows == ("my_flows:delays", "other")
     assert (found.lease, found.min_ttl, found.wave_ttl) == (45.0, 2 * 86400.0, 5400.0)
     assert (found.shard_seconds, found.socket_timeout, found.keeper) == (0.5, 0.25, 0.5)
+    assert found.price == 0.0493
     assert (found.max_value, found.shard_size, found.shard_max) == (5000, 10, 20)
 
 
@@ -181,3 +183,13 @@ def test_settings_are_shown_without_passwords():
     assert "redis_url='redis://:***@one'" in shown
     assert "store_url='redis://u:***@two'" in shown
     assert "version='main'" in shown
+
+
+@pytest.mark.parametrize("value", ["free", "-1", "nan", "inf"])
+def test_a_price_that_is_none_is_refused(value):
+    with pytest.raises(SettingsError) as caught:
+        read(PIPELINE_PRICE=value)
+    assert (
+        str(caught.value)
+        == f"PIPELINE_PRICE={value!r} is no price. Give what an hour of one slot costs, as a number: 0.05"
+    )
