@@ -20,10 +20,10 @@ SERVER := $(shell command -v redis-server || command -v valkey-server)
 EMBEDDED := $(if $(SERVER),,$(comma)embedded)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser lint format clean
+.PHONY: help demo test browser prometheus lint format clean
 
 help:  ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/has-demo$(EMBEDDED)  ## run hourly waves over real flights, and show what they forecast
 	@$(VENV)/bin/wave demo $(ARGS)
@@ -33,6 +33,9 @@ test: $(VENV)/has-test$(EMBEDDED)  ## run the tests, with real Redis and real wo
 
 browser: $(VENV)/has-browser$(EMBEDDED)  ## run the tests of the pages, in a Chromium on PATH
 	@$(VENV)/bin/python -m pytest -q tests/browser $(ARGS)
+
+prometheus: $(VENV)/has-test$(EMBEDDED)  ## run the tests of alert rules and of the Grafana dashboard, with the Prometheus on PATH
+	@$(VENV)/bin/python -m pytest -q tests/prometheus $(ARGS)
 
 lint: $(VENV)/has-dev$(EMBEDDED)  ## check format, style and types
 	@$(VENV)/bin/ruff format --check .

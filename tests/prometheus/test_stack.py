@@ -1,0 +1,105 @@
+"""The alert rules and the Grafana dashboard, on what a real Prometheus scrapes from a real deployment."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from pipeline import submit_wave
+from pipeline.cron import due_hour
+from tests.prometheus.conftest import DOCKER, FLOWS, HERE, Stack
+from tests.servers import until
+
+DASHBOARD = json.loads((DOCKER / "grafana" / "dashboard.json").read_text())
+OVERDUE = str(HERE / "flows" / "overdue.py")
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Give the title and the query of each target of each panel, with the dashboard's variables filled in."""
+    filled = {"$version": ".*", "$flow": ".*", "$__rate_interval": "5m"}
+    found = []
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            text = target["expr"]
+            for name, value in filled.items():
+                text = text.replace(name, value)
+            found.append((panel["title"], text))
+    return found
+
+
+def wave(stack: Stack, name: str, later: int = 0):
+    """Submit a wave of the hour that was due, or of a later one."""
+    schedule = stack.flows["shops"].schedule
+    assert schedule is not None
+    due = due_hour(schedule, stack.began) + timedelta(hours=later)
+    return submit_wave(stack.flows[name], date=due, runtime=stack.runtime)
+
+
+@pytest.fixture(scope="module")
+def good(stack: Stack) -> Iterator[Stack]:
+    """The deployment after good waves and answers of a model, each of which Prometheus has seen."""
+    until(lambda: stack.prometheus.value('up{job="waves"}') == 1, 30)
+    for n in (-1, 0):
+        for name in ("shops", "mines"):
+            wave(stack, name, n).wait(30)
+        until(lambda n=n: stack.prometheus.value('waves_ended_total{flow="mines"}') == n + 2, 20)
+        body = {"instances": [[1, 2, 6]]}
+        until(lambda body=body: httpx.post(f"{stack.api}/v1/models/mean:predict", json=body).is_success, 40)
+        until(lambda n=n: stack.prometheus.value("wave_serve_instances_total") >= n + 2, 20)
+    return stack
+
+
+def test_the_configuration_and_the_rules_hold_what_they_promise(tool):
+    folder = DOCKER / "prometheus"
+    for words in (["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]):
+        ended = subprocess.run([tool, *words], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_what_is_scraped_is_as_prometheus_wants_it(good, tool):
+    text = httpx.get(f"{good.api}/metrics").text
+    ended = subprocess.run([tool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(("title", "expression"), expressions())
+def test_every_query_of_the_grafana_dashboard_returns_data(good, title, expression):
+    found = good.prometheus.query(expression)
+    assert found, f"{title}: no data for {expression}"
+    assert all(not math.isnan(value) for _, value in found), f"{title}: {found}"
+
+
+def test_in_a_good_run_no_alert_fires_and_in_a_staged_failure_each_does(good):
+    prometheus, client = good.prometheus, good.runtime.client
+    assert not prometheus.firing()
+
+    def fires(name: str, limit: float = 20.0) -> None:
+        until(lambda: name in prometheus.firing(), limit)
+
+    client.set("break", 1)
+    wave(good, "shops", 1).wait(30)
+    fires("EntitiesFailed")
+    client.set("kill", 1)
+    wave(good, "mines", 1).wait(60)
+    fires("IncidentsRising")
+    client.config_set("maxmemory", int(client.info()["used_memory"] / 0.93))
+    fires("RedisMemory")
+    client.config_set("maxmemory", 0)
+    good.workers.stop()
+    wave(good, "shops", 2)
+    fires("QueueWithoutWorkers")
+    good.stop("model")
+    good.stop("api")
+    fires("ApiDown")
+    assert "WaveLate" not in prometheus.firing()
+    good.start_api("api again", FLOWS, OVERDUE)
+    fires("WaveLate")
+    fires("NobodyKeepsDeadlines", 40)
+    good.redis.kill()
+    fires("RedisDown")
