@@ -16,16 +16,18 @@ from forecasting.sampling import Sample
 
 BINS = 64  # of each feature: as good as 256, at half the cost
 FARTHEST = 30.0  # scales: a target that is farther off counts as this far
-BEND = 0.5  # scales from which on an error of the robust loss counts in proportion, not squared
-RELATIVE = 12.0  # an error of the truth's size counts as much as so many errors of one scale
+BEND = 0.3  # scales from which on an error of the robust loss counts in proportion, not squared
+RELATIVE = 6.0  # an error of the truth's size counts as much as so many errors of one scale
 HEAVIEST = 13.0  # what the relative part of a weight may add to the 1 of the scaled part
 
 
-# Sparse series are mostly noise: what little can be learned of them shallow trees learn best.
+# Sparse series are mostly noise: what little can be learned of them shallow trees with large leaves learn best.
 SHAPES: Mapping[str, Mapping[str, float]] = {
-    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1},
-    "sparse": {"max_depth": 6, "min_child_weight": 30, "lambda": 10},
+    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1, "eta": 0.08},
+    "sparse": {"max_depth": 5, "min_child_weight": 150, "lambda": 10, "eta": 0.12},
 }
+ROUNDS = {"dense": 120, "sparse": 150}
+LEAVES = 600  # a leaf need not hold more than this part of the rows: where these are few, leaves are small
 ROWS = {"dense": 800_000, "sparse": 100_000}
 
 
@@ -36,11 +38,11 @@ class Fitting:
     loss          "robust": beyond half a scale an error counts in proportion; or "squared"
     relative      whether errors also count by their share of the truth, as sMAPE and percentages do; None: where no
                   observation is zero or below
-    rounds        trees of the mean model
+    rounds        trees of the mean model; None: 120 for dense series, 150 for sparse ones
     quantile_rounds  trees of each quantile
     depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
     quantile_depth   of a tree of the quantiles
-    eta           learning rate of the mean model
+    eta           learning rate of the mean model; None: 0.08 for dense series, 0.12 for sparse ones
     quantile_eta  learning rate of the quantiles
     max_rows      rows that are drawn from the history, half as many for the quantiles; None: as many as bring
                   something, 800,000 of dense series and 100,000 of sparse ones
@@ -52,11 +54,11 @@ class Fitting:
 
     loss: Literal["robust", "squared"] = "robust"
     relative: bool | None = None
-    rounds: int = 160
+    rounds: int | None = None
     quantile_rounds: int = 60
     depth: int | None = None
     quantile_depth: int = 7
-    eta: float = 0.06
+    eta: float | None = None
     quantile_eta: float = 0.12
     max_rows: int | None = None
     warm_up: int = 200
@@ -72,6 +74,10 @@ class Fitting:
         """Give how many rows are drawn from series of a kind."""
         return ROWS[kind] if self.max_rows is None else self.max_rows
 
+    def trees(self, kind: str) -> int:
+        """Give how many trees the mean model of a kind has."""
+        return ROUNDS[kind] if self.rounds is None else self.rounds
+
 
 def fit_mean(
     sample: Sample, names: Sequence[str], fitting: Fitting, kind: str, relative: bool
@@ -79,19 +85,18 @@ def fit_mean(
     """Fit the model of the mean to series of a kind; `relative`: errors count by their share of the truth, too."""
     y = np.clip(sample.y, -FARTHEST, FARTHEST)
     weight = weights(sample, relative)
-    params = _params(fitting, kind, eta=fitting.eta, base_score=0.0)
-    if fitting.depth is not None:
-        params["max_depth"] = fitting.depth
+    own = {"max_depth": fitting.depth, "eta": fitting.eta}
+    params = _params(fitting, kind, len(y), base_score=0.0, **{k: v for k, v in own.items() if v is not None})
     if fitting.loss == "squared":
         data = _matrix(sample.x, y, names, fitting, weight=weight)
-        return xgb.train(params, data, fitting.rounds)
+        return xgb.train(params, data, fitting.trees(kind))
     data = _matrix(sample.x, y, names, fitting)
     params["disable_default_eval_metric"] = 1
 
     def robust(margin: Floats, _: xgb.DMatrix) -> tuple[Floats, Floats]:
         return robust_loss(margin, y, weight)
 
-    return xgb.train(params, data, fitting.rounds, obj=robust)
+    return xgb.train(params, data, fitting.trees(kind), obj=robust)
 
 
 def robust_loss(margin: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
@@ -119,6 +124,7 @@ def fit_quantiles(sample: Sample, names: Sequence[str], fitting: Fitting, kind: 
     params = _params(
         fitting,
         kind,
+        len(sample.y),
         objective="reg:quantileerror",
         quantile_alpha=alphas(),
         eta=fitting.quantile_eta,
@@ -128,7 +134,8 @@ def fit_quantiles(sample: Sample, names: Sequence[str], fitting: Fitting, kind: 
     return xgb.train(params, data, fitting.quantile_rounds)
 
 
-def _params(fitting: Fitting, kind: str, **more: Any) -> dict[str, Any]:
+def _params(fitting: Fitting, kind: str, rows: int, **more: Any) -> dict[str, Any]:
+    shape = SHAPES[kind]
     return {
         "tree_method": "hist",
         "max_bin": BINS,
@@ -136,7 +143,8 @@ def _params(fitting: Fitting, kind: str, **more: Any) -> dict[str, Any]:
         "colsample_bytree": 0.5,
         "nthread": fitting.threads,
         "seed": fitting.seed,
-        **SHAPES[kind],
+        **shape,
+        "min_child_weight": min(shape["min_child_weight"], max(rows / LEAVES, 1.0)),
     } | more
 
 

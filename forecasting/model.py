@@ -18,11 +18,11 @@ import pandas as pd
 import xgboost as xgb
 
 from forecasting.errors import DataError, ModelError, NotFitted
-from forecasting.features import Features, FeatureSpec
+from forecasting.features import Features, FeatureSpec, Rows
 from forecasting.forecasts import Forecasts
 from forecasting.intervals import Conformal, alphas, tidy
 from forecasting.learning import Fitting, fit_mean, fit_quantiles
-from forecasting.names import BOUNDS, LEVELS
+from forecasting.names import LEVELS
 from forecasting.panel import Floats, Ints, Panel
 from forecasting.sampling import draw, draw_all
 
@@ -85,11 +85,11 @@ class GlobalForecaster:
         """Forecast from R origins (row numbers of the panel), each for its lead, as if it were that hour."""
         means, quantiles = self._fitted()
         rows = Features(panel, self.spec_).at(origins, leads)
-        shape = rows.base.shape
-        mean = rows.base + rows.scale * means.inplace_predict(rows.x, validate_features=False).reshape(shape)
+        x = _by_entity(rows)
+        mean = rows.base + rows.scale * _outputs(means, x, rows)
         bounds: dict[str, Floats] = {}
         if intervals:
-            raw = quantiles.inplace_predict(rows.x, validate_features=False).reshape(*shape, len(BOUNDS))
+            raw = _outputs(quantiles, x, rows)
             bounds = {name: rows.base + rows.scale * raw[..., i] for name, i in _column_of_bounds().items()}
             bounds = tidy(mean, self._conformal.apply(leads, bounds))
         if self._floor is not None:
@@ -141,6 +141,21 @@ class GlobalForecaster:
         raw = self._quantiles.inplace_predict(held_out.x, validate_features=False)
         bounds = {name: raw[:, i] for name, i in _column_of_bounds().items()}
         return Conformal.measure(held_out.leads, held_out.y, bounds, self.spec.horizon)
+
+
+def _by_entity(rows: Rows) -> npt.NDArray[np.float32]:
+    """Put the rows of an entity side by side: they take the same ways through a tree, which is quicker."""
+    count, entities = rows.base.shape
+    x = rows.x.T.reshape(-1, count, entities)
+    return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), -1).T
+
+
+def _outputs(booster: xgb.Booster, x: npt.NDArray[np.float32], rows: Rows) -> Floats:
+    """Give what a model says of the rows of `_by_entity`: (R, E), with the outputs of several last."""
+    count, entities = rows.base.shape
+    found = booster.inplace_predict(x, validate_features=False)
+    result: Floats = np.swapaxes(found.reshape(entities, count, *found.shape[1:]), 0, 1)
+    return result
 
 
 def _never_below(panel: Panel, origins: Ints, floor: float) -> npt.NDArray[np.bool_]:
