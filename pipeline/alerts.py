@@ -5,11 +5,12 @@ They need no Prometheus; `docker/prometheus/rules.yml` holds the same for those 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from pipeline import durations
+from pipeline.cover import Covered
 from pipeline.errors import DurationError, SettingsError
 from pipeline.observe import Observed, Standing
 
@@ -54,15 +55,20 @@ class Alert:
 
 
 def alerts(
-    observed: Observed, counts: Mapping[str, Mapping[str, Mapping[str, int]]], bounds: Bounds
+    observed: Observed,
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]],
+    bounds: Bounds,
+    covers: Iterable[Covered] = (),
 ) -> list[Alert]:
     """Give what is wrong, the critical first.
 
     counts   id of the newest ended wave of a flow -> task -> status as it is written -> entities
+    covers   how long the forecasts of flows last, as `cover.Covers` knows it
     """
     found = [
         *(alert for standing in observed.standings for alert in _late(standing, bounds)),
         *(alert for wave_id, tasks in counts.items() for alert in _failed(wave_id, tasks, bounds)),
+        *(alert for covered in covers for alert in _uncovered(covered, bounds)),
         *_untaken(observed),
         *_memory(observed, bounds),
     ]
@@ -101,6 +107,19 @@ def _failed(wave_id: str, tasks: Mapping[str, Mapping[str, int]], bounds: Bounds
                 wave_id,
                 f"{bad:,} of {total:,} entities of {task} failed in {wave_id}. `wave show {wave_id}` tells why.",
             )
+
+
+def _uncovered(found: Covered, bounds: Bounds) -> Iterator[Alert]:
+    if found.p5 < bounds.cover:
+        name = f"{found.version}/{found.flow}"
+        last = f"last for {found.p5} h more at most" if found.p5 else "have run out"
+        yield Alert(
+            WARNING if found.p5 else CRITICAL,
+            "cover",
+            name,
+            f"{name}: the forecasts {found.pipe} of one entity in twenty {last}. `wave forecast {found.pipe} --cover` "
+            "names those with the least.",
+        )
 
 
 def _untaken(observed: Observed) -> Iterator[Alert]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
+from pipeline.cover import Covered, by_flow
 from pipeline.cron import Cron
 from pipeline.dashboard.colours import parts, verdict
 from pipeline.flow import Flow
@@ -39,6 +40,7 @@ class Row:
     cells: Sequence[Cell]  # the oldest first
     late: float  # seconds
     next: datetime | None  # when the next wave is due
+    covers: Sequence[Covered]  # of its pipes that hold forecasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,19 @@ class Overview:
     queues: Sequence[tuple[Backlog, int]]  # with the slots that work on each
 
 
-def overview(runtime: Runtime, flows: Mapping[str, Flow]) -> Overview:
+def overview(runtime: Runtime, flows: Mapping[str, Flow], covers: Sequence[Covered] = ()) -> Overview:
     """Look at everything."""
     observed = observe(runtime, flows.values())
     closed: dict[str, Mapping[str, Mapping[str, int]]] = {}
-    rows = []
+    rows, covered = [], by_flow(covers)
     for standing in observed.standings:
         counts = _counts(runtime, standing)
-        rows.append(_row(standing, counts, flows, observed, runtime))
+        its = covered.get((standing.version, standing.flow), ())
+        rows.append(_row(standing, counts, flows, observed, runtime, its))
         newest = next((d for d, info in standing.waves.items() if info.state == "closed"), None)
         if newest:
             closed[_id(standing, newest)] = counts[newest]
-    found = alerts(observed, closed, Bounds.from_env(os.environ))
+    found = alerts(observed, closed, Bounds.from_env(os.environ), covers)
     queues = [(backlog, observed.slots(name)) for name, backlog in observed.queues.items()]
     return Overview(observed, rows, found, queues)
 
@@ -87,6 +90,7 @@ def _row(
     flows: Mapping[str, Flow],
     observed: Observed,
     runtime: Runtime,
+    covers: Sequence[Covered],
 ) -> Row:
     own = standing.version == (runtime.settings.version or "main")
     flow = flows.get(standing.flow) if own else None
@@ -94,7 +98,7 @@ def _row(
     schedule = flow.schedule if flow else None
     coming = Cron.parse(schedule).next(observed.now) if schedule else None
     state = flow.state.name if flow and flow.state else None
-    return Row(standing.version, standing.flow, state, schedule, cells[::-1], standing.late, coming)
+    return Row(standing.version, standing.flow, state, schedule, cells[::-1], standing.late, coming, covers)
 
 
 def _cell(standing: Standing, date: str, info: WaveInfo, tasks: Mapping[str, Mapping[str, int]]) -> Cell:

@@ -1,14 +1,19 @@
-"""The dashboard's addresses: / and /wave, /flow, /states, /state, /entity, /workers; and what its script asks for."""
+"""The dashboard's addresses: / and /wave, /flow, /states, /state, /entity, /workers; and what its script asks for.
+
+Other packages add pages of theirs, see `additions`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from pipeline.cover import process_covers
+from pipeline.dashboard.additions import Add, installed, links
 from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
 from pipeline.dashboard.pages import HEADERS, Pages
@@ -22,17 +27,21 @@ from pipeline.wave import Wave
 STATIC = Path(__file__).with_name("static")
 FILES = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 LISTED = 200  # waves of one flow
+PATIENCE = 0.05  # seconds that the overview waits for the cover, which is read in the background
 MENU = {"/": "Overview", "/states": "Entities", "/workers": "Workers"}
 
 
 class Dashboard:
     """The pages, each a method that answers one address."""
 
-    def __init__(self, runtime: Runtime, flows: Flows, menu: Mapping[str, str] | None = None) -> None:
-        """Take the flows that are known here, and what other packages add to the menu: address -> text."""
+    def __init__(self, runtime: Runtime, flows: Flows, additions: Sequence[Add] | None = None) -> None:
+        """Take the flows that are known here, and what other packages add, by default those that are installed."""
         self._runtime, self._flows = runtime, flows
         self._keys = Keys(runtime)
-        self.pages = Pages(menu={**MENU, **(menu or {})})
+        self._covers = process_covers(runtime, flows.values())
+        self._additions = [add(runtime, flows) for add in (installed() if additions is None else additions)]
+        menu = {address: text for one in self._additions for address, text in one.menu.items()}
+        self.pages = Pages(*(one.package for one in self._additions), menu=MENU | menu)
 
     def router(self) -> APIRouter:
         """Give all addresses."""
@@ -50,6 +59,8 @@ class Dashboard:
         }
         for path, answer in found.items():
             made.add_api_route(path, answer, response_model=None)
+        for one in self._additions:
+            made.include_router(one.router(self.pages))
         return made
 
     def _write(self, template: str, **context: Any) -> Response:
@@ -60,7 +71,8 @@ class Dashboard:
 
     def overview(self) -> Response:
         """All flows, queues and alerts."""
-        return self._write("overview.html", view=overview(self._runtime, self._flows), here="/")
+        found = overview(self._runtime, self._flows, self._covers.known(PATIENCE))
+        return self._write("overview.html", view=found, here="/")
 
     def wave(self, id: str) -> Response:
         """One wave."""
@@ -110,7 +122,8 @@ class Dashboard:
             found = look_at(self._runtime, ids, key)
         except UnknownName as error:  # it has just been forgotten
             return self._missing(str(error), "/states")
-        return self._write("entity.html", view=found, here="/states")
+        more = links(self._additions, found)
+        return self._write("entity.html", view=found, links=more, here="/states")
 
     def workers(self) -> Response:
         """Who is there."""
