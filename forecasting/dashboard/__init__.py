@@ -1,0 +1,1 @@
+"""Pages about forecasts and models, in the dashboard. Need the extra [web]."""
