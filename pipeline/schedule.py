@@ -21,6 +21,7 @@ from pipeline.app import app, settings
 from pipeline.canvas import SUBMIT
 from pipeline.cron import due_hour
 from pipeline.flow import Flow
+from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.logs import get_logger
 from pipeline.pipe import stamp
@@ -94,9 +95,12 @@ class Waves(Scheduler):
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
         self._keeper.start()
         self._presence = Presence(client, Process.this(BEAT, version))
+        self._heartbeat = Heartbeat.from_env()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Do what is due, and give a sign of life: beat's own, not that of the keeper's thread."""
+        if self._heartbeat is not None:
+            self._heartbeat.tell()
         with suppress(RedisError, OSError):
             self._presence.tell()
         return super().tick(*args, **kwargs)

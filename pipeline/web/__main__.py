@@ -11,6 +11,7 @@ import uvloop
 
 from pipeline.discover import load_flows
 from pipeline.errors import PipelineError
+from pipeline.heartbeat import Heartbeat
 from pipeline.settings import Settings
 from pipeline.supervise import READY
 from pipeline.web.application import make_app
@@ -21,14 +22,24 @@ from pipeline.web.settings import WebSettings
 async def serve(settings: Settings, web: WebSettings) -> bool:
     """Answer until the process is told to end; gives False when it could not begin."""
     flows = load_flows(settings.flows) if settings.flows else None
+    heartbeat = Heartbeat.from_env()
     server = make_server(make_app(settings, web, flows=flows), web)
     running = asyncio.create_task(server.serve())
     while not server.started and not running.done():
         await asyncio.sleep(0.02)
     if server.started and (path := os.environ.get(READY)):
         Path(path).touch()
+    beating = asyncio.create_task(_beat(heartbeat))
     await running
+    beating.cancel()
     return server.started
+
+
+async def _beat(heartbeat: Heartbeat | None) -> None:
+    """Give signs of life from the loop that answers: one that stands still answers nobody."""
+    while heartbeat is not None:
+        heartbeat.tell()
+        await asyncio.sleep(heartbeat.every)
 
 
 def main() -> int:
