@@ -8,7 +8,7 @@ from pipeline.cli.group import CommandGroup
 
 # name -> (where it is, what it does); in the order in which `wave ecs --help` shows them
 COMMANDS = {
-    "control": ("ecs.control_command:control", "Run the control service: metrics, deadlines, pre-scaling."),
+    "control": ("ecs.control:control", "Run the control service: metrics, deadlines, pre-scaling."),
     "simulate": ("ecs.simulate_command:simulate", "Say how many workers a load needs, and what that costs."),
 }
 
