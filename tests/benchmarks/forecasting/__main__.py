@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.forecasting import ages, local, m4, speed, waving
+from tests.benchmarks.forecasting import ages, local, m4, rivalry, speed, waving
 from tests.benchmarks.forecasting.figures import Options, Section, machine, table
 
 
 def measure(options: Options) -> list[Section]:
     """Measure all lines."""
     sections, fitted = m4.run(options)
+    sections += rivalry.run(options)
     sections += speed.run(fitted, options)
     sections += local.run(options)
     sections += ages.run(options)
@@ -36,9 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--short", action="store_true", help="fewer series and trees, within a minute")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a target is missed")
     parser.add_argument("--threads", type=int, default=2, help="of a fit")
+    parser.add_argument(
+        "--rivals", type=Path, metavar="PYTHON", help="an interpreter that has the libraries of line 3"
+    )
     chosen = parser.parse_args(arguments)
     began = time.monotonic()
-    sections = measure(Options(chosen.data, chosen.short, chosen.threads))
+    sections = measure(Options(chosen.data, chosen.short, chosen.threads, chosen.rivals))
     seconds = time.monotonic() - began
     figures = [figure for section in sections for figure in section.figures]
     missed = [figure.key for figure in figures if not figure.met]

@@ -23,6 +23,7 @@ class Options:
     data: Path  # the folder of the series
     short: bool = False  # fewer series and trees: ends within a minute; its targets are wider
     threads: int = 2  # of a fit
+    rivals: Path | None = None  # the interpreter that has the other libraries; this one's by default
 
 
 @dataclass(frozen=True, slots=True)

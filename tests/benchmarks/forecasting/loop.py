@@ -41,6 +41,7 @@ def run(pool: Pool, version: str, partition: str, names: Sequence[str], date: da
 
 def _begin(url: str) -> None:
     global _store
+    os.setsid()  # as workers are: on a busy machine Linux gives each session its share
     _store = RedisStore(Redis.from_url(url))
 
 
