@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,12 +23,14 @@ HEAVIEST = 13.0  # what the relative part of a weight may add to the 1 of the sc
 
 # Sparse series are mostly noise: what little can be learned of them shallow trees with large leaves learn best.
 SHAPES: Mapping[str, Mapping[str, float]] = {
-    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1, "eta": 0.08},
+    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1, "eta": 0.12},
     "sparse": {"max_depth": 5, "min_child_weight": 150, "lambda": 10, "eta": 0.12},
 }
-ROUNDS = {"dense": 120, "sparse": 150}
+ROUNDS = {"dense": 65, "sparse": 150}
+# Two that saw different rows are better than one of as many trees as both together.
+MEMBERS = {"dense": 2, "sparse": 1}
 LEAVES = 600  # a leaf need not hold more than this part of the rows: where these are few, leaves are small
-ROWS = {"dense": 800_000, "sparse": 100_000}
+ROWS = {"dense": 500_000, "sparse": 100_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,15 @@ class Fitting:
     loss          "robust": beyond half a scale an error counts in proportion; or "squared"
     relative      whether errors also count by their share of the truth, as sMAPE and percentages do; None: where no
                   observation is zero or below
-    rounds        trees of the mean model; None: 120 for dense series, 150 for sparse ones
+    members       models whose average is the mean model; None: 2 for dense series, 1 for sparse ones
+    rounds        trees of each of them; None: 65 for dense series, 150 for sparse ones
     quantile_rounds  trees of each quantile
     depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
     quantile_depth   of a tree of the quantiles
-    eta           learning rate of the mean model; None: 0.08 for dense series, 0.12 for sparse ones
+    eta           learning rate of the mean model; None: 0.12
     quantile_eta  learning rate of the quantiles
-    max_rows      rows that are drawn from the history, half as many for the quantiles; None: as many as bring
-                  something, 800,000 of dense series and 100,000 of sparse ones
+    max_rows      rows that are drawn from the history for each of them, half as many for the quantiles; None: as many
+                  as bring something, 500,000 of dense series and 100,000 of sparse ones
     warm_up       hours at the start of the history that only serve as the past of later ones
     held_out      hours at its end that calibrate the intervals
     threads       for OpenMP; 1 is safe in a forked Celery child
@@ -54,6 +57,7 @@ class Fitting:
 
     loss: Literal["robust", "squared"] = "robust"
     relative: bool | None = None
+    members: int | None = None
     rounds: int | None = None
     quantile_rounds: int = 60
     depth: int | None = None
@@ -69,10 +73,17 @@ class Fitting:
     def __post_init__(self) -> None:
         if self.loss not in ("robust", "squared"):
             raise ValueError(f"loss={self.loss!r} is unknown. Use 'robust' or 'squared'.")
+        if self.members is not None and self.members < 1:
+            raise ValueError(f"members={self.members} make no model. Use 1 or more.")
 
     def rows(self, kind: str) -> int:
         """Give how many rows are drawn from series of a kind."""
         return ROWS[kind] if self.max_rows is None else self.max_rows
+
+    def each(self, kind: str) -> list[Fitting]:
+        """Give how each member of a mean model of a kind is fitted: with a draw of its own."""
+        count = MEMBERS[kind] if self.members is None else self.members
+        return [replace(self, seed=self.seed + i) for i in range(count)]
 
     def trees(self, kind: str) -> int:
         """Give how many trees the mean model of a kind has."""

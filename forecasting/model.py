@@ -1,7 +1,8 @@
 """GlobalForecaster: one direct multi-horizon XGBoost for many entities, with intervals.
 
-One model gives the mean for every entity and lead: the lead is a feature, so a forecast never feeds on another. A
-second one gives the quantiles; hours that it has not seen calibrate them, lead by lead (see `intervals`).
+One model, of some members whose outputs are averaged, gives the mean for every entity and lead: the lead is a
+feature, so a forecast never feeds on another. Another one gives the quantiles; hours that it has not seen calibrate
+them, lead by lead (see `intervals`).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class GlobalForecaster:
     def __init__(self, spec: FeatureSpec | None = None, fitting: Fitting | None = None) -> None:
         self.spec = spec or FeatureSpec()
         self.fitting = fitting or Fitting()
-        self._mean: xgb.Booster | None = None
+        self._means: list[xgb.Booster] = []
         self._quantiles: xgb.Booster | None = None
         self._conformal = Conformal.none(self.spec.horizon)
         self._floor: float | None = None
@@ -46,7 +47,7 @@ class GlobalForecaster:
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features that it was fitted with. Raises NotFitted."""
-        return tuple(self._fitted()[0].feature_names or ())
+        return tuple(self._fitted()[1].feature_names or ())
 
     def fit(self, data: Panel | pd.DataFrame) -> Self:
         """Fit to a panel, or to the long format (unique_id, ds, y). Raises DataError when there is too little."""
@@ -64,8 +65,10 @@ class GlobalForecaster:
         lowest = float(np.min(panel.y, where=panel.weight > 0, initial=np.inf))
         self._floor = 0.0 if lowest >= 0 else None
         relative = self.fitting.relative if self.fitting.relative is not None else lowest > 0
-        sample = draw_all(features, first, last, self.fitting.rows(self.spec_.kind), self.fitting.seed)
-        self._mean = fit_mean(sample, features.names, self.fitting, self.spec_.kind, relative)
+        self._means = []
+        for fitting in self.fitting.each(self.spec_.kind):
+            sample = draw_all(features, first, last, fitting.rows(self.spec_.kind), fitting.seed)
+            self._means.append(fit_mean(sample, features.names, fitting, self.spec_.kind, relative))
         early = sample.until(cut).thinned(2)
         del sample
         self._quantiles = fit_quantiles(early, features.names, self.fitting, self.spec_.kind)
@@ -86,7 +89,7 @@ class GlobalForecaster:
         means, quantiles = self._fitted()
         rows = Features(panel, self.spec_).at(origins, leads)
         x = _by_entity(rows)
-        mean = rows.base + rows.scale * _outputs(means, x, rows)
+        mean = rows.base + rows.scale * (sum(_outputs(one, x, rows) for one in means) / len(means))
         bounds: dict[str, Floats] = {}
         if intervals:
             raw = _outputs(quantiles, x, rows)
@@ -99,11 +102,12 @@ class GlobalForecaster:
 
     def save(self, folder: Path) -> None:
         """Write the model's files into a folder that exists."""
-        for booster, name in zip(self._fitted(), (MEAN_FILE, QUANTILE_FILE), strict=True):
+        means, quantiles = self._fitted()
+        for booster, name in zip([quantiles, *means], [QUANTILE_FILE, *_mean_files(len(means))], strict=True):
             booster.save_model(folder / name)
         spec = {"features": asdict(self.spec), "chosen": asdict(self.spec_), "fitting": asdict(self.fitting)}
-        text = json.dumps(spec | {"widening": self._conformal.to_json(), "floor": self._floor}, indent=1)
-        (folder / SPEC_FILE).write_text(text)
+        learned = {"widening": self._conformal.to_json(), "floor": self._floor, "members": len(means)}
+        (folder / SPEC_FILE).write_text(json.dumps(spec | learned, indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -114,17 +118,18 @@ class GlobalForecaster:
             model._conformal = Conformal.from_json(stored["widening"])
             model.spec_ = _spec(stored["chosen"])
             model._floor = stored["floor"]
-            model._mean, model._quantiles = (_booster(folder / name) for name in (MEAN_FILE, QUANTILE_FILE))
+            model._quantiles = _booster(folder / QUANTILE_FILE)
+            model._means = [_booster(folder / name) for name in _mean_files(stored["members"])]
         except (OSError, KeyError, TypeError, ValueError, xgb.core.XGBoostError) as error:
             raise ModelError(
                 f"no model can be read from {folder} ({error}). Train it again, or make another version live."
             ) from None
         return model
 
-    def _fitted(self) -> tuple[xgb.Booster, xgb.Booster]:
-        if self._mean is None or self._quantiles is None:
+    def _fitted(self) -> tuple[list[xgb.Booster], xgb.Booster]:
+        if not self._means or self._quantiles is None:
             raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
-        return self._mean, self._quantiles
+        return self._means, self._quantiles
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
         return (
@@ -141,6 +146,11 @@ class GlobalForecaster:
         raw = self._quantiles.inplace_predict(held_out.x, validate_features=False)
         bounds = {name: raw[:, i] for name, i in _column_of_bounds().items()}
         return Conformal.measure(held_out.leads, held_out.y, bounds, self.spec.horizon)
+
+
+def _mean_files(members: int) -> list[str]:
+    """The file of each member of the mean model."""
+    return [MEAN_FILE, *(f"mean-{i}.ubj" for i in range(2, members + 1))]
 
 
 def _by_entity(rows: Rows) -> npt.NDArray[np.float32]:

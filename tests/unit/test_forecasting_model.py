@@ -117,6 +117,8 @@ def test_a_robust_loss_is_drawn_less_by_what_is_far_off(panel: Panel):
 
 
 def test_a_loss_that_it_does_not_know_is_refused():
+    with pytest.raises(ValueError, match=r"members=0 make no model\. Use 1 or more\."):
+        Fitting(members=0)
     with pytest.raises(ValueError, match=r"loss='sqaured' is unknown\. Use 'robust' or 'squared'\."):
         Fitting(loss="sqaured")
 
