@@ -1,4 +1,4 @@
-"""The part of the dashboard that is about forecasts: /forecast; links to it on the page of an entity."""
+"""The part of the dashboard that is about forecasts: /forecast, /models; links on the page of an entity."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
 from forecasting.dashboard.chart import draw, interval, kind_of, number
+from forecasting.dashboard.model_pages import ModelPages
 from forecasting.dashboard.outlook import look_ahead
 from forecasting.names import LEVELS, MEAN
+from forecasting.registry import Registry, process_registry
 from pipeline.dashboard.additions import Link
 from pipeline.dashboard.entities import EntityView
 from pipeline.dashboard.pages import Pages, url
@@ -33,10 +35,11 @@ class ForecastPages:
     """What the package adds to the dashboard."""
 
     package = "forecasting.dashboard"
-    menu: Mapping[str, str] = MappingProxyType({})
+    menu: Mapping[str, str] = MappingProxyType({"/models": "Models"})
 
-    def __init__(self, runtime: Runtime, flows: Flows) -> None:
-        self._runtime, self._flows = runtime, flows
+    def __init__(self, runtime: Runtime, flows: Flows, registry: Registry | None = None) -> None:
+        """Take where models are, by default what the environment says."""
+        self._runtime, self._flows, self._own = runtime, flows, registry
 
     def router(self, pages: Pages) -> APIRouter:
         """Give all addresses."""
@@ -57,7 +60,11 @@ class ForecastPages:
 
         made.add_api_route("/forecast", forecast, response_model=None)
         made.add_api_route("/forecasting/forecasting.css", style, response_model=None)
+        made.include_router(ModelPages(pages, self._registry).router())
         return made
+
+    def _registry(self) -> Registry:
+        return process_registry() if self._own is None else self._own
 
     def links(self, entity: EntityView) -> Sequence[Link]:
         """Give the pages of those of its pipes that hold forecasts."""

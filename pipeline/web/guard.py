@@ -16,6 +16,7 @@ from pipeline.web.answers import HttpError, error_response
 from pipeline.web.limits import RateLimit
 from pipeline.web.metrics import Metrics
 from pipeline.web.settings import WebSettings
+from pipeline.web.trust import OWNER
 
 OPEN = frozenset({"/healthz", "/readyz"})  # asked by those who have no token: load balancers
 BODY = "wave.body"  # the name of a request's body in its scope
@@ -87,6 +88,7 @@ class Guard:
                     f"the token {said}. Send the header `Authorization: Bearer TOKEN`.",
                     {"WWW-Authenticate": BASIC if b"text/html" in headers.get(b"accept", b"") else "Bearer"},
                 )
+        scope[OWNER] = owner
         wait = self._limit.wait(owner or str((scope.get("client") or ("",))[0]))
         if wait:
             raise HttpError.later(
