@@ -27,6 +27,7 @@ from pipeline.web import health, models
 from pipeline.web.answers import HttpError, error_response
 from pipeline.web.guard import REQUEST_ID, Guard
 from pipeline.web.metrics import Metrics, Serving
+from pipeline.web.plain import Direct, PlainRoute
 from pipeline.web.services import Services
 from pipeline.web.settings import WebSettings
 
@@ -64,7 +65,12 @@ def make_app(
     api.add_exception_handler(HTTPException, _no_route)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(PipelineError, _pipeline_error)
-    return Guard(api, web, metrics)
+    hot = [
+        route
+        for route in models.router.routes
+        if isinstance(route, PlainRoute) and route.path.endswith(models.PREDICT)
+    ]
+    return Guard(Direct(api, api, hot, models.PREDICT), web, metrics)
 
 
 def installed() -> list[APIRouter]:

@@ -21,6 +21,7 @@ from pipeline.web.plain import PlainRoute
 from pipeline.web.services import Services, services_of
 
 KEY = b"x-routing-key"
+PREDICT = ":predict"  # the end of the paths that are asked most
 
 _ERROR = {
     "description": "What is wrong and what to do",
