@@ -98,7 +98,8 @@ class View:
     @property
     def capacity(self) -> Capacity:
         """What the workers that can answer do together."""
-        return together([(w.slots, w.per_call, w.seconds) for w in self.able(self.entry.live)])
+        able = [worker for worker in self.workers.values() if "ready" in worker.versions.values()]
+        return together([(worker.slots, worker.per_call, worker.seconds) for worker in able])
 
     def able(self, version: str | None) -> list[WorkerState]:
         """Give the workers that hold a version."""
