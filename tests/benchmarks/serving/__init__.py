@@ -1,0 +1,1 @@
+"""How models are served: python -m tests.benchmarks.serving --json F [--short] [--strict]."""

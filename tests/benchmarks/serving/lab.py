@@ -1,0 +1,180 @@
+"""What is measured: a Redis, the API and workers as processes, and what they use."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipeline.embedded import EmbeddedRedis
+from pipeline.processes import worker_env
+from pipeline.serving.app import MODEL, SLOTS, worker_command
+from pipeline.serving.board import View, look
+from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.supervise import Child, Processes
+from tests.benchmarks.serving import rival
+from tests.benchmarks.serving.load import Plan, Running, Seen, run
+from tests.servers import free_port
+
+ROOT = Path(__file__).parents[3]
+VERSION = "benchmark"
+
+
+@dataclass
+class Lab:
+    """One service, ours or the rival's; it ends with the `with` block that made it."""
+
+    redis: EmbeddedRedis
+    processes: Processes
+    port: int
+    path: str
+    model: str
+    body: str = '{"instances": [1]}'
+    env: dict[str, str] = field(default_factory=dict)
+
+    def plan(self, rates: Sequence[tuple[float, float]], **more: Any) -> Plan:
+        """Make a plan of its requests."""
+        most = max(rate for rate, _ in rates)
+        connections = more.pop("connections", min(int(most * 1.3) + 20, 2500))
+        return Plan(self.port, self.path, more.pop("body", self.body), rates, connections=connections, **more)
+
+    def load(self, *rates: tuple[float, float], **more: Any) -> Seen:
+        """Send requests, and wait for what comes back."""
+        return run(self.plan(rates, **more))
+
+    def begin(self, *rates: tuple[float, float], **more: Any) -> Running:
+        """Begin to send requests."""
+        return Running(self.plan(rates, **more))
+
+    def cpu(self) -> float:
+        """Give the CPU seconds that all processes have used."""
+        pids = [*(child.pid for child in self.processes.children if child.code is None), self.redis.pid]
+        return sum(_cpu(pid) for pid in pids)
+
+    def view(self) -> View:
+        """Look at the model."""
+        with self.redis.client() as client:
+            return look(client, VERSION)[self.model]
+
+    def change(self, change: Any) -> None:
+        """Change the model's entry."""
+        with self.redis.client() as client:
+            Catalogue(client, VERSION).change(self.model, change)
+
+    def add_worker(self, slots: int) -> Child:
+        """Start one more worker."""
+        name = f"worker{len(self.processes.children)}"
+        command = [*worker_command(f"{VERSION}.serve.{self.model}"), "-n", f"{name}@%h"]
+        return self.processes.start(name, command, self.env | {SLOTS: str(slots)})
+
+    def wait_workers(self, count: int) -> None:
+        """Wait until so many workers are ready, as the API sees it."""
+        wait(lambda: len(self.view().able(self.view().entry.live)) == count)
+        time.sleep(0.5)  # the API looks four times a second
+
+
+@contextmanager
+def ours(
+    sources: Sequence[Source], slots: int, workers: int, body: str = '{"instances": [1]}', **options: Any
+) -> Iterator[Lab]:
+    """Serve a model; the first source is live, the others are known."""
+    model, port = "measured", free_port()
+    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+
+        def change(entry: Entry) -> Entry:
+            for number, source in enumerate(sources, 1):
+                entry = entry.with_version(str(number), source)
+            return replace(entry, options=Options(**options))
+
+        with redis.client() as client:
+            Catalogue(client, VERSION).change(model, change, new=True)
+        env = worker_env(redis.url, [], VERSION) | {MODEL: model, "PIPELINE_WEB_PORT": str(port), **_path()}
+        lab = Lab(redis, processes, port, f"/v1/models/{model}:predict", model, body, env)
+        for _ in range(workers):
+            lab.add_worker(slots)
+        processes.start("api", [sys.executable, "-m", "pipeline.web"], env)
+        processes.wait_ready()
+        lab.wait_workers(workers)
+        yield lab
+
+
+@contextmanager
+def by_hand(workers: int) -> Iterator[Lab]:
+    """Serve with the hand-written rival."""
+    port, module = free_port(), rival.__name__
+    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+        env = worker_env(redis.url, [], VERSION) | _path()
+        for number in range(workers):
+            command = [
+                sys.executable,
+                "-m",
+                "celery",
+                "-q",
+                "-A",
+                f"{module}:celery",
+                "worker",
+                "-P",
+                "threads",
+            ]
+            command += [
+                "-c",
+                str(rival.SLOTS // workers),
+                "-Q",
+                "rival",
+                "-n",
+                f"rival{number}@%h",
+                "-l",
+                "WARNING",
+            ]
+            command += ["-I", "pipeline.ready", "--without-gossip", "--without-mingle"]
+            processes.start(f"worker{number}", command, env)
+        processes.wait_ready()
+        processes.start("api", [sys.executable, "-m", module, str(port)], env)
+        wait(lambda: get(port, "/readyz"))
+        yield Lab(redis, processes, port, "/predict", "")
+
+
+def _path() -> dict[str, str]:
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
+def get(port: int, path: str) -> Any:
+    """Get what a service says, None where it says nothing."""
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        return json.loads(answer.read())
+    return None
+
+
+def wait(condition: Any, seconds: float = 60.0) -> None:
+    """Wait for a condition. Raises AssertionError when that takes longer."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "the service is not ready"
+        time.sleep(0.05)
+
+
+def _cpu(pid: int) -> float:
+    with suppress(psutil.NoSuchProcess):
+        used = psutil.Process(pid).cpu_times()
+        return used.user + used.system
+    return 0.0
+
+
+def pss_gb(pid: int) -> float:
+    """Give the proportional memory of a process and all below it."""
+    total = 0.0
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess, OSError):
+            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024 / 1e9
+    return total
