@@ -21,7 +21,7 @@ from pipeline.pipe import check_version
 from pipeline.processes import node_name, worker_env
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Entry, Source
-from pipeline.serving.models import kind, kind_of
+from pipeline.serving.models import kind, kind_of, newest
 from pipeline.serving.names import Place, check_name
 from pipeline.supervise import READY
 
@@ -54,6 +54,9 @@ def added(name: str, path: str, kind_name: str | None, version: str) -> Added:
     check_name(name, "model")
     chosen = kind_name or kind_of(path)
     kind(chosen)
+    followed = newest(Source(chosen, path))
+    if followed is not None:
+        return Added(name, followed[1].path, chosen, followed[0])
     here = chosen != "callable" and os.path.exists(path)
     return Added(name, os.path.abspath(path) if here else path, chosen, version)
 

@@ -73,6 +73,18 @@ def kind(name: str) -> Any:
     return found
 
 
+def newest(source: Source) -> tuple[str, Source] | None:
+    """Give the version that a source's own registry says is live, None where the kind knows of none.
+
+    A kind tells it by a third method, `newest(path)`, which gives a version and its path. Raises what that raises.
+    """
+    ask = getattr(kind(source.kind), "newest", None)
+    if ask is None:
+        return None
+    version, path = ask(source.path)
+    return version, Source(source.kind, path)
+
+
 def kind_of(path: str) -> str:
     """Guess the kind from a path: module:function, *.ubj, *.skops. Raises ModelFault where it tells nothing."""
     for suffix, name in _SUFFIXES.items():

@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -17,17 +18,18 @@ from redis.exceptions import RedisError
 
 from pipeline.logs import get_logger
 from pipeline.serving.board import BEAT, Beats, WorkerState
-from pipeline.serving.catalogue import Catalogue, Entry, Options
+from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.clock import Clock
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.held import Held, Loaded, NotHeld
-from pipeline.serving.models import predict
+from pipeline.serving.models import newest, predict
 from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
 from pipeline.serving.wire import FAILED, GONE, OK, REFUSED, Answered, Batch, writable
 
 BAD_INSTANCE = (ValueError, TypeError, LookupError)
+FOLLOW = 5.0  # seconds between two looks at another registry
 CANCELLED = 10_000  # cancelled requests that are remembered
 
 log = get_logger("pipeline.serving")
@@ -50,6 +52,7 @@ class Server:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="beats", daemon=True)
+        self._following = threading.Thread(target=self._follow, name="follow", daemon=True)
 
     # -- its life
 
@@ -65,6 +68,7 @@ class Server:
         self._replier.start()
         self._tell()
         self._beating.start()
+        self._following.start()
 
     def finish(self, seconds: float) -> None:
         """End: what runs may end within so many seconds; what waits is another worker's."""
@@ -99,6 +103,17 @@ class Server:
                 log.warning("redis does not answer", error=str(error))
             except Exception:
                 log.exception("a sign of life was not given")
+
+    def _follow(self) -> None:
+        """Serve what another registry says is live, where the kind of the model knows one."""
+        while not self._stop.wait(FOLLOW):
+            try:
+                entry = self._catalogue.get(self._place.model)
+                found = newest(entry.versions[entry.live]) if entry.live else None
+                if found is not None and found[0] != entry.live:
+                    self._catalogue.change(entry.name, partial(_followed, *found))
+            except Exception as error:
+                log.warning("cannot tell which version is live; going on with this one", error=str(error))
 
     def _tell(self) -> None:
         asked = time.monotonic()
@@ -189,6 +204,10 @@ class Server:
                     return
             value = work.predictions if status == OK else value
         self._replier.answer(work.producer, Answered(work.asked.id, status, version, value, round(ms, 3)))
+
+
+def _followed(version: str, source: Source, entry: Entry) -> Entry:
+    return entry.with_version(version, source).promoted(version)
 
 
 class _Countdown:

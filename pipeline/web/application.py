@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp
 from pipeline.aclients import connect
 from pipeline.dashboard.routes import Dashboard
 from pipeline.discover import Flows
-from pipeline.errors import KeyFormatError, PipelineError, UnknownName, UnreachableError
+from pipeline.errors import PipelineError
 from pipeline.logs import get_logger
 from pipeline.metrics import WaveCollector
 from pipeline.runtime import Runtime
@@ -65,6 +66,7 @@ def make_app(
     api.add_exception_handler(HTTPException, _no_route)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(PipelineError, _pipeline_error)
+    api.add_exception_handler(RedisError, _unreachable)
     hot = [
         route
         for route in models.router.routes
@@ -89,6 +91,7 @@ def installed() -> list[APIRouter]:
 def _lifespan(settings: Settings, web: WebSettings, metrics: Metrics) -> Any:
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        runtime = Runtime(settings)
         client = connect(settings.redis_url, settings.socket_timeout)
         code = settings.any_version()
         producer = Producer(client, code, web.pace)
@@ -96,13 +99,14 @@ def _lifespan(settings: Settings, web: WebSettings, metrics: Metrics) -> Any:
         await producer.start()
         results.start()
         metrics.registry.register(Serving(producer))
-        api.state.services = Services(Runtime(settings), producer, results, metrics, web, code)
+        api.state.services = Services(runtime, producer, results, metrics, web, code)
         try:
             yield
         finally:
             await producer.close()
             await results.close()
-            await client.aclose()
+            await client.aclose(close_connection_pool=True)
+            runtime.client.connection_pool.disconnect()
 
     return lifespan
 
@@ -134,9 +138,16 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _pipeline_error(request: Request, error: Exception) -> Response:
     """An error on purpose: its text tells what to do."""
-    kinds = ((KeyFormatError, 422), (UnknownName, 404), (UnreachableError, 503))
+    kinds = ((ConnectionError, 503), (LookupError, 404), (ValueError, 422))
     status = next((status for kind, status in kinds if isinstance(error, kind)), 500)
     return error_response(HttpError(status, str(error)), request.scope[REQUEST_ID])
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    log.warning("redis does not answer", error=str(error))
+    return error_response(
+        HttpError.later(503, "Redis does not answer. Try again.", 1), request.scope[REQUEST_ID]
+    )
 
 
 def _version() -> str:

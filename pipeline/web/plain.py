@@ -29,7 +29,7 @@ class Direct:
 
     def __init__(self, app: ASGIApp, api: FastAPI, routes: Sequence[PlainRoute], suffix: str) -> None:
         self._app, self._api, self._suffix = app, api, suffix
-        self._routes = [(route, route.path_regex, frozenset(route.methods)) for route in routes]
+        self._routes = [(route, route.path_regex, frozenset(route.methods or ())) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
