@@ -20,6 +20,7 @@ from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Event, ModelSettings, Registry
 from pipeline.cli.options import json_option
 from pipeline.cli.output import plural, table, write_json
+from pipeline.cli.serving import split
 
 SOME_EVENTS = 20
 
@@ -202,3 +203,4 @@ def _event_line(partition: str, event: Event) -> list[str | None]:
 
 for command in (promote, rollback, prune, publish):
     model.add_command(command)
+model.add_command(split)
