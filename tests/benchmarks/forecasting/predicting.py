@@ -15,7 +15,7 @@ from forecasting.panel import Panel
 from tests.benchmarks.forecasting.series import START
 from tests.benchmarks.forecasting.speed import SHARD
 
-WARM_UP = 3  # shards
+WARM_UP = 10  # shards: until then the allocator keeps more and more of what is freed
 
 
 def main(folder: Path, seconds: float) -> None:
