@@ -49,8 +49,8 @@ class Alert:
     """One thing to look at."""
 
     level: str  # critical or warning
-    what: str  # late, failed, untaken, memory, keeper or cover
-    about: str  # a flow, a queue or a server
+    what: str  # late, failed, untaken, memory, keeper, cover or redis
+    about: str  # a flow, a task of one, a queue or a server
     text: str  # what is wrong, and what to do
 
 
@@ -104,7 +104,7 @@ def _failed(wave_id: str, tasks: Mapping[str, Mapping[str, int]], bounds: Bounds
             yield Alert(
                 WARNING,
                 "failed",
-                wave_id,
+                f"{wave_id.split(' ')[0]} {task}",  # not the wave: the next one may fail as this one did
                 f"{bad:,} of {total:,} entities of {task} failed in {wave_id}. `wave show {wave_id}` tells why.",
             )
 

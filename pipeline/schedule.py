@@ -8,6 +8,7 @@ beats do no harm.
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,8 +18,11 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, schedstate
 from redis.exceptions import RedisError
 
+from pipeline.alerting import Teller, Watch
+from pipeline.alerts import Bounds
 from pipeline.app import app, settings
 from pipeline.canvas import SUBMIT
+from pipeline.channels import channels
 from pipeline.cron import due_hour
 from pipeline.flow import Flow
 from pipeline.heartbeat import Heartbeat
@@ -84,6 +88,16 @@ def _entry(flow: Flow) -> ScheduleEntry:
     )
 
 
+def _watch() -> Watch | None:
+    """Start what tells of alerts, where the environment says to whom."""
+    tell = channels()
+    if not tell:
+        return None
+    found = Watch(Teller(runtime(), known_flows().values(), tell, Bounds.from_env(os.environ)))
+    found.start()
+    return found
+
+
 class Waves(Scheduler):
     """What makes a beat scheduler one of waves: messages carry the hour that was due, a keeper runs beside it."""
 
@@ -96,6 +110,7 @@ class Waves(Scheduler):
         self._keeper.start()
         self._presence = Presence(client, Process.this(BEAT, version))
         self._heartbeat = Heartbeat.from_env()
+        self._watch = _watch()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Do what is due, and give a sign of life: beat's own, not that of the keeper's thread."""
@@ -118,6 +133,8 @@ class Waves(Scheduler):
     def close(self) -> None:
         """End the keeper with beat."""
         self._keeper.stop()
+        if self._watch is not None:
+            self._watch.stop()
         with suppress(RedisError, OSError):
             self._presence.leave()
         super().close()

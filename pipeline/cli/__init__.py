@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": ("pipeline.cli.serve:serve", "Start the HTTP API, and workers that hold models."),
     "serve-worker": ("pipeline.cli.serve:serve_worker", "Run one worker that holds a model."),
     "serving": ("pipeline.cli.serving:serving", "Show served models, and change who gets which traffic."),
+    "alert": ("pipeline.cli.alert:alert", "Say what is wrong now, and tell a webhook or an SNS topic."),
     "doctor": ("pipeline.cli.doctor:doctor", "Check Redis, workers and beat, and say what to do."),
 }
 

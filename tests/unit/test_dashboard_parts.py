@@ -167,7 +167,7 @@ def test_many_failures_of_a_task_are_a_warning():
     assert found == Alert(
         "warning",
         "failed",
-        "main/sales 2026-11-20T11",
+        "main/sales a",
         "10 of 100 entities of a failed in main/sales 2026-11-20T11. `wave show main/sales 2026-11-20T11` tells why.",
     )
 

@@ -1,0 +1,179 @@
+"""Alerts without Prometheus: a real Redis, a real webhook, an SNS topic."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+
+from pipeline import Flow, State, submit_wave, task
+from pipeline.alerting import KEY, TURN, Teller, Watch
+from pipeline.alerts import Bounds
+from pipeline.channels import Webhook, channels
+from pipeline.embedded import EmbeddedRedis
+from pipeline.pipe import floor
+from pipeline.processes import celery_command, worker_env
+from pipeline.runtime import Runtime
+from pipeline.settings import Settings
+from pipeline.supervise import Processes
+from tests.aws import REGION, aws
+from tests.hooks import Hook, hook
+from tests.servers import until
+
+OVERDUE = str(Path(__file__).parents[1] / "prometheus" / "flows" / "overdue.py")
+DUE = datetime.now(UTC) - timedelta(minutes=30)
+NEW, OVER = ("new", "late", "main/hourly"), ("resolved", "late", "main/hourly")
+
+
+@task
+def single(entity: str) -> int:
+    return 1
+
+
+hourly = Flow("hourly", [single], state=State("nobody", source=list), schedule=f"{DUE.minute} * * * *")
+
+
+@pytest.fixture
+def runtime(redis_url):
+    return Runtime(Settings(redis_url=redis_url, version="main"))
+
+
+@pytest.fixture
+def to():
+    with hook() as found:
+        yield found
+
+
+def teller(runtime: Runtime, to: Hook, *flows: Flow) -> Teller:
+    return Teller(runtime, flows, [Webhook(to.url, pauses=(0.01,))], Bounds())
+
+
+def end_the_hour(runtime: Runtime) -> None:
+    submit_wave(hourly, date=floor(DUE), runtime=runtime)
+
+
+def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(runtime, to):
+    looking = teller(runtime, to, hourly)
+    assert [one.what for one in looking.look()] == ["late"]
+    looking.look()
+    assert to.told() == [NEW]
+    end_the_hour(runtime)
+    assert looking.look() == []
+    looking.look()
+    assert to.told() == [NEW, OVER]
+    assert not runtime.client.exists(KEY, TURN)
+
+
+def test_many_that_look_at_once_tell_once(runtime, to):
+    def at_once() -> None:
+        tellers = [teller(Runtime(runtime.settings), to, hourly) for _ in range(8)]
+        threads = [threading.Thread(target=one.look) for one in tellers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    at_once()
+    assert to.told() == [NEW]
+    end_the_hour(runtime)
+    at_once()
+    assert to.told() == [NEW, OVER]
+
+
+def test_who_does_not_know_a_schedule_does_not_say_that_its_flow_is_well(runtime, to):
+    teller(runtime, to, hourly).look()
+    teller(runtime, to).look()
+    assert to.told() == [NEW]
+
+
+def test_what_a_webhook_does_not_take_is_told_at_the_next_look(runtime, to):
+    looking = teller(runtime, to, hourly)
+    to.answers = [500, 500]
+    looking.look()
+    assert to.told() == []
+    looking.look()
+    assert to.told() == [NEW]
+    end_the_hour(runtime)
+    to.answers = [500, 500]
+    looking.look()
+    assert to.told() == [NEW]
+    looking.look()
+    looking.look()
+    assert to.told() == [NEW, OVER]
+
+
+def test_a_redis_that_is_gone_is_told_of_without_it(to):
+    with EmbeddedRedis() as server:
+        looking = teller(Runtime(Settings(redis_url=server.url, version="main"), patience=0.1), to)
+        looking.look()
+        server.kill()
+        for _ in range(2):
+            (found,) = looking.look()
+        assert found.text.endswith(" does not answer (UnreachableError). Waves stand still until it does.")
+        assert "***@127.0.0.1" in found.text
+        assert [told[:2] for told in to.told()] == [("new", "redis")]
+        server.start()
+        looking.look()
+    assert [told[:2] for told in to.told()] == [("new", "redis"), ("resolved", "redis")]
+
+
+def test_a_thread_looks_until_it_is_stopped(runtime, to):
+    watch = Watch(teller(runtime, to, hourly), every=0.05)
+    watch.start()
+    until(lambda: to.told() == [NEW])
+    end_the_hour(runtime)
+    until(lambda: to.told() == [NEW, OVER])
+    watch.stop()
+
+
+def test_beat_tells_where_the_environment_says_to_whom(redis_url, to):
+    env = worker_env(redis_url, [OVERDUE], "main") | {"PIPELINE_ALERT_WEBHOOK": to.url}
+    with Processes(patience=5) as processes:
+        processes.start("beat", celery_command("beat", "-l", "WARNING"), env)
+        until(lambda: to.told() == [("new", "late", "main/overdue")], 40)
+
+
+def test_a_topic_gets_a_message_for_each_with_attributes_to_filter_by(runtime):
+    with aws():
+        sns, sqs = (boto3.client(name, region_name=REGION) for name in ("sns", "sqs"))
+        arn = sns.create_topic(Name="alerts")["TopicArn"]
+        queue = sqs.create_queue(QueueName="critical")["QueueUrl"]
+        place = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        policy = {"FilterPolicy": json.dumps({"level": ["critical"]}), "RawMessageDelivery": "true"}
+        sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=place["QueueArn"], Attributes=policy)
+        looking = Teller(runtime, [hourly], channels({"PIPELINE_ALERT_TOPIC": arn}), Bounds())
+        looking.look()
+        looking.look()
+        end_the_hour(runtime)
+        looking.look()
+        got = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        told = sorted(json.loads(message["Body"])["status"] for message in got)
+        assert told == ["new", "resolved"]
+        gone = channels({"PIPELINE_ALERT_TOPIC": arn.replace("alerts", "nothing")})
+        assert gone[0].tell([]) == 0
+        runtime.client.flushdb()
+        Teller(runtime, [hourly], gone, Bounds()).look()
+        assert b"[]" in runtime.client.hgetall(KEY)[b"critical late main/hourly"]
+
+
+def test_the_command_says_what_is_wrong_tells_it_and_ends_by_the_level(wave, redis_url, to, monkeypatch):
+    monkeypatch.setenv("PIPELINE_ALERT_WEBHOOK", to.url)
+    monkeypatch.setenv("PIPELINE_FLOWS", "")
+    assert wave("alert").stdout == "nothing is wrong\n"
+    runtime = Runtime(Settings(redis_url=redis_url, version="main"))
+    runtime.client.zadd("deadlines", {"main/x 2026-01-01T00|y|0": 1})
+    (found,) = json.loads(wave("alert", "--quiet", "--json", code=2).stdout)
+    assert (found["level"], found["what"]) == ("critical", "keeper")
+    assert "no worker and no beat is there: waves will not end" in wave("alert", code=2).stdout
+    assert to.told() == []  # it has not lasted
+    said = wave("alert", "--every", "soon", code=2)
+    assert (
+        said.stderr
+        == "wave: --every 'soon' is no length of time. Write it like '90s', '5m', '2h' or '28d'.\n"
+    )
+    monkeypatch.setenv("PIPELINE_ALERT_LATE", "never")
+    assert "PIPELINE_ALERT_LATE 'never' is no length of time." in wave("alert", code=2).stderr
