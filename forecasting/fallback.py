@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forecasting import ridge as regression
 from forecasting.intervals import alphas, tidy
 from forecasting.names import BOUNDS, LEVELS, NAIVE, RIDGE
 from forecasting.panel import Floats, Ints
@@ -136,18 +137,10 @@ def _fit(x: Floats, truth: Floats) -> tuple[Floats, Floats]:
     entities, rows, width = x.shape
     naive = np.zeros(width)
     naive[0] = 1.0
-    rest = truth - x @ naive
-    penalty = PENALTY * rows * np.eye(width)
-    penalty[-1, -1] = 1e-6  # the constant is free
-    parts = np.array_split(np.arange(rows), FOLDS)
-    grams = [np.matmul(x[:, part].transpose(0, 2, 1), x[:, part]) for part in parts]
-    sides = [np.matmul(x[:, part].transpose(0, 2, 1), rest[:, part, None]) for part in parts]
-    gram, side = sum(grams, start=np.zeros((entities, width, width))), sum(sides, start=np.zeros(1))
-    errors = np.empty_like(truth)
-    for part, own_gram, own_side in zip(parts, grams, sides, strict=True):
-        without = np.linalg.solve(gram - own_gram + penalty, side - own_side)
-        errors[:, part] = rest[:, part] - np.matmul(x[:, part], without)[..., 0]
-    return naive + np.linalg.solve(gram + penalty, side)[..., 0], errors
+    penalties = np.full((entities, width), PENALTY * rows)
+    penalties[:, -1] = 1e-6  # the constant is free
+    found = regression.fit(x, truth - x @ naive, penalties, FOLDS)
+    return naive + found.coefficients, found.errors
 
 
 def _usual(errors: Floats, hours: Ints) -> tuple[Floats, Floats]:
