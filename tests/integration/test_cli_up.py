@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from redis import Redis
 from redis.exceptions import ConnectionError
 
-from pipeline.cli import main, up
+from pipeline.cli import children, main, up
 from pipeline.cli.options import Chosen
 from pipeline.cli.session import Session
 
@@ -203,11 +203,11 @@ def test_without_an_address_the_default_redis_is_used_if_it_answers(
     monkeypatch, capsys, redis_url, answers, private
 ):
     monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.setattr(up, "_answers", lambda _: answers)
+    monkeypatch.setattr(children, "_answers", lambda _: answers)
     monkeypatch.setattr(Session, "runtime", type("Answers", (), {"check": lambda self: None})())
     with ExitStack() as stack:
-        url = up._redis(Session(Chosen()), stack)
-        assert (url != up.DEFAULT_REDIS_URL) is private
+        url = children.choose_redis(Session(Chosen()), stack)
+        assert (url != children.DEFAULT_REDIS_URL) is private
     said = capsys.readouterr().out
     assert ("because REDIS_URL is not set and nothing answers" in said) is private
 
