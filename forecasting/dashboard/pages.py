@@ -1,4 +1,4 @@
-"""The part of the dashboard that is about forecasts: /forecast, /models; links on the page of an entity."""
+"""The part of the dashboard that is about forecasts: /forecast, /models, /compare; links on the page of an entity."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
 from forecasting.dashboard.chart import draw, interval, kind_of, number
+from forecasting.dashboard.compare_page import ComparePage
 from forecasting.dashboard.model_pages import ModelPages
 from forecasting.dashboard.outlook import look_ahead
 from forecasting.names import LEVELS, MEAN
@@ -35,7 +36,7 @@ class ForecastPages:
     """What the package adds to the dashboard."""
 
     package = "forecasting.dashboard"
-    menu: Mapping[str, str] = MappingProxyType({"/models": "Models"})
+    menu: Mapping[str, str] = MappingProxyType({"/models": "Models", "/compare": "Compare"})
 
     def __init__(self, runtime: Runtime, flows: Flows, registry: Registry | None = None) -> None:
         """Take where models are, by default what the environment says."""
@@ -61,6 +62,7 @@ class ForecastPages:
         made.add_api_route("/forecast", forecast, response_model=None)
         made.add_api_route("/forecasting/forecasting.css", style, response_model=None)
         made.include_router(ModelPages(pages, self._registry).router())
+        made.include_router(ComparePage(pages, self._runtime, self._flows).router())
         return made
 
     def _registry(self) -> Registry:

@@ -34,6 +34,7 @@ FLOWS = str(Path(__file__).parent / "flows" / "told.py")
 NOW = floor(datetime.now(UTC)) - 2 * ONE_HOUR
 FAILED = (20, 21, 22)  # hours before NOW without a forecast
 FORECAST = f"/forecast?pipe={PIPE}&key=shop-1&date={stamp(NOW)}"
+COMPARE = "/compare"
 MODEL = "/model?pipe=sales&partition=city1"
 
 
@@ -119,7 +120,7 @@ def test_a_forecast_is_found_from_the_page_of_its_entity(watched, site):
 def test_no_page_has_a_serious_fault_of_accessibility_or_is_wider_than_a_phone(watched, site):
     good = next(v for v in candidates(site, GOOD) if v != site.live())
     decision = f"/model/decision?pipe=sales&partition=city1&stage=dev&what=promote&version={good}"
-    for path in (FORECAST, "/models", MODEL, decision):
+    for path in (FORECAST, "/models", MODEL, decision, COMPARE):
         watched.go(path)
         for summary in watched.page.locator("summary").all():
             summary.click()
@@ -129,6 +130,29 @@ def test_no_page_has_a_serious_fault_of_accessibility_or_is_wider_than_a_phone(w
         wide = watched.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 375, f"{path} is {wide} pixels wide"
         watched.page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_versions_are_compared_where_their_forecasts_and_other_pipes_differ(watched, site):
+    dates = [NOW - n * ONE_HOUR for n in range(30, 60)]
+    store = site.runtime.store
+    for (key, date), value in store.get_grid("main", PIPE, dates, ["shop-1"]).items():
+        store.put("try", PIPE, date, {key: value | {"mean": [m + 30 for m in value["mean"]]}}, 1e9)
+    store.put("try", "sales", NOW, {"shop-1": 1.5}, 1e9)
+    watched.go("/")
+    page = watched.page
+    page.get_by_role("link", name="Compare").click()
+    for label, text in {"Pipe": PIPE, "Versions": "main try", "Entities": "shop-1"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("From").fill(stamp(dates[-1]))
+    page.get_by_label("To", exact=True).fill(stamp(dates[0]))
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".verdict")).to_contain_text(re.compile("try.* error is .* larger"))
+    page.get_by_label("Pipe").fill("sales")
+    page.get_by_label("From").fill(stamp(NOW - ONE_HOUR))
+    page.get_by_label("To", exact=True).fill(stamp(NOW))
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", level=2)).to_contain_text("2 of 2 pairs of entity and date differ")
+    expect(page.get_by_role("row", name=re.compile(f"shop-1 {stamp(NOW)}"))).to_contain_text("1.5")
 
 
 def test_what_is_asked_for_wrongly_is_said(site):
