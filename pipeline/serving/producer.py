@@ -44,7 +44,7 @@ class Refused(Exception):
 
 
 class NotAnswered(Exception):
-    """A request that was accepted and has no answer: its deadline is over, or Redis is gone."""
+    """A request that was accepted and has no answer: its deadline is over, or it was with workers that died."""
 
 
 class Producer:
@@ -69,9 +69,6 @@ class Producer:
 
     async def start(self) -> None:
         """Begin to look and to read. Raises RedisError when Redis does not answer."""
-        key = replies_key(self.id)
-        await self._client.xadd(key, {"r": b'["",[],[]]'})
-        await self._client.pexpire(key, _KEPT_MS)
         await self._look()
         self.reachable = True
         self._spawn(self._forever(self._look, POLL))
@@ -83,7 +80,7 @@ class Producer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for request in list(self._waiting.values()):
-            self._fail(request, NotAnswered("the API ends; ask again."))
+            self._fail(request, Refused("the API ends. Try again.", 1.0))
         with suppress(RedisError, OSError):
             await self._client.delete(replies_key(self.id))
 
@@ -204,12 +201,13 @@ class Producer:
         except (RedisError, OSError) as error:
             self.reachable = False
             for request in requests:
-                self._fail(request, NotAnswered(f"Redis does not answer ({error}). Ask again."))
+                self._fail(request, Refused(f"Redis does not answer ({error}). Try again.", 1.0))
 
     # -- looking
 
     async def _look(self) -> None:
         """Look at all models: who is there, what waits; ask again for what is lost."""
+        await self._keep_stream()
         entries = {
             name.decode(): Entry.parse(raw)
             for name, raw in (await self._client.hgetall(catalogue_key(self._version))).items()
@@ -228,7 +226,14 @@ class Producer:
             if lane.cancelled:
                 told, lane.cancelled = lane.cancelled, []
                 await self._client.execute_command(*cancel_command(lane.place, told))
-        await self._client.pexpire(replies_key(self.id), _KEPT_MS)
+
+    async def _keep_stream(self) -> None:
+        """Keep the stream of answers; a Redis that lost its data gets a new one, which is read from its beginning."""
+        key = replies_key(self.id)
+        if not await self._client.pexpire(key, _KEPT_MS):
+            self._newest = b"0-0"
+            await self._client.xadd(key, {"r": b'["",[],[]]'})
+            await self._client.pexpire(key, _KEPT_MS)
 
     def _ask_again(self, lane: Lane, lost: Sequence[Waiting]) -> None:
         for request in lost:

@@ -225,6 +225,8 @@ async def _answer(request: Request, producer: Producer, waiting: Waiting) -> Ans
         answer: Answered = await waiting.answer
     except NotAnswered as error:
         raise HttpError(504, str(error)) from None
+    except Refused as refused:
+        raise HttpError.later(503, str(refused), refused.retry_after) from None
     except asyncio.CancelledError:
         if waiting.answer.cancelled():
             raise HttpError(499, "the client went away.") from None

@@ -328,3 +328,11 @@ def slow(api: httpx.Client, tail: str) -> bytes:
     with socket.create_connection(("127.0.0.1", api.base_url.port), timeout=5) as client:
         client.sendall(f"POST /v1/models/echo:predict HTTP/1.1\r\nHost: x\r\n{tail}".encode())
         return client.recv(4096)
+
+
+def test_a_redis_that_lost_all_data_is_served_from_again_once_the_model_is_known(stack, api):
+    entry = stack.catalogue.get("echo")
+    stack.client.flushdb()
+    stack.catalogue.change("echo", lambda _: entry, new=True)
+    until(lambda: predict(api, 1).status_code == 200)
+    assert predict(api, 2).json() == {"predictions": [2]}
