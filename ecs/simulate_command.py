@@ -1,0 +1,175 @@
+"""`wave ecs simulate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ecs.answers import POLICIES, Line, compare, day
+from ecs.scenario import DEFAULT, Scenario, load
+from pipeline.cli.options import json_option
+from pipeline.cli.output import length, table, write_json
+from pipeline.errors import SettingsError
+
+
+@click.command()
+@click.option(
+    "--scenario", "path", type=click.Path(path_type=Path), help="TOML file; the own one is the pattern."
+)
+@click.option(
+    "--entities", type=click.IntRange(1), multiple=True, metavar="N", help="Entities of a wave. Repeatable."
+)
+@click.option("--policy", type=click.Choice(POLICIES), multiple=True, help="This policy only. Repeatable.")
+@click.option("--goal", type=click.FloatRange(1), metavar="SECONDS", help="In which a wave is to be done.")
+@click.option("--waves", type=click.IntRange(1), metavar="N", help="How many hourly waves.")
+@click.option("--serving", is_flag=True, help="Replay a day of requests instead of waves.")
+@click.option(
+    "--chart", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it (png, svg)."
+)
+@click.option("--pattern", is_flag=True, help="Write the own scenario, to be changed, and end.")
+@json_option
+def simulate(
+    path: Path | None,
+    entities: tuple[int, ...],
+    policy: tuple[str, ...],
+    goal: float | None,
+    waves: int | None,
+    serving: bool,
+    chart: Path | None,
+    pattern: bool,
+    as_json: bool,
+) -> None:
+    """Say how many workers a load needs, what that costs, and how long its waves take.
+
+    Policies: fixed (what the wave needs, all the time), cpu (target tracking of the CPU), queue (of the messages that
+    wait), backlog (of the work in seconds), ahead (backlog, and what waves need, before they are due).
+    """
+    if pattern:
+        click.echo(DEFAULT.read_text(), nl=False)
+        return
+    scenario = _changed(load(path), goal, waves)
+    lines = (
+        day(scenario)
+        if serving
+        else list(compare(scenario, entities or scenario.trace.entities, policy or POLICIES))
+    )
+    if as_json:
+        write_json([_facts(line, serving) for line in lines])
+    elif serving:
+        _show_day(lines)
+    else:
+        _show(scenario, lines)
+    if chart is not None:
+        draw(lines, chart)
+
+
+def _changed(scenario: Scenario, goal: float | None, waves: int | None) -> Scenario:
+    if goal is not None:
+        scenario = replace(scenario, scaling=replace(scenario.scaling, goal=goal))
+    return scenario if waves is None else replace(scenario, trace=replace(scenario.trace, waves=waves))
+
+
+def _facts(line: Line, serving: bool) -> dict[str, Any]:
+    out = line.outcome
+    facts = {"policy": line.policy, "tasks": out.tasks, "task_hours": out.hours, "dollars": out.dollars}
+    if serving:
+        return facts | {"p50_wait_s": out.wait(0.5), "p99_wait_s": out.wait(0.99), "used": out.used}
+    return (
+        {"entities": line.entities}
+        | facts
+        | {
+            "dollars_per_1000_entity_tasks": out.per_thousand,
+            "mean_wave_s": out.mean,
+            "longest_wave_s": out.longest,
+            "waves_s": out.times,
+            "used": out.used,
+        }
+    )
+
+
+def _show(scenario: Scenario, lines: Sequence[Line]) -> None:
+    head = [
+        "entities",
+        "policy",
+        "wave",
+        "longest",
+        "most tasks",
+        "task hours",
+        "dollars",
+        "per 1,000",
+        "used",
+    ]
+    rows = [
+        [
+            f"{line.entities:,}",
+            line.policy,
+            length(line.outcome.mean),
+            length(line.outcome.longest),
+            f"{line.outcome.tasks:,}",
+            f"{line.outcome.hours:,.1f}",
+            f"{line.outcome.dollars:,.3f}",
+            f"{line.outcome.per_thousand:.5f}",
+            f"{line.outcome.used:.0%}",
+        ]
+        for line in lines
+    ]
+    table(head, rows, right=[name for name in head if name != "policy"])
+    trace, scaling = scenario.trace, scenario.scaling
+    click.echo(
+        f"\n{trace.waves} waves, one every {length(trace.period)}, each to be done in {length(scaling.goal)}; "
+        f"dollars for all of them, and for 1,000 entity-tasks"
+    )
+
+
+def _show_day(lines: Sequence[Line]) -> None:
+    head = ["policy", "wait p50", "wait p99", "most tasks", "task hours", "dollars", "used"]
+    rows = [
+        [
+            line.policy,
+            length(line.outcome.wait(0.5)),
+            length(line.outcome.wait(0.99)),
+            line.outcome.tasks,
+            f"{line.outcome.hours:,.1f}",
+            f"{line.outcome.dollars:,.3f}",
+            f"{line.outcome.used:.0%}",
+        ]
+        for line in lines
+    ]
+    table(head, rows, right=head[1:])
+    click.echo("\na day of requests; the wait is that before a slot takes a request")
+
+
+def draw(lines: Sequence[Line], path: Path) -> None:
+    """Draw the tasks and the backlog of each policy over time, a row a size. Raises SettingsError."""
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - comes with the extra [pictures]
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "--chart needs matplotlib, which comes with the extra [pictures]. "
+            "Install it: pip install 'celery-waves[pictures]'"
+        ) from None
+    sizes = list(dict.fromkeys(line.entities for line in lines))
+    figure = Figure(figsize=(11, 3.2 * len(sizes)), layout="constrained")
+    axes = figure.subplots(len(sizes), 2, squeeze=False)
+    for row, size in enumerate(sizes):
+        for line in lines:
+            if line.entities == size:
+                hours = [moment / 3600 for moment, _, _ in line.outcome.history]
+                for column, part in enumerate((1, 2)):
+                    values = [one[part] for one in line.outcome.history]
+                    axes[row][column].step(hours, values, where="post", label=line.policy, linewidth=1)
+        for column, what in enumerate(("tasks", "backlog, seconds of one slot")):
+            axes[row][column].set(title=f"{size:,} entities: {what}", xlabel="hours", yscale="symlog")
+        # A policy that never comes to an end is not to squeeze the others.
+        ends = sorted(line.outcome.history[-1][0] for line in lines if line.entities == size)
+        for axis in axes[row]:
+            axis.set_xlim(0, 1.25 * ends[len(ends) // 2] / 3600)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(POLICIES))
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the chart cannot be written to {path}: {error}") from None
