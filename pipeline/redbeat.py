@@ -35,6 +35,7 @@ class RedBeatWaves(Waves, RedBeatScheduler):
         """Take the schedules of the flows that PIPELINE_FLOWS names, and those that RedBeat holds."""
         self._waves = entries()
         super().setup_schedule()
+        self.begin()
 
     @property
     def schedule(self) -> dict[str, ScheduleEntry]:

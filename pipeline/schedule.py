@@ -101,9 +101,8 @@ def _watch() -> Watch | None:
 class Waves(Scheduler):
     """What makes a beat scheduler one of waves: messages carry the hour that was due, a keeper runs beside it."""
 
-    def setup_schedule(self) -> None:
-        """Start the keeper."""
-        super().setup_schedule()
+    def begin(self) -> None:
+        """Start the keeper, once the schedule is set up."""
         client, version = runtime().client, settings.own_version()
         beside = Presence(client, Process.this(KEEPER, version))
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
@@ -147,4 +146,4 @@ class WaveScheduler(Waves):
         """Take the schedules of the flows that PIPELINE_FLOWS names."""
         self.schedule = entries()
         self.install_default_entries(self.schedule)
-        super().setup_schedule()
+        self.begin()
