@@ -27,7 +27,7 @@ SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
 BLOCK = 256  # entities that share a model
 # Quick rather than the best: 256 entities in a second or two.
 QUICK = Fitting(
-    rounds=50, quantile_rounds=16, depth=6, quantile_depth=5, eta=0.15, quantile_eta=0.3, max_rows=40_000
+    rounds=40, quantile_rounds=14, depth=6, quantile_depth=5, eta=0.18, quantile_eta=0.3, max_rows=25_000
 )
 
 
@@ -61,7 +61,7 @@ class PooledForecaster:
         panels = [self._panel(data)] if isinstance(data, (Panel, pd.DataFrame)) else data
         for panel in panels:
             for part in self._parts(panel):
-                model = GlobalForecaster(self.spec, self.fitting).fit(part)
+                model = _slim(GlobalForecaster(self.spec, self.fitting).fit(part))
                 self._blocks.append((part.entities, model))
         if not self._blocks:
             raise DataError("there are no entities to fit a model to. Give at least one panel with some.")
@@ -151,6 +151,13 @@ def _some(panel: Panel, chosen: Ints) -> Panel:
     past, future, static = ({k: v[..., chosen] for k, v in each.items()} for each in pairs)
     names = tuple(panel.entities[i] for i in chosen.tolist())
     return Panel(panel.hours, names, panel.y[:, chosen], panel.weight[:, chosen], past, future, static)
+
+
+def _slim(model: GlobalForecaster) -> GlobalForecaster:
+    """Give the model as it is when it was kept: a booster that was just fitted holds on to what it was fitted to."""
+    with TemporaryDirectory(prefix="wave-model-") as place:
+        model.save(Path(place))
+        return GlobalForecaster.load(Path(place))
 
 
 def _read(file: zipfile.ZipFile, n: int) -> GlobalForecaster:
