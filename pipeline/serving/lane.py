@@ -17,6 +17,7 @@ from pipeline.serving.names import Place
 from pipeline.serving.wire import Asked
 
 MOST = 64  # requests in one message at most
+BYTES = 1_000_000  # of their bodies, in one message, where there is more than one
 SHARE = 0.02  # of the time of a call that a request may wait for others to travel with
 SLOWEST = 0.025  # seconds that it waits at most
 
@@ -30,6 +31,7 @@ class Waiting:
     answer: asyncio.Future[Any]
     since: float  # s, by the loop's clock
     shadow_of: str | None = None  # the request of which it is a copy
+    size: int = 0  # bytes of its body
     losses: int = 0  # workers that died with it
     timer: asyncio.TimerHandle | None = None
 
@@ -70,5 +72,17 @@ class Lane:
         loop = asyncio.get_running_loop()
         self._due, self._last = None, loop.time()
         while self.pending:
-            some = [self.pending.pop(name) for name in list(self.pending)[: self.most]]
-            self.send(self, some)
+            self.send(self, self._some())
+
+    def _some(self) -> list[Waiting]:
+        """Take out what fits into one message."""
+        found: list[Waiting] = []
+        size = 0
+        for request in self.pending.values():
+            size += request.size
+            if len(found) == self.most or (found and size > BYTES):
+                break
+            found.append(request)
+        for request in found:
+            del self.pending[request.asked.id]
+        return found

@@ -106,11 +106,18 @@ class Producer:
     # -- asking
 
     def ask(
-        self, entry: Entry, version: str, pinned: bool, instances: list[Any], shadow_of: str | None = None
+        self,
+        entry: Entry,
+        version: str,
+        pinned: bool,
+        instances: list[Any],
+        size: int = 0,
+        shadow_of: str | None = None,
     ) -> Waiting:
         """Put a request on its model's queue; its `answer` is a future. Raises Refused.
 
         version   "" for the live one; `pinned`: no other may answer
+        size      bytes that it takes in a message, roughly
         """
         lane = self._lane(entry.name)
         view = self.views.get(entry.name)
@@ -129,7 +136,7 @@ class Producer:
         until = self._clock.now() + round(deadline * 1000)
         loop = asyncio.get_running_loop()
         asked = Asked(f"{self.id}{self._count:x}", until, version, pinned, instances)
-        request = Waiting(asked, lane.place, loop.create_future(), loop.time(), shadow_of)
+        request = Waiting(asked, lane.place, loop.create_future(), loop.time(), shadow_of, size)
         request.timer = loop.call_later(deadline, self._expire, request, deadline)
         self._waiting[asked.id] = request
         lane.waiting += len(instances)
@@ -230,7 +237,9 @@ class Producer:
     async def _keep_stream(self) -> None:
         """Keep the stream of answers; a Redis that lost its data gets a new one, which is read from its beginning."""
         key = replies_key(self.id)
-        if not await self._client.pexpire(key, _KEPT_MS):
+        if await self._client.pexpire(key, _KEPT_MS):
+            await self._client.execute_command("XTRIM", key, "MINID", "~", self._newest)  # what was read
+        else:
             self._newest = b"0-0"
             await self._client.xadd(key, {"r": b'["",[],[]]'})
             await self._client.pexpire(key, _KEPT_MS)

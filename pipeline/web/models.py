@@ -136,7 +136,9 @@ async def _predict(request: Request, version: str | None) -> Response:
     key = _key(request, view, instances)
     chosen = _version(view, version, key)
     try:
-        waiting = services.producer.ask(view.entry, chosen, version is not None, instances)
+        waiting = services.producer.ask(
+            view.entry, chosen, version is not None, instances, len(request.scope[BODY])
+        )
     except Refused as refused:
         services.metrics.refused(view.entry.name)
         raise HttpError.later(503, str(refused), refused.retry_after) from None
@@ -212,7 +214,9 @@ def _shadow(services: Services, view: View, key: str, waiting: Waiting) -> None:
     for version, fraction in entry.shadow.items():
         if sampled(key, fraction, entry.name) and view.held(version) and services.producer.free(entry.name):
             try:
-                copy = services.producer.ask(entry, version, True, waiting.asked.instances, waiting.asked.id)
+                copy = services.producer.ask(
+                    entry, version, True, waiting.asked.instances, waiting.size, waiting.asked.id
+                )
             except Refused:
                 return
             services.results.compare(entry.name, waiting, copy)

@@ -21,6 +21,7 @@ from pipeline.processes import worker_env
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.board import look
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.results import VersionResults, read
 from pipeline.supervise import Child, Processes
 from pipeline.web.tokens import line
 from tests.servers import free_port
@@ -292,9 +293,12 @@ def test_traffic_is_split_sticky_and_shadows_are_compared_and_not_returned(stack
     assert (pinned.json(), pinned.headers["x-model-version"]) == ({"predictions": ["two2"]}, "2")
     for _ in range(5):
         predict(api, {"give": "version"}, model="split", headers={"X-Routing-Key": "one of them"})
-    counts = {}
-    until(lambda: counts.update(stack.client.hgetall("serve:main/split results")) or b"3 compared" in counts)
-    assert int(counts[b"1 answered"]) + int(counts[b"2 answered"]) == 66
+
+    def results() -> dict[str, VersionResults]:
+        return {one.version: one for one in read(stack.client.hgetall("serve:main/split results"))}
+
+    until(lambda: sum(one.answered for one in results().values()) == 66 and results()["3"].compared)
+    assert results()["3"].answered == 0
     stack.catalogue.change("split", Entry.rolled_back)
     until(lambda: {ask(key) for key in first} == {"one"})
 

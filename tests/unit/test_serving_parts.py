@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -19,8 +20,9 @@ from pipeline.serving.errors import CatalogueError, ModelFault
 from pipeline.serving.estimate import Capacity, together
 from pipeline.serving.held import Held, NotHeld
 from pipeline.serving.inflight import UNTAKEN, InFlight
+from pipeline.serving.lane import BYTES, Lane, Waiting
 from pipeline.serving.models import kind, kind_of, load, predict
-from pipeline.serving.names import check_name
+from pipeline.serving.names import Place, check_name
 from pipeline.serving.results import difference, read
 from pipeline.serving.slots import Slots, Work, parts_of
 from pipeline.serving.splits import choose, sampled
@@ -315,6 +317,35 @@ class Short:
 def test_a_prediction_too_few_is_a_fault_of_the_model():
     with pytest.raises(ModelFault, match=r"^the model gave 1 predictions for 2 instances\.$"):
         predict(Short(), [1, 2])
+
+
+# -- what leaves together
+
+
+def test_a_message_holds_so_many_requests_and_bytes_and_at_least_one():
+    sent: list[list[str]] = []
+
+    async def fill() -> None:
+        lane = Lane(
+            Place("main", "m"), lambda _, some: sent.append([one.asked.id for one in some]), 0.01, most=3
+        )
+        for name, size in (("a", 1), ("b", 1), ("c", 1), ("d", 2 * BYTES), ("e", BYTES), ("f", 1)):
+            answer = asyncio.get_running_loop().create_future()
+            lane.put(Waiting(Asked(name, 0, "", False, [1]), lane.place, answer, 0.0, size=size))
+        assert lane.drop("f")
+        assert not lane.drop("f")
+        while len(sent) < 3:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(fill(), 5))
+    assert sent == [["a", "b", "c"], ["d"], ["e"]]
+
+
+def test_messages_are_fewer_where_a_call_takes_long():
+    lane = Lane(Place("main", "m"), lambda *_: None, 0.005, least_pace=0.005)
+    for seconds, pace in ((None, 0.005), (0.01, 0.005), (1.0, 0.02), (60.0, 0.025)):
+        lane.tune(seconds, 8)
+        assert (lane.pace, lane.most) == (pace, 8)
 
 
 # -- versions in memory
