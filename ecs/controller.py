@@ -30,7 +30,6 @@ log = get_logger("ecs.control")
 LEADER = "ecs:control:{cluster}"  # text: who leads; lives for some rounds
 ROUNDS = 3  # after which another leads when the leader is silent
 LONGEST = 60.0  # seconds between two tries while something does not answer
-MARGIN = 20.0  # seconds before they are needed that the tasks of a scheduled wave are to be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,8 @@ def decide(
     """Say how many tasks a service is to have."""
     backlog = sum(found[queue].seconds for queue in service.queues)
     messages = sum(found[queue].messages for queue in service.queues)
-    works = [load.work(service, now) for load in coming]
+    all_works = [(load.due - now, load.work(service, now)) for load in coming]
+    works = [work for wait, work in all_works if wait <= service.lead(work.slots())]
     wanted = max(
         tasks_for_backlog(backlog, messages, service.goal, service.bounds),
         tasks_for_waves(works, counts.desired, service.bounds),
@@ -163,7 +163,7 @@ class Controller:
         client: Any = self._runtime.client
         whole, micros = client.time()
         now = whole + micros / 1e6
-        ahead = max(service.startup for service in services) + self._every + MARGIN
+        ahead = max(service.lead(service.most * service.slots) for service in services)
         return backlogs(self._runtime, queues), loads(self._runtime, self._flows, ahead, now), now
 
     def _scale(self, decisions: Iterable[Decision]) -> None:

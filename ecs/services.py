@@ -13,6 +13,7 @@ from ecs.policy import Bounds
 from pipeline.errors import SettingsError, listed, near
 
 VARIABLE, CLUSTER = "ECS_SERVICES", "ECS_CLUSTER"
+MARGIN = 20.0  # seconds before they are needed that tasks are to be there
 EXAMPLE = '[{"name": "waves-compute", "queues": ["main.compute"], "slots": 2, "most": 50}]'
 
 
@@ -26,9 +27,8 @@ class Service:
     least: int = 0  # tasks
     most: int = 10  # tasks
     startup: float = 60.0  # from a raised desired count to a task that takes messages
-    goal: float = (
-        300.0  # in which a wave is to be done after its submission, and any other backlog to be cleared
-    )
+    launch: float = 8.0  # tasks that ECS starts a second: on Fargate 500 a minute and service
+    goal: float = 300.0  # in which a wave is to be done, and any other backlog to be cleared
     hold: float = 300.0  # that less must have been wanted before the count is lowered
     scale_in: bool = False  # lower the count too; else Application Auto Scaling does, or nobody
 
@@ -36,6 +36,10 @@ class Service:
     def bounds(self) -> Bounds:
         """What it may have."""
         return Bounds(self.slots, self.least, self.most)
+
+    def lead(self, slots: int) -> float:
+        """Say how many seconds before they are needed tasks of that many slots must be asked for."""
+        return self.startup + MARGIN + min(slots / self.slots, self.most) / self.launch
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ _WORDS: Mapping[Any, str] = {
     "str": "a text",
     "tuple[str, ...]": "a list of texts",
     "int": "a whole number",
-    "float": "a number of seconds above zero",
+    "float": "a number above zero",
     "bool": "true or false",
 }
 

@@ -36,7 +36,7 @@ def listed(**fields: object) -> str:
         (listed(slot=2), "service 'a' has no field 'slot'. Did you mean 'slots'?"),
         (listed(slots="2"), "service 'a': slots='2' must be a whole number"),
         (listed(slots=True), "slots=True must be a whole number"),
-        (listed(goal=0), "goal=0 must be a number of seconds above zero"),
+        (listed(goal=0), "goal=0 must be a number above zero"),
         (listed(scale_in=1), "scale_in=1 must be true or false"),
         (listed(queues="main.compute"), "queues='main.compute' must be a list of texts"),
         (listed(most=0), "least=0, most=0, slots=1. It must hold that 0 <= least <= most"),
@@ -49,3 +49,9 @@ def test_a_wrong_list_says_what_is_wrong(text, said):
     with pytest.raises(SettingsError) as error:
         read_services(text)
     assert said in str(error.value)
+
+
+def test_tasks_are_asked_for_the_earlier_the_more_they_are():
+    service = Service("a", ("main.compute",), slots=2, most=1000, startup=60.0, launch=5.0)
+    assert service.lead(20) == 60.0 + 20.0 + 2.0
+    assert service.lead(2000) == service.lead(1_000_000) == 60.0 + 20.0 + 200.0
