@@ -1,0 +1,237 @@
+"""How the counts of an environment's services follow the work, and what somebody is told of. Pure.
+
+The control service starts tasks ahead of waves; what is here works beside it, and alone when it is gone: from zero by
+steps, then by the backlog of one task, and back to zero slowly. A message in flight counts as backlog, so that a worker
+in the middle of a shard is no reason to have fewer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecs.roles import ROLES, WEB, Role, sub
+
+Block = dict[str, Any]
+
+NAMESPACE = "CeleryWaves"  # that the control service writes to
+WITHIN = 60  # seconds in which a slot is to work off what lies before it
+SLOW, QUICK = 300, 60  # seconds between two steps down, and up
+REQUESTS = 3000  # a minute, that one task of the API is to answer
+PERIOD = 60  # seconds; ECS counts its tasks once a minute
+
+
+def scaling(role: Role) -> Block:
+    """Give the resources that scale a role's service; none for one whose count is fixed."""
+    if role is WEB:
+        return {"WebScalable": _scalable(role, 1), "WebRequests": _requests()}
+    if not role.scales:
+        return {}
+    return {
+        f"{role.key}Scalable": _scalable(role, 0),
+        f"{role.key}Tracking": _tracking(role),
+        f"{role.key}FromZero": _from_zero(role),
+        f"{role.key}Waiting": _waiting(role),
+    }
+
+
+def _scalable(role: Role, least: int) -> Block:
+    service = f"service/${{Cluster}}/${{{role.key}Service.Name}}"
+    return {
+        "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
+        "Properties": {
+            "ServiceNamespace": "ecs",
+            "ScalableDimension": "ecs:service:DesiredCount",
+            "ResourceId": sub(service),
+            "MinCapacity": least,
+            "MaxCapacity": {"Ref": "MaxTasks"},
+        },
+    }
+
+
+def _metric(name: str, role: Role, namespace: str = NAMESPACE) -> Block:
+    own, cluster = ("Service", "Cluster") if namespace == NAMESPACE else ("ServiceName", "ClusterName")
+    return {
+        "Namespace": namespace,
+        "MetricName": name,
+        "Dimensions": [
+            {"Name": cluster, "Value": {"Ref": "Cluster"}},
+            {"Name": own, "Value": sub(f"${{AWS::StackName}}-{role.name}")},
+        ],
+    }
+
+
+def _measured(role: Role) -> list[Block]:
+    """What both policies look at: the work that is there, that of waves that come soon, and the tasks asked for.
+
+    Tasks that were asked for, not those that run: else more would be asked for while the first ones start.
+    """
+    found = {
+        "backlog": _metric("backlog_seconds", role),
+        "planned": _metric("planned_seconds", role),
+        "tasks": _metric("DesiredTaskCount", role, "ECS/ContainerInsights"),
+    }
+    return [
+        {"Id": name, "MetricStat": {"Metric": metric, "Stat": "Average"}} for name, metric in found.items()
+    ]
+
+
+# Without a number of tasks, or at none, the backlog is that of one task: the quotient is always defined.
+PER_TASK = "(backlog + FILL(planned, 0)) / IF(FILL(tasks, 0) > 1, FILL(tasks, 1), 1)"
+AT_ZERO = "IF(FILL(tasks, 0) < 1, backlog + FILL(planned, 0), 0)"
+
+
+def _tracking(role: Role) -> Block:
+    metrics = [{**metric, "ReturnData": False} for metric in _measured(role)]
+    result = {"Id": "per_task", "Expression": PER_TASK, "ReturnData": True}
+    return _policy(
+        role,
+        "backlog",
+        "TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": WITHIN * role.slots,
+            "ScaleInCooldown": SLOW,
+            "ScaleOutCooldown": QUICK,
+            "CustomizedMetricSpecification": {"Metrics": [*metrics, result]},
+        },
+    )
+
+
+def _from_zero(role: Role) -> Block:
+    few = WITHIN * role.slots
+    steps = [
+        {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 5 * few, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 5 * few, "MetricIntervalUpperBound": 50 * few, "ScalingAdjustment": 5},
+        {"MetricIntervalLowerBound": 50 * few, "ScalingAdjustment": 20},
+    ]
+    return _policy(
+        role,
+        "from-zero",
+        "StepScaling",
+        StepScalingPolicyConfiguration={
+            "AdjustmentType": "ChangeInCapacity",
+            "Cooldown": QUICK,
+            "MetricAggregationType": "Maximum",
+            "StepAdjustments": steps,
+        },
+    )
+
+
+def _policy(role: Role, name: str, kind: str, **configuration: Any) -> Block:
+    return {
+        "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "Properties": {
+            "PolicyName": sub(f"${{AWS::StackName}}-{role.name}-{name}"),
+            "PolicyType": kind,
+            "ScalingTargetId": {"Ref": f"{role.key}Scalable"},
+            **configuration,
+        },
+    }
+
+
+def _waiting(role: Role) -> Block:
+    """There is work and nobody to do it."""
+    metrics = [
+        {"Id": m["Id"], "MetricStat": {**m["MetricStat"], "Period": PERIOD}, "ReturnData": False}
+        for m in _measured(role)
+    ]
+    return _alarm(
+        f"Work waits while {role.name} has no task: this starts some.",
+        {"Ref": f"{role.key}FromZero"},
+        Metrics=[*metrics, {"Id": "at_zero", "Expression": AT_ZERO, "ReturnData": True}],
+        EvaluationPeriods=1,
+        TreatMissingData="notBreaching",
+    )
+
+
+def _requests() -> Block:
+    label = {"Fn::Join": ["/", [_shared("Balancer"), {"Fn::GetAtt": ["WebTargets", "TargetGroupFullName"]}]]}
+    return _policy(
+        WEB,
+        "requests",
+        "TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": REQUESTS,
+            "ScaleInCooldown": SLOW,
+            "ScaleOutCooldown": QUICK,
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "ALBRequestCountPerTarget",
+                "ResourceLabel": label,
+            },
+        },
+    )
+
+
+def _alarm(text: str, action: Any, threshold: float = 0, **more: Any) -> Block:
+    return {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "AlarmDescription": text,
+            "Threshold": threshold,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "AlarmActions": [action],
+            **more,
+        },
+    }
+
+
+def _shared(name: str) -> Block:
+    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
+
+
+def alarms() -> Block:
+    """Give the alarms that somebody is to look at: their topic is the shared stack's."""
+    told = _shared("Alarms")
+    compute = next(role for role in ROLES if role.name == "worker-compute")
+    balancer = [
+        {"Name": "LoadBalancer", "Value": _shared("Balancer")},
+        {"Name": "TargetGroup", "Value": {"Fn::GetAtt": ["WebTargets", "TargetGroupFullName"]}},
+    ]
+    elb: Block = {"Namespace": "AWS/ApplicationELB", "Dimensions": balancer, "Period": PERIOD}
+    return {
+        "ControlSilent": _alarm(
+            "The control service writes no metrics: waves are not prepared for, and nothing starts at zero workers.",
+            told,
+            **_metric("backlog_seconds", compute),
+            Statistic="SampleCount",
+            Period=PERIOD,
+            EvaluationPeriods=5,
+            ComparisonOperator="LessThanThreshold",
+            Threshold=1,
+            TreatMissingData="breaching",
+        ),
+        "BacklogGrows": _alarm(
+            "Computation has been behind for a quarter of an hour. Raise MaxTasks, or look at `wave doctor`.",
+            told,
+            threshold=WITHIN * 60,
+            **_metric("backlog_per_task", compute),
+            Statistic="Minimum",
+            Period=PERIOD,
+            EvaluationPeriods=15,
+            TreatMissingData="notBreaching",
+        ),
+        "ApiFails": {
+            **_alarm(
+                "The API answers with errors of its own.",
+                told,
+                threshold=5,
+                **elb,
+                MetricName="HTTPCode_Target_5XX_Count",
+                Statistic="Sum",
+                EvaluationPeriods=3,
+                TreatMissingData="notBreaching",
+            ),
+            "Condition": "HasApi",
+        },
+        "ApiUnhealthy": {
+            **_alarm(
+                "A task of the API does not answer its health check.",
+                told,
+                **elb,
+                MetricName="UnHealthyHostCount",
+                Statistic="Maximum",
+                EvaluationPeriods=5,
+                TreatMissingData="notBreaching",
+            ),
+            "Condition": "HasApi",
+        },
+    }

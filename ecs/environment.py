@@ -1,0 +1,281 @@
+"""The template of one environment: a version of the code, with its own cluster, queues, services and logs. Pure.
+
+It is made here and not written down, since seven services differ in little; `wave ecs template` shows it. What
+environments of a stage share (ecs/shared.yml) comes from that stack's exports, which also keeps that stack from being
+removed before them. A cluster costs nothing, so that each version has one, and its own control service leads there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ecs.autoscaling import alarms, scaling
+from ecs.rights import execution_role, task_role
+from ecs.promoting import promoting
+from ecs.roles import BEAT, CELERY, DRAIN, ROLES, SERVE, STARTER, STOP_TIMEOUT, WEB, Role, sub
+
+Block = dict[str, Any]
+
+
+def template() -> Block:
+    """Give the template, as CloudFormation reads it."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "celery-waves, an environment: one version of the code with its own queues and services.",
+        "Parameters": PARAMETERS,
+        "Conditions": {
+            "HasApi": {"Fn::Not": [{"Fn::Equals": [ref("ApiTokens"), ""]}]},
+            "HasUpstream": {"Fn::Not": [{"Fn::Equals": [ref("UpstreamTopic"), ""]}]},
+            "HasDeployRole": {"Fn::Not": [{"Fn::Equals": [ref("DeployRoleArn"), ""]}]},
+            "HasModel": {"Fn::Not": [{"Fn::Equals": [ref("ServeModel"), ""]}]},
+        },
+        "Resources": {
+            **_shared(),
+            **_api(),
+            **{k: v for role in ROLES for k, v in _service(role).items()},
+            **alarms(),
+            **promoting(),
+        },
+        "Outputs": {
+            "Cluster": {"Value": ref("Cluster")},
+            "Version": {"Value": ref("Version")},
+            "ControlTask": {"Value": ref("ControlTask")},
+            "ControlService": {"Value": {"Fn::GetAtt": ["ControlService", "Name"]}},
+            "Logs": {"Value": ref("Logs")},
+        },
+    }
+
+
+def render() -> str:
+    """Give the template as JSON text, short: CloudFormation takes 51,200 bytes."""
+    return json.dumps(template(), separators=(",", ":"))
+
+
+def ref(name: str) -> Block:
+    """Refer to a parameter or a resource."""
+    return {"Ref": name}
+
+
+def shared(name: str) -> Block:
+    """Refer to what the stage's shared stack exports."""
+    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
+
+
+def _text(description: str, default: str | None = None, **more: Any) -> Block:
+    return {
+        "Type": "String",
+        "Description": description,
+        **({} if default is None else {"Default": default}),
+        **more,
+    }
+
+
+def _number(description: str, default: int) -> Block:
+    return {"Type": "Number", "Description": description, "Default": default, "MinValue": 0}
+
+
+PARAMETERS: Mapping[str, Block] = {
+    "Shared": _text("The stack of ecs/shared.yml."),
+    "Version": _text("The version of the code: a git branch or tag.", AllowedPattern="[A-Za-z0-9][A-Za-z0-9._/+-]*"),
+    "Priority": {**_number("Of the API's rule; each version needs its own.", 1), "MinValue": 1, "MaxValue": 50000},
+    "WorkerImage": _text("Image of workers, with its tag."),
+    "WebImage": _text("Image of the API, with its tag."),
+    "Flows": _text("PIPELINE_FLOWS: module[:flow],..."),
+    "ApiTokens": _text("PIPELINE_TOKENS: NAME=sha256:HASH,...; hashes alone. Empty: no API.", ""),
+    "ServeModel": _text("A model that is served; empty for none.", "", AllowedPattern="[A-Za-z0-9._-]*"),
+    "BeatCount": _number("1 to start waves by their schedules, 0 to leave that to `wave submit`.", 1),
+    "MaxTasks": _number("Tasks of each kind of worker at most.", 50),
+    "Goal": _number("Seconds within which a wave is to be done.", 600),
+    "SpotWeight": _number("Share of workers on spare capacity, beside 1 for the rest; 0 for none.", 3),
+    "UpstreamTopic": _text("The topic of the stage before, whose promotions are taken over; empty for none.", ""),
+    "DeployRoleArn": _text("A role by which CloudFormation takes over images too; empty for models alone.", ""),
+    "LogDays": {**_number("Days that logs are kept.", 14), "AllowedValues": [1, 3, 5, 7, 14, 30, 60, 90, 180, 365]},
+}  # fmt: skip
+
+
+def _shared() -> Block:
+    """What the services have in common."""
+    return {
+        "Cluster": {
+            "Type": "AWS::ECS::Cluster",
+            "Properties": {"ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}]},
+        },
+        "Capacity": {
+            "Type": "AWS::ECS::ClusterCapacityProviderAssociations",
+            "Properties": {
+                "Cluster": ref("Cluster"),
+                "CapacityProviders": ["FARGATE", "FARGATE_SPOT"],
+                "DefaultCapacityProviderStrategy": [{"CapacityProvider": "FARGATE", "Weight": 1}],
+            },
+        },
+        "Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": ref("LogDays")}},
+        "ExecutionRole": execution_role(),
+        "TaskRole": task_role(control=False),
+        "ControlRole": task_role(control=True),
+    }
+
+
+def _api() -> Block:
+    """The API's place behind the load balancer: whoever sends the header Pipeline-Version reaches that version."""
+    group = {
+        "Type": "AWS::ElasticLoadBalancingV2::TargetGroup",
+        "Condition": "HasApi",
+        "Properties": {
+            "VpcId": shared("Vpc"),
+            "TargetType": "ip",
+            "Protocol": "HTTP",
+            "Port": 8000,
+            "HealthCheckPath": "/healthz",
+            "HealthCheckIntervalSeconds": 10,
+            "HealthyThresholdCount": 2,
+            "TargetGroupAttributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
+        },
+    }
+    header = {"HttpHeaderName": "Pipeline-Version", "Values": [ref("Version")]}
+    rule = {
+        "Type": "AWS::ElasticLoadBalancingV2::ListenerRule",
+        "Condition": "HasApi",
+        "Properties": {
+            "ListenerArn": shared("Listener"),
+            "Priority": ref("Priority"),
+            "Conditions": [{"Field": "http-header", "HttpHeaderConfig": header}],
+            "Actions": [{"Type": "forward", "TargetGroupArn": ref("WebTargets")}],
+        },
+    }
+    return {"WebTargets": group, "WebRule": rule}
+
+
+def _service(role: Role) -> Block:
+    """Give the task definition and the service of a role, and what scales it."""
+    found = {f"{role.key}Task": _task(role), f"{role.key}Service": _running(role), **scaling(role)}
+    if role.condition:
+        found = {name: {**resource, "Condition": role.condition} for name, resource in found.items()}
+    return found
+
+
+def _task(role: Role) -> Block:
+    containers = [_container(role, role.name, role.entry, role.command)]
+    if role is BEAT:
+        containers.append(_container(role, "starter", tuple(CELERY), STARTER))
+    return {
+        "Type": "AWS::ECS::TaskDefinition",
+        "Properties": {
+            "Family": sub(f"${{AWS::StackName}}-{role.name}"),
+            "RequiresCompatibilities": ["FARGATE"],
+            "NetworkMode": "awsvpc",
+            "Cpu": str(role.cpu),
+            "Memory": str(role.memory),
+            "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
+            "TaskRoleArn": {"Fn::GetAtt": ["ControlRole" if role.policy else "TaskRole", "Arn"]},
+            "Volumes": [{"Name": "tmp"}],
+            "ContainerDefinitions": containers,
+        },
+    }
+
+
+def _container(role: Role, name: str, entry: tuple[str, ...], command: tuple[str, ...]) -> Block:
+    found: Block = {
+        "Name": name,
+        "Image": ref(role.image),
+        "Essential": True,
+        "EntryPoint": list(entry),
+        "Command": [sub(word) for word in command],
+        "Environment": _environment(role, name),
+        "Secrets": [{"Name": "REDIS_URL", "ValueFrom": shared("RedisUrl")}],
+        "User": "10001",
+        "ReadonlyRootFilesystem": True,
+        "LinuxParameters": {"InitProcessEnabled": True},
+        "MountPoints": [{"SourceVolume": "tmp", "ContainerPath": "/tmp"}],
+        "StopTimeout": STOP_TIMEOUT,
+        "LogConfiguration": {
+            "LogDriver": "awslogs",
+            "Options": {
+                "awslogs-group": ref("Logs"),
+                "awslogs-region": ref("AWS::Region"),
+                "awslogs-stream-prefix": name,
+            },
+        },
+    }
+    if not role.policy:  # the control service has its own sign of life: its metrics, of which an alarm tells
+        health = ["CMD", "python", "-m", "pipeline.alive"]
+        found["HealthCheck"] = {
+            "Command": health,
+            "Interval": 15,
+            "Timeout": 5,
+            "Retries": 3,
+            "StartPeriod": 60,
+        }
+    if role is WEB:
+        found["PortMappings"] = [{"ContainerPort": 8000, "Protocol": "tcp"}]
+    return found
+
+
+def _environment(role: Role, name: str) -> list[Block]:
+    values: dict[str, Any] = {
+        "PIPELINE_VERSION": ref("Version"),
+        "PIPELINE_FLOWS": ref("Flows"),
+        "PIPELINE_MODELS": {"Fn::Join": ["", ["s3://", shared("Models"), "/models"]]},
+        "PIPELINE_MODELS_TOPIC": shared("Promotions"),
+        "PIPELINE_STAGE": shared("Stage"),
+        "PIPELINE_DRAIN": f"{DRAIN}s",
+        "PIPELINE_HEARTBEAT": f"/tmp/{name}.alive",
+    }
+    if role is WEB:
+        values |= {"PIPELINE_TOKENS": ref("ApiTokens"), "PIPELINE_WEB_HOST": "0.0.0.0"}
+    if role.policy:
+        values |= {"ECS_CLUSTER": ref("Cluster"), "ECS_SERVICES": _controlled()}
+    return [{"Name": key, "Value": value} for key, value in values.items()]
+
+
+def _controlled() -> Block:
+    """What the control service is told of the services that it starts ahead of waves."""
+    own = ", ".join(map(_line, (role for role in ROLES if role.scales and role is not SERVE)))
+    with_model = f"[{own}, {_line(SERVE)}]"
+    return {"Fn::If": ["HasModel", {"Fn::Sub": with_model}, {"Fn::Sub": f"[{own}]"}]}
+
+
+def _line(role: Role) -> str:
+    queues = ", ".join(f'"${{Version}}.{queue}"' for queue in role.queues)
+    return (
+        f'{{"name": "${{AWS::StackName}}-{role.name}", "queues": [{queues}], "slots": {role.slots}, '
+        f'"most": ${{MaxTasks}}, "goal": ${{Goal}}}}'
+    )
+
+
+def _running(role: Role) -> Block:
+    weights = [{"CapacityProvider": "FARGATE", "Weight": 1}]
+    if role.spot:
+        weights.append({"CapacityProvider": "FARGATE_SPOT", "Weight": ref("SpotWeight")})
+    properties: Block = {
+        "ServiceName": sub(f"${{AWS::StackName}}-{role.name}"),
+        "Cluster": ref("Cluster"),
+        "TaskDefinition": ref(f"{role.key}Task"),
+        "CapacityProviderStrategy": weights,
+        "PropagateTags": "SERVICE",
+        "DeploymentConfiguration": {
+            "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+            # Two beats do no harm, and neither do two control services: an old one goes when a new one is there.
+            "MinimumHealthyPercent": 100,
+            "MaximumPercent": 200,
+        },
+        "NetworkConfiguration": {
+            "AwsvpcConfiguration": {
+                "Subnets": {"Fn::Split": [",", shared("Subnets")]},
+                "SecurityGroups": [shared("TaskGroup")],
+                "AssignPublicIp": shared("PublicIp"),
+            }
+        },
+    }
+    # A count that others change is not named: a deployment would set it back in the middle of a wave.
+    if not role.scales and role is not WEB:
+        properties["DesiredCount"] = ref("BeatCount") if role is BEAT else 1
+    depends = ["Capacity"]
+    if role is WEB:
+        depends.append("WebRule")
+        properties["HealthCheckGracePeriodSeconds"] = 60
+        properties["LoadBalancers"] = [
+            {"ContainerName": role.name, "ContainerPort": 8000, "TargetGroupArn": ref("WebTargets")}
+        ]
+    return {"Type": "AWS::ECS::Service", "DependsOn": depends, "Properties": properties}
