@@ -8,6 +8,15 @@ from pipeline.cli.group import CommandGroup
 
 # name -> (where it is, what it does); in the order in which `wave ecs --help` shows them
 COMMANDS = {
+    "deploy": ("ecs.deploy_command:deploy", "Deploy an environment of a stage, for main or a branch."),
+    "diff": ("ecs.deploy_command:diff", "Print what a deployment would change."),
+    "status": ("ecs.status_command:status", "Show stacks and services."),
+    "logs": ("ecs.status_command:logs", "Print log lines."),
+    "scale": ("ecs.status_command:scale", "Set how many tasks a role has."),
+    "destroy": ("ecs.deploy_command:destroy", "Remove an environment with its keys in Redis."),
+    "clean": ("ecs.deploy_command:clean", "Remove a version's keys from Redis."),
+    "push": ("ecs.deploy_command:push", "Build the images and push them to ECR."),
+    "template": ("ecs.deploy_command:template", "Print the CloudFormation templates."),
     "control": ("ecs.control:control", "Run the control service: metrics, deadlines, pre-scaling."),
     "simulate": ("ecs.simulate_command:simulate", "Say how many workers a load needs, and what that costs."),
 }

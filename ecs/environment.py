@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ecs.autoscaling import alarms, scaling
-from ecs.rights import execution_role, task_role
 from ecs.promoting import promoting
+from ecs.rights import execution_role, task_role
 from ecs.roles import BEAT, CELERY, DRAIN, ROLES, SERVE, STARTER, STOP_TIMEOUT, WEB, Role, sub
 
 Block = dict[str, Any]

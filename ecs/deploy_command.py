@@ -1,0 +1,187 @@
+"""`wave ecs deploy|diff|destroy|clean|push|template`: what makes and removes environments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ecs import cleaning
+from ecs.deploying import SHARED, Deployer, parts, run_once, write
+from ecs.environment import render
+from ecs.errors import clients
+from ecs.naming import MAIN, STAGES, Place
+from ecs.pushing import check_images, commands, images, registry_of
+from ecs.pushing import push as push_images
+from ecs.stacks import Stacks
+from pipeline.cli.session import Session, with_session
+from pipeline.errors import SettingsError
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def place_options(command: C) -> C:
+    """Add the options that name an environment."""
+    command = click.option("--env", "stage", type=click.Choice(STAGES), required=True, help="The stage.")(
+        command
+    )
+    command = click.option("--branch", default=MAIN, show_default=True, help="The version of the code.")(
+        command
+    )
+    command = click.option("--project", default="waves", show_default=True, help="What names begin with.")(
+        command
+    )
+    return click.option("--region", help="[default: AWS_DEFAULT_REGION, else that of AWS_PROFILE]")(command)
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        if "=" not in text:
+            raise SettingsError(f"{text!r} is no parameter: write NAME=VALUE, as in -p MaxTasks=20.")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def what_options(command: C) -> C:
+    """Add the options that say what is deployed."""
+    more = [
+        click.option("--tag", help="Of the images in ECR. [default: the branch, as `push` tags them]"),
+        click.option("--flows", help="PIPELINE_FLOWS of the environment. [default: its own]"),
+        click.option(
+            "-p",
+            "given",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="A parameter of the environment's template.",
+        ),
+        click.option(
+            "-s",
+            "shared",
+            metavar="NAME=VALUE",
+            multiple=True,
+            help="One of the template that a stage shares.",
+        ),
+    ]
+    for option in more:
+        command = option(command)
+    return command
+
+
+@click.command()
+@place_options
+@what_options
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+def deploy(
+    stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
+    given: tuple[str, ...], shared: tuple[str, ...], dry_run: bool,
+) -> None:  # fmt: skip
+    """Deploy an environment: a stage's main, or a branch beside it with its own workers and queues.
+
+    Deploying the same twice changes nothing the second time. What fails is taken back, and the resources that failed
+    are named.
+
+    \b
+    Examples:
+      wave ecs deploy --env dev --flows my_flows
+      wave ecs deploy --env dev --branch feature-x --flows my_flows --dry-run
+    """
+    _deploy(Place(stage, branch, project), region, tag, flows, given, shared, dry_run)
+
+
+@click.command()
+@place_options
+@what_options
+def diff(
+    stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
+    given: tuple[str, ...], shared: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Print what a deployment would change; the exit code is 1 if anything."""
+    if _deploy(Place(stage, branch, project), region, tag, flows, given, shared, True):
+        raise click.exceptions.Exit(1)
+
+
+def _deploy(
+    place: Place, region: str | None, tag: str | None, flows: str | None,
+    given: tuple[str, ...], shared: tuple[str, ...], dry: bool,
+) -> bool:  # fmt: skip
+    values = _pairs(given) | ({"Flows": flows} if flows else {})
+    parts(
+        place, {"WorkerImage": "-", "WebImage": "-"}, values, _pairs(shared)
+    )  # what lacks is said before AWS is asked
+    made = clients(region)
+    tag = tag or default_tag(place.version)
+    registry = registry_of(made)
+    check_images(made, tag)
+    wanted = parts(place, images(registry, tag), values, _pairs(shared))
+    return Deployer(Stacks(made("cloudformation")), write).deploy(wanted, dry=dry)
+
+
+def default_tag(version: str) -> str:
+    """Give the tag of a version's images: tags hold no slashes and no plus."""
+    return version.replace("/", "-").replace("+", "-")
+
+
+@click.command()
+@place_options
+@click.option("--keep-data", is_flag=True, help="Leave its pipes and waves in Redis.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def destroy(stage: str, branch: str, project: str, region: str | None, keep_data: bool, yes: bool) -> None:
+    """Remove an environment: its services, logs and roles, and its keys in Redis.
+
+    With the branch main, what the stage shares stays: `aws cloudformation delete-stack` removes that.
+    """
+    place, made = Place(stage, branch, project), clients(region)
+    stacks = Stacks(made("cloudformation"))
+    if stacks.find(place.stack) is None:
+        write(f"{place.stack}: there is none")
+        return
+    if not yes:
+        click.confirm(f"Remove {place.stack}{'' if keep_data else ' and all its keys in Redis'}?", abort=True)
+    if branch != MAIN and not keep_data:
+        run_once(made, place, ["ecs", "clean", "--branch", branch, "--yes"])
+        write(f"{place.stack}: its keys in Redis are removed")
+    stacks.delete(place.stack, write)
+    write(f"{place.stack}: removed")
+
+
+@click.command()
+@click.option("--branch", required=True, help="The version whose keys go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_session
+def clean(session: Session, branch: str, yes: bool) -> None:
+    """Remove a version's pipes, waves, totals and queues from Redis. `destroy` runs it in the cluster."""
+    found = cleaning.count(session.runtime, branch)
+    if found and not yes and branch != MAIN:
+        click.confirm(f"Remove {found:,} keys of version {branch}?", abort=True)
+    write(f"{cleaning.clean(session.runtime, branch):,} keys of version {branch} are removed")
+
+
+@click.command()
+@click.option("--branch", default=MAIN, show_default=True, help="The version that is baked in.")
+@click.option("--tag", help="[default: the branch]")
+@click.option("--region", help="[default: AWS_DEFAULT_REGION, else that of AWS_PROFILE]")
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The repository. [default: .]",
+)
+@click.option("--dry-run", is_flag=True, help="Only print the commands.")
+def push(branch: str, tag: str | None, region: str | None, root: Path, dry_run: bool) -> None:
+    """Build the images by docker and push them to ECR."""
+    made = clients(region)
+    registry = registry_of(made)
+    steps = commands(root, registry, tag or default_tag(branch), branch)
+    if dry_run:
+        for step in steps:
+            write(" ".join(step))
+    else:
+        push_images(made, steps, registry, write)
+
+
+@click.command()
+@click.option("--shared", is_flag=True, help="That of what a stage's environments share.")
+def template(shared: bool) -> None:
+    """Print the CloudFormation template of an environment."""
+    write(SHARED.read_text() if shared else render())

@@ -1,0 +1,91 @@
+"""What can go wrong with AWS, as texts that say what to do.
+
+PipelineError
++-- CloudError         AWS refused, or cannot be asked
+    +-- DeployFailed     a stack did not become what it should
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.errors import PipelineError, SettingsError
+
+QUOTA = (
+    "LimitExceeded",
+    "LimitExceededException",
+    "ServiceQuotaExceededException",
+    "TooManyRequestsException",
+)
+LOGIN = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "AuthFailure",
+)
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+
+
+class CloudError(PipelineError):
+    """AWS refused what was asked, or could not be asked."""
+
+
+class DeployFailed(CloudError):
+    """A stack did not become what it should; it is as it was before, or told how to get there."""
+
+
+def clients(region: str | None = None, endpoint: str | None = None) -> Any:
+    """Give a function: name of a service -> client. Raises SettingsError without boto3 or a region."""
+    try:
+        import boto3  # noqa: PLC0415 - comes with the extra [aws]
+        from botocore.config import Config  # noqa: PLC0415 - the same
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "`wave ecs` needs boto3, which comes with the extra [aws]. Install it: pip install 'celery-waves[aws]'"
+        ) from None
+    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 5})
+    session = boto3.Session(region_name=region)
+    if session.region_name is None:
+        raise SettingsError(
+            "no AWS region: set AWS_DEFAULT_REGION, or give --region, as in --region eu-west-1."
+        )
+    return lambda name: session.client(name, config=config, endpoint_url=endpoint)
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turn what boto3 raises into CloudError, which says what was wanted and what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - comes with the extra [aws]
+
+    try:
+        yield
+    except ClientError as error:
+        found = error.response.get("Error", {})
+        raise CloudError(
+            _client(what, str(found.get("Code", "")), str(found.get("Message", error)))
+        ) from None
+    except BotoCoreError as error:
+        raise CloudError(_core(what, error)) from None
+
+
+def _client(what: str, code: str, text: str) -> str:
+    said = f"{what}: AWS says {code}: {text.rstrip('.')}."
+    if code in LOGIN:
+        return f"{said} The credentials are wrong or have expired: log in again, as by `aws sso login`."
+    if code in DENIED:
+        return f"{said} Ask for that right, or choose another AWS_PROFILE."
+    if code in QUOTA:
+        return f"{said} A quota is reached: have it raised in Service Quotas, or destroy an environment not needed."
+    return said
+
+
+def _core(what: str, error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
+        return f"{what}: no AWS credentials were found. Set AWS_PROFILE, or log in by `aws sso login`."
+    if kind == "EndpointConnectionError":
+        return f"{what}: AWS does not answer ({error}). Is the region's name right, and the network there?"
+    return f"{what}: {error}"

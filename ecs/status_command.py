@@ -1,0 +1,87 @@
+"""`wave ecs status|logs|scale`: what looks at an environment that is there, and sets its counts."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from ecs.deploy_command import place_options
+from ecs.deploying import cluster_and_service, write
+from ecs.deploying import scale as set_count
+from ecs.errors import clients, telling
+from ecs.naming import Place
+from ecs.roles import ROLES
+from ecs.stacks import Stacks
+from pipeline import durations
+from pipeline.cli.output import table
+
+
+@click.command()
+@place_options
+def status(stage: str, branch: str, project: str, region: str | None) -> None:
+    """Show the stacks of a stage, and the services of one environment."""
+    place, made = Place(stage, branch, project), clients(region)
+    stacks = Stacks(made("cloudformation"))
+    names = stacks.names(f"{project}-{stage}-")
+    table(["stack", "status"], [[name, each] for name, each in names.items()])
+    if place.stack not in names:
+        return
+    cluster = stacks.outputs(place.stack).get("Cluster", "")
+    with telling(f"looking at {cluster}"):
+        wanted = [f"{place.stack}-{role.name}" for role in ROLES]
+        found = made("ecs").describe_services(cluster=cluster, services=wanted)["services"]
+    rows = [_row(each) for each in found if each["status"] == "ACTIVE"]
+    write("")
+    table(
+        ["service", "desired", "running", "pending", "deployment"],
+        rows,
+        right=["desired", "running", "pending"],
+    )
+
+
+def _row(found: Any) -> list[Any]:
+    newest = (found.get("deployments") or [{}])[0]
+    counts = [found[key] for key in ("desiredCount", "runningCount", "pendingCount")]
+    return [found["serviceName"], *counts, newest.get("rolloutState", "")]
+
+
+@click.command()
+@click.argument("role", required=False)
+@place_options
+@click.option("--since", default="10m", show_default=True, metavar="LENGTH", help="How far back.")
+@click.option(
+    "--limit", default=500, show_default=True, type=click.IntRange(1, 10_000), help="Lines at most."
+)
+def logs(
+    role: str | None, stage: str, branch: str, project: str, region: str | None, since: str, limit: int
+) -> None:
+    """Print the log lines of an environment, or of one ROLE."""
+    place, made = Place(stage, branch, project), clients(region)
+    stacks = Stacks(made("cloudformation"))
+    if role is not None:
+        cluster_and_service(stacks, place, role)  # an unknown one is told with those there are
+    group = stacks.output(place.stack, "Logs")
+    prefix = {} if role is None else {"logStreamNamePrefix": f"{role}/"}
+    first = int((time.time() - durations.seconds(since, "--since")) * 1000)
+    with telling(f"reading the log of {place.stack}"):
+        pages = made("logs").get_paginator("filter_log_events")
+        asked = pages.paginate(
+            logGroupName=group, startTime=first, PaginationConfig={"MaxItems": limit}, **prefix
+        )
+        for event in (event for page in asked for event in page["events"]):
+            at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+            write(f"{at:%H:%M:%S} {event['logStreamName'].partition('/')[0]}  {event['message'].rstrip()}")
+
+
+@click.command()
+@click.argument("role")
+@click.argument("count", type=click.IntRange(0))
+@place_options
+def scale(role: str, count: int, stage: str, branch: str, project: str, region: str | None) -> None:
+    """Set how many tasks a ROLE has now; autoscaling goes on from there."""
+    place = Place(stage, branch, project)
+    set_count(clients(region), place, role, count)
+    write(f"{place.stack}-{role}: {count} wanted")
