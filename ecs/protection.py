@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 from celery import signals
+from celery.worker import state as worker_state
 
 from pipeline.errors import PipelineError
 from pipeline.logs import get_logger
@@ -171,10 +172,22 @@ class Protection:
         self._failures, self._next, self._told = 0, 0.0, ""
 
 
+class Activity:
+    """Says whether something runs, or has run since it was asked last: a message may be shorter than that."""
+
+    def __init__(self) -> None:
+        self._accepted = 0
+
+    def __call__(self) -> bool:
+        """Look at what the worker has accepted so far, and at what runs now."""
+        before, self._accepted = self._accepted, worker_state.all_total_count[0]
+        return self._accepted != before or bool(held())
+
+
 @signals.worker_ready.connect
 def _protect(**_: Any) -> None:
     """Begin in the worker's main process, where there is an agent."""
     if uri := os.environ.get(AGENT):
-        protection = Protection(Agent(uri), held)
+        protection = Protection(Agent(uri), Activity())
         protection.start()
         signals.worker_shutdown.connect(lambda **_: protection.stop(), weak=False)
