@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from pipeline.alerts import CRITICAL, Alert, Bounds, alerts
 from pipeline.channels import NEW, RESOLVED, Channel, Notice
+from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
 from pipeline.flow import Flow
 from pipeline.logs import get_logger
@@ -92,8 +93,10 @@ def look(runtime: Runtime, flows: Iterable[Flow], bounds: Bounds) -> tuple[list[
     """Give what is wrong now, the critical first. That Redis does not answer is an alert too, then the only one."""
     try:
         with runtime.reachable():
-            observed = observe(runtime, flows)
-            return alerts(observed, outcomes(runtime, observed), bounds), observed
+            known = tuple(flows)
+            observed = observe(runtime, known)
+            covers = process_covers(runtime, known).known()
+            return alerts(observed, outcomes(runtime, observed), bounds, covers), observed
     except (UnreachableError, RedisError, OSError) as error:
         address = without_secret(runtime.settings.redis_url)
         text = (

@@ -116,7 +116,7 @@ def _uncovered(found: Covered, bounds: Bounds) -> Iterator[Alert]:
         yield Alert(
             WARNING if found.p5 else CRITICAL,
             "cover",
-            name,
+            f"{name} {found.pipe}",
             f"{name}: the forecasts {found.pipe} of one entity in twenty {last}. `wave forecast {found.pipe} --cover` "
             "names those with the least.",
         )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from pipeline.cover import process_covers
+from pipeline.cover import Covers, process_covers
 from pipeline.dashboard.additions import Add, installed, links
 from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
@@ -34,11 +34,17 @@ MENU = {"/": "Overview", "/states": "Entities", "/workers": "Workers"}
 class Dashboard:
     """The pages, each a method that answers one address."""
 
-    def __init__(self, runtime: Runtime, flows: Flows, additions: Sequence[Add] | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        flows: Flows,
+        additions: Sequence[Add] | None = None,
+        covers: Covers | None = None,
+    ) -> None:
         """Take the flows that are known here, and what other packages add, by default those that are installed."""
         self._runtime, self._flows = runtime, flows
         self._keys = Keys(runtime)
-        self._covers = process_covers(runtime, flows.values())
+        self._covers = covers or process_covers(runtime, flows.values())
         self._additions = [add(runtime, flows) for add in (installed() if additions is None else additions)]
         menu = {address: text for one in self._additions for address, text in one.menu.items()}
         self.pages = Pages(*(one.package for one in self._additions), menu=MENU | menu)

@@ -15,6 +15,8 @@ from forecasting import exposed
 from forecasting.flow_cover import flow_covers
 from forecasting.registry import Registry
 from pipeline import Flow, State, cover, task
+from pipeline.alerting import look
+from pipeline.alerts import Bounds
 from pipeline.cover import Covers
 from pipeline.dashboard.routes import Dashboard
 from pipeline.discover import Flows
@@ -90,6 +92,12 @@ def test_the_overview_tells_the_cover_and_an_alert_says_when_it_is_short(runtime
     assert "f: " in page
     assert "min 0, p5 0, median 2" in page
     assert "the forecasts f of one entity in twenty have run out." in page
+
+
+def test_who_is_told_of_alerts_is_told_of_short_cover(runtime: Runtime):
+    found, _ = look(runtime, [FLOW], Bounds())
+    (alert,) = [one for one in found if one.what == "cover"]
+    assert (alert.level, alert.about) == ("critical", "main/shop f")
 
 
 def test_cover_is_read_again_once_it_is_old(runtime: Runtime):

@@ -100,6 +100,7 @@ def test_without_a_date_it_is_that_of_the_newest_forecast():
 def test_of_an_entity_that_nothing_is_known_of_nothing_is_shown(store: MemoryStore):
     found = look_ahead(store, "f", "nobody", version="main", issued=NOW)
     assert found.next is None
+    assert not found.known
     assert not found.degraded
     assert draw(found, 800, 300).bands == []
 
@@ -203,7 +204,7 @@ def test_cover_under_the_bound_is_an_alert_and_none_left_a_critical_one():
         Alert(
             "warning",
             "cover",
-            "main/shop",
+            "main/shop f",
             "main/shop: the forecasts f of one entity in twenty last for 3 h more at most. `wave forecast f --cover` "
             "names those with the least.",
         )
