@@ -63,6 +63,11 @@ class Outlook:
         return [hour for hour in self.hours if hour.forecast is not None and hour.forecast.degraded]
 
     @property
+    def known(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(hour.truth is not None or hour.forecast is not None for hour in self.hours)
+
+    @property
     def age(self) -> int:
         """Hours since the issue date."""
         return round((self.present - self.issued) / ONE_HOUR)
