@@ -10,6 +10,7 @@ import io
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,10 +20,11 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from forecasting.dashboard.pages import ForecastPages
+from forecasting.flow_cover import flow_covers
 from forecasting.registry import ModelSettings, Registry
 from pipeline import submit_wave
 from pipeline.backfill import Backfill
-from pipeline.cover import process_covers
+from pipeline.cover import Covers
 from pipeline.dashboard.pages import url as address_of
 from pipeline.dashboard.routes import Dashboard
 from pipeline.discover import load_flows
@@ -37,9 +39,9 @@ from tests.sites import served
 FLOWS = str(Path(__file__).parent / "flows" / "demand.py")
 IMAGES = Path(__file__).parents[2] / ".github" / "images"
 SHOP = "lima-4"
-DAYS = 22  # of history
+DAYS = 44  # of history
 SILENT = range(6, 12)  # hours before the present in which no till answers
-COLOURS = 128  # of a picture: it is a fourth as large then, and looks the same
+COLOURS = 256  # of a picture: it is a third as large then, and looks the same
 
 
 def dates(first: datetime, last: datetime) -> list[datetime]:
@@ -51,7 +53,7 @@ def run(runtime: Runtime, present: datetime) -> None:
     """Run the waves of weeks, two trainings, and the hours since the first of them."""
     flows = load_flows([FLOWS])
     flow, training = flows["demand"], flows["demand-sales-training"]
-    cities = {f"{city}-{n}": {"city": city} for city in CITIES for n in range(1, 7)}
+    cities = {f"{city}-{n}": {"city": city} for city in CITIES for n in range(1, 11)}
     runtime.states.bind(flow.state or "").update(cities)
     trained = present.replace(hour=3) - timedelta(days=1 if present.hour > 3 else 2)
     history = dates(trained - timedelta(days=DAYS), trained)
@@ -65,15 +67,15 @@ def run(runtime: Runtime, present: datetime) -> None:
 
 
 def shoot(address: str, paths: Mapping[str, str], out: Path) -> None:
-    """Take the pictures: name -> path of the page. One whose name ends in -dark is taken in dark colours."""
+    """Take the pictures: name -> path of the page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, path in paths.items():
-            scheme = "dark" if name.endswith("-dark") else "light"
-            page = browser.new_page(viewport={"width": 1180, "height": 400}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": 1180, "height": 400}, color_scheme="light")
             page.goto(address + path)
             shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-            shot.quantize(COLOURS, dither=Image.Dither.NONE).save(out / f"{name}.png", optimize=True)
+            shot = shot.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            shot.save(out / f"{name}.png", optimize=True)
             click.echo(f"{name}.png: {(out / f'{name}.png').stat().st_size:,} bytes")
         browser.close()
 
@@ -92,25 +94,14 @@ def main(out: Path) -> None:
             run(runtime, present)
             registry = Registry(models, ModelSettings(root=models))
             flows = load_flows([FLOWS])
-            pages = Dashboard(runtime, flows, [lambda r, f: ForecastPages(r, f, registry)])
-            process_covers(runtime, flows.values()).known()
+            covers = Covers(runtime, flows.values(), [flow_covers])
+            covers.known()
+            pages = Dashboard(runtime, flows, [partial(ForecastPages, registry=registry)], covers)
             app = FastAPI()
             app.include_router(pages.router())
             forecast = address_of("/forecast", pipe="sales_forecast", key=SHOP)
-            model = address_of("/model", pipe="sales", partition="lima")
-            wave = address_of("/wave", id=f"main/demand {stamp(present)}")
             with served(app) as address:
-                shoot(
-                    address,
-                    {
-                        "overview": "/",
-                        "forecast": forecast,
-                        "forecast-dark": forecast,
-                        "model": model,
-                        "wave": wave,
-                    },
-                    out,
-                )
+                shoot(address, {"overview": "/", "forecast": forecast}, out)
 
 
 if __name__ == "__main__":
