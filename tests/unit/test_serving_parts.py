@@ -288,7 +288,7 @@ def test_a_kind_is_known_by_its_name_by_its_file_or_as_a_class():
     [
         (
             lambda: kind("xgbost"),
-            "no kind of model 'xgbost'. Did you mean 'xgboost'? There are: callable, sklearn",
+            "no kind of model 'xgbost'. Did you mean 'xgboost'? There are: callable",
         ),
         (lambda: kind("nowhere:Model"), "nowhere:Model cannot be imported (No module named 'nowhere')"),
         (lambda: kind("json:dumps"), "json:dumps has no load: a kind of model is a class with load(path)"),
