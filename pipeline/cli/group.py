@@ -86,6 +86,11 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except PipelineError as error:
             raise Failure(str(error)) from error
+        except ModuleNotFoundError as error:  # of a command that imports its extra when it runs
+            entry = self._others().get(ctx.invoked_subcommand or "")
+            if entry is None:
+                raise
+            _fail_for(entry, error)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(130) from None
 

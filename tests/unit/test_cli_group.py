@@ -115,3 +115,10 @@ def test_an_interrupt_is_exit_code_130_without_a_word(monkeypatch):
 
 def test_the_version_is_told():
     assert invoke("--version").output.startswith("wave ")
+
+
+def test_a_command_that_imports_its_extra_when_it_runs_says_which_too(entry):
+    entry("import click\n@click.command()\ndef joined():\n    import no_such_module", " [aws]")
+    result = invoke("extra")
+    assert result.exit_code == 2
+    assert "comes with the extra [aws]. Install it: pip install 'celery-waves[aws]'" in result.stderr
