@@ -15,6 +15,7 @@ from kombu import Queue
 
 from pipeline.broker import install
 from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
+from pipeline.logs import dress
 from pipeline.settings import Settings
 from pipeline.task import COLLECT, COMPUTE, CONTROL
 
@@ -97,6 +98,13 @@ def one_thread(**_: Any) -> None:
     import before it imports the first: OpenMP reads this when it is loaded.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _dress(logger: Any = None, **_: Any) -> None:
+    """Let Celery's lines, and those that users log or print, be written as ours are."""
+    dress(logger)
 
 
 install()

@@ -11,9 +11,11 @@ from typing import Any
 from pipeline import status
 from pipeline.entity import Entity
 from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
+from pipeline.failures import Failures
 from pipeline.flow import Flow
 from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
+from pipeline.logs import get_logger
 from pipeline.rate import RateLimiter
 from pipeline.records import Records, WaveSpec, scope_entity
 from pipeline.running import during
@@ -25,6 +27,8 @@ from pipeline.tally import Tally
 from pipeline.task import Task
 from pipeline.units import Unit
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped
+
+log = get_logger("pipeline.attempt")
 
 _CODES: Mapping[type[BaseException], int] = {
     MissingInput: MISSING,
@@ -68,6 +72,7 @@ class Attempt:
     claim: Claim
 
     def __post_init__(self) -> None:
+        self.failures = Failures()
         self.tally = Tally.start(self.spec.size(self.unit), self.claim.statuses)
         self.source = Source(
             self.tools.store,
@@ -82,7 +87,10 @@ class Attempt:
     def run(self, alone: bool) -> Receipt:
         """Run it to its end; gives the last receipt."""
         with during(self.task.name, self.source):
-            return self._run(alone)
+            receipt = self._run(alone)
+        for line in self.failures.lines():
+            log.warning("entities failed", **line)
+        return receipt
 
     def _run(self, alone: bool) -> Receipt:
         scope = self.unit.where.startswith("@")
@@ -171,7 +179,13 @@ class Attempt:
         if code == MISSING:
             self.tally.set([index], MISSING)  # which inputs, is read off their statuses
         else:
-            self.tally.fail(index, code, describe(error))
+            text = describe(error)
+            self.tally.fail(index, code, text)
+            self.failures.add(self._key(index), text)
+
+    def _key(self, index: int) -> str:
+        where = self.unit.where
+        return where if where.startswith("@") else self.tools.records.shard(self.spec.id, where).keys[index]
 
     def _mark_degraded(self, work: Work, gathered: Sequence[Outcome]) -> None:
         """Mark who finished without an optional input that failed, was skipped or came too late.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pipeline import durations
 from pipeline.durations import Duration
 from pipeline.errors import DurationError, KeyFormatError, SettingsError
+from pipeline.logs import LOG, form
 from pipeline.nearby import nearby
 from pipeline.pipe import check_version
 
@@ -40,6 +41,9 @@ class Settings:
     socket_timeout: float = 20.0  # PIPELINE_SOCKET_TIMEOUT: seconds that Redis may take to answer
     drain: float = 25.0  # PIPELINE_DRAIN: seconds after SIGTERM in which a worker may end what it runs
     keeper: float = 1.0  # PIPELINE_KEEPER: seconds between two looks at the deadlines
+    log: str = (
+        ""  # PIPELINE_LOG: how processes write their log, json or text; "" for text in a terminal, else json
+    )
     price: float = (
         0.0  # PIPELINE_PRICE: of an hour of one slot, in whatever currency; 0 where it is not known
     )
@@ -65,6 +69,7 @@ class Settings:
             socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
             drain=_seconds(env, "PIPELINE_DRAIN", default.drain),
             keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
+            log=_log(env),
             price=_price(env),
         )
 
@@ -144,6 +149,11 @@ def _count(env: Mapping[str, str], name: str, default: int) -> int:
     if not (value.isascii() and value.isdigit() and int(value)):
         raise SettingsError(f"{name}={value!r} is no whole number above zero.")
     return int(value)
+
+
+def _log(env: Mapping[str, str]) -> str:
+    form(False, env)  # whether it is one of them
+    return env.get(LOG, "")
 
 
 def _price(env: Mapping[str, str]) -> float:

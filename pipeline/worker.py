@@ -15,12 +15,11 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-import structlog
 from celery import signals
 from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
@@ -36,7 +35,7 @@ from pipeline.clients import WORKER_PATIENCE
 from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
 from pipeline.keeper import Keeper, finish
-from pipeline.logs import get_logger
+from pipeline.logs import about, get_logger
 from pipeline.presence import REFUSED, WORKER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
@@ -89,13 +88,20 @@ class PipelineRequest(Request):
             getattr(raised, "exc", raised), WorkerLostError
         ):  # billiard wraps what it raises itself
             self._tell(runtime().gate.drop)
-        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+        with self._about():
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Say of a child that is killed at its time limit that it hung: it is not run again."""
         if not soft:
             self._tell(runtime().gate.hang)
-        super().on_timeout(soft, timeout)
+        with self._about():
+            super().on_timeout(soft, timeout)
+
+    def _about(self) -> AbstractContextManager[None]:
+        """Put what it runs on Celery's own lines; for tasks that share a message the first."""
+        units = _units_of(self)
+        return nullcontext() if not units else about(units[0][0], units[0][1].task, units[0][1].where)
 
     def _tell(self, tell: Callable[[str, list[tuple[str, Unit]]], None]) -> None:
         with suppress(RedisError, OSError):  # then the lease tells of it
@@ -106,7 +112,7 @@ class PipelineRequest(Request):
 def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> None:
     """Run one unit of a wave, or some of a shard one after the other, and send what follows."""
     for name in task.split(AND):
-        with structlog.contextvars.bound_contextvars(wave=wave_id, task=name, shard=where):
+        with about(wave_id, name, where):
             _run_unit(wave_id, Unit(name, where), bool(follow), bool(alone))
 
 

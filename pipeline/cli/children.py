@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from pipeline.cli.session import Session
 from pipeline.embedded import EmbeddedRedis
+from pipeline.logs import LOG, TEXT
 from pipeline.nearby import announced
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
 from pipeline.supervise import START_LIMIT, Processes
@@ -61,11 +62,13 @@ def run(
     ready      is called with the seconds that it took until all said that they are ready
     silent     names of those that never say so
     """
+    # Their output is ours to show: it is for people where this one is.
+    form = {LOG: TEXT} if sys.stdout.isatty() and LOG not in os.environ else {}
     with _interrupting(), Processes(show=_Shown(), patience=patience) as processes:
         try:
             began = time.monotonic()
             for name, command, env in commands:
-                processes.start(name, command, env)
+                processes.start(name, command, {**form, **env})
             processes.wait_ready(START_LIMIT, [name for name in processes.names if name not in silent])
             ready(time.monotonic() - began)
             while not processes.ended():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import uvloop
 
+from pipeline import logs
 from pipeline.discover import load_flows
 from pipeline.errors import PipelineError
 from pipeline.heartbeat import Heartbeat
@@ -45,6 +46,7 @@ async def _beat(heartbeat: Heartbeat | None) -> None:
 def main() -> int:
     """Give the exit code."""
     try:
+        logs.set_up()
         web = WebSettings.from_env()
         web.check()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
