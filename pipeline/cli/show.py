@@ -12,6 +12,7 @@ from pipeline.cli.output import STATUSES, length, moment, plural, some, table, w
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.watching import by_status, ending, outcome
 from pipeline.cli.waves import wave_argument
+from pipeline.cost import Cost
 from pipeline.incidents import grouped
 from pipeline.reasons import Reason, reasons
 from pipeline.wave import Progress, Wave
@@ -30,11 +31,14 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     """Show how WAVE stands: its tasks, their statuses, and why entities failed or were skipped."""
     found = session.wave(wave)
     progress, found_reasons = found.progress(), reasons(found)
-    micros = {task: counts.get("us", 0) for task, counts in session.runtime.records.counts(found.id).items()}
+    counts = session.runtime.records.counts(found.id)
+    micros = {task: its.get("us", 0) for task, its in counts.items()}
+    cost = cost_of(session, progress, counts)
     if as_json:
-        write_json(_as_json(found, progress, micros, found_reasons, errors))
+        paid = {} if cost is None else {"cost": cost.total, "cost_per_1000": cost.per_thousand}
+        write_json(_as_json(found, progress, micros, found_reasons, errors) | paid)
         return
-    _head(found, progress)
+    _head(found, progress, cost)
     table(
         ["task", *STATUSES, *MARKS, "work", "per entity"],
         [_row(progress, task, micros.get(task, 0)) for task in progress.tasks],
@@ -45,7 +49,13 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     _incidents(found, errors)
 
 
-def _head(wave: Wave, progress: Progress) -> None:
+def cost_of(session: Session, progress: Progress, counts: Mapping[str, Mapping[str, int]]) -> Cost | None:
+    """Give what a wave cost so far; None without PIPELINE_PRICE."""
+    price = session.settings.price
+    return Cost.of(counts, progress.count("finished") + progress.count("failed"), price) if price else None
+
+
+def _head(wave: Wave, progress: Progress, cost: Cost | None) -> None:
     spec, info = wave.spec, wave.info()
     click.echo(
         f"{wave.id}: {ending(progress)}, {'after' if progress.closed else 'for'} {length(progress.seconds)}"
@@ -57,6 +67,7 @@ def _head(wave: Wave, progress: Progress) -> None:
         "base version": spec.base,
         "commit": spec.commit and spec.commit[:12],
         "expires": f"{moment(info.expires)} UTC" if spec.expiry and not progress.closed else None,
+        "cost": cost and str(cost),
         "lost": f"{plural(info.lost, 'run')} whose worker vanished; run again" if info.lost else None,
     }
     for name, value in facts.items():

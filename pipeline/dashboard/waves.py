@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.cost import Cost
 from pipeline.dashboard.colours import parts, shares
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
@@ -31,6 +32,7 @@ class WaveView:
     reasons: Mapping[str, Sequence[Reason]]
     incidents: Sequence[tuple[str, Sequence[Incident]]]  # task, and those of one kind
     timeline: Timeline
+    cost: Cost | None  # where there is a PIPELINE_PRICE
 
     @property
     def open(self) -> bool:
@@ -41,7 +43,7 @@ class WaveView:
 def view(wave: Wave) -> WaveView:
     """Look at a wave."""
     progress = wave.progress()
-    records = wave.runtime.records
+    records, price = wave.runtime.records, wave.runtime.settings.price
     counts, found = records.counts(wave.id), records.incidents(wave.id)[0]
     return WaveView(
         wave,
@@ -53,6 +55,7 @@ def view(wave: Wave) -> WaveView:
         reasons(wave),
         [(task, its) for (task, _), its in grouped(found).items()][:INCIDENTS],
         timeline(records.starts(wave.id), records.conditions(wave.id), wave.info().submitted),
+        Cost.of(counts, progress.count("finished") + progress.count("failed"), price) if price else None,
     )
 
 

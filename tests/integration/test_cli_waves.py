@@ -123,6 +123,17 @@ def test_a_wave_is_shown_to_programs(wave):
     assert (reason["count"], reason["entities"]) == (6, ["JFK-BOS", "JFK-LAX", "JFK-ORD"])
 
 
+def test_a_wave_tells_what_it_cost_where_there_is_a_price(wave, monkeypatch):
+    wave("submit", "delays", "--date", "2013-06-27T10", "--wait")
+    assert "cost" not in json.loads(wave("show", "main/delays", "2013-06-27T10", "--json").stdout)
+    monkeypatch.setenv("PIPELINE_PRICE", "36")
+    found = json.loads(wave("show", "main/delays", "2013-06-27T10", "--json").stdout)
+    assert found["cost"] == pytest.approx(sum(found["work_seconds"].values()) * 0.01)
+    assert found["cost_per_1000"] == pytest.approx(found["cost"] * 1000 / found["total"])
+    shown = wave("show", "main/delays", "2013-06-27T10").stdout
+    assert re.search(r"^  cost +\S+, \S+ per 1,000 entities of a task$", shown, re.M)
+
+
 def test_waves_are_listed_the_newest_date_first(wave):
     for hour in ("10", "11", "12"):
         wave("submit", "delays", "--date", f"2030-01-01T{hour}", "--wait")
