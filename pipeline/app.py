@@ -15,7 +15,7 @@ from kombu import Queue
 
 from pipeline.broker import install
 from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
-from pipeline.logs import dress
+from pipeline.logs import dress, form
 from pipeline.settings import Settings
 from pipeline.task import COLLECT, COMPUTE, CONTROL
 
@@ -109,5 +109,6 @@ def _dress(logger: Any = None, **_: Any) -> None:
 
 install()
 settings = Settings.from_env()
+form(terminal=False)  # a PIPELINE_LOG that is none is refused here: in a signal Celery would go on
 app = make_app(settings)
 app.set_current()

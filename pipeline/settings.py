@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pipeline import durations
 from pipeline.durations import Duration
 from pipeline.errors import DurationError, KeyFormatError, SettingsError
-from pipeline.logs import LOG, form
 from pipeline.nearby import nearby
 from pipeline.pipe import check_version
 
@@ -69,7 +68,6 @@ class Settings:
             socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
             drain=_seconds(env, "PIPELINE_DRAIN", default.drain),
             keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
-            log=_log(env),
             price=_price(env),
         )
 
@@ -149,11 +147,6 @@ def _count(env: Mapping[str, str], name: str, default: int) -> int:
     if not (value.isascii() and value.isdigit() and int(value)):
         raise SettingsError(f"{name}={value!r} is no whole number above zero.")
     return int(value)
-
-
-def _log(env: Mapping[str, str]) -> str:
-    form(False, env)  # whether it is one of them
-    return env.get(LOG, "")
 
 
 def _price(env: Mapping[str, str]) -> float:

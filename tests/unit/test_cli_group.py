@@ -122,3 +122,14 @@ def test_a_command_that_imports_its_extra_when_it_runs_says_which_too(entry):
     result = invoke("extra")
     assert result.exit_code == 2
     assert "comes with the extra [aws]. Install it: pip install 'celery-waves[aws]'" in result.stderr
+
+
+def test_a_shell_completes_commands(monkeypatch):
+    for name, value in {
+        "_WAVE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "wave sh",
+        "COMP_CWORD": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = CliRunner().invoke(main, prog_name="wave", complete_var="_WAVE_COMPLETE")
+    assert found.stdout == "plain,show\n"
