@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,16 +53,16 @@ def run(
         env=env,
         start_new_session=True,
     )
-    pump = _Pump(process, data, time.monotonic() + limit, max_output)
     try:
-        end = pump.run()
-        if end != "itself":
-            _kill(process)
-            pump.drain()
-        return Ran(bytes(pump.output), _text(pump.errors), end, process.wait())
+        pump = _Pump(process, data, time.monotonic() + limit, max_output)
+        with closing(pump):
+            end = pump.run()
+            if end != "itself":
+                _kill(process)
+                pump.drain()
+            return Ran(bytes(pump.output), _text(pump.errors), end, process.wait())
     finally:
         _kill(process)
-        pump.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -510,7 +510,8 @@ def test_an_exception_kills_its_processes(tmp_path):
         watcher = threading.Thread(target=when_started)
         watcher.start()
         with pytest.raises(KeyboardInterrupt):
-            sh(f"sleep 60 & echo $! $$ > {pids}; wait")(["jfk"], DATE)
+            # What it reads is written by who waits for it: by then its start is over.
+            sh(f"read -r _; sleep 60 & echo $! $$ > {pids}; wait")(["jfk"], DATE)
         watcher.join(10)
     finally:
         signal.signal(signal.SIGALRM, before)
