@@ -1,8 +1,8 @@
 """How good forecasts are and what they cost: `python -m tests.benchmarks.forecasting --data DIR [--json FILE]`.
 
 DIR holds m4_hourly_train.csv, melbourne_pedestrians.csv, nyc_bike.csv and ads/*.csv. The full form takes some minutes
-on two cores; --short takes fewer series and trees, ends within a minute, and has wider targets. With --strict a missed
-target ends with exit code 1.
+on two cores; --short takes fewer series and trees, leaves out other libraries, ends within a minute, and has wider
+targets. With --strict a missed target ends with exit code 1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tests.benchmarks.forecasting.figures import Options, Section, machine, tabl
 def measure(options: Options) -> list[Section]:
     """Measure all lines."""
     sections, fitted = m4.run(options)
-    sections += rivalry.run(options)
+    if not options.short:
+        sections += rivalry.run(options)
     sections += speed.run(fitted, options)
     sections += local.run(options)
     sections += ages.run(options)

@@ -63,7 +63,7 @@ def mase_by_age(panel: Panel, options: Options) -> dict[str, np.ndarray]:
     """Give method -> the mean MASE of each age, (HORIZON,)."""
     cut = len(panel) - TEST
     history = panel.part(0, cut)
-    recipe = fitting(options) if not options.short else replace(SHORT, max_rows=40_000)
+    recipe = fitting(options) if not options.short else replace(SHORT, max_rows=25_000)
     model = GlobalForecaster(FeatureSpec(horizon=HORIZON), recipe).fit(history)
     methods: dict[str, Forecaster] = {MODEL: model, SEASONAL: SeasonalNaive(), LAST: LastValue()}
     targets = np.arange(cut + HORIZON - 1, len(panel))

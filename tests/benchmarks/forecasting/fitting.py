@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
-import psutil
 
 from forecasting.features import FeatureSpec
 from forecasting.local import LocalForecaster, LocalSpec
@@ -21,9 +20,12 @@ from forecasting.panel import Panel
 from forecasting.pooled import PooledForecaster
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.m4 import HORIZON, score
+from tests.benchmarks.forecasting.predicting import held
 
 MANY = 10_000  # models that are loaded
 BLOCKS = 5  # that are fitted one after the other
+FEWER = 3  # of them where they are small: in the short form
+LARGE = 256  # entities of a large block
 
 
 def local(kind: Literal["xgboost", "ridge"], panel: Panel, history: Panel, rounds: int) -> None:
@@ -51,15 +53,15 @@ def _load_many(model: LocalForecaster) -> float:
 
 def pooled(panel: Panel, history: Panel, count: int) -> None:
     """Print entities a second, OWA, the growth of memory from the second block to the last, and its size in MB."""
-    used, sizes, rates = psutil.Process(), [], []
+    sizes, rates = [], []
     block = history.of(slice(0, count))
 
     def shards():
-        for n in range(BLOCKS):
+        for n in range(BLOCKS if count >= LARGE else FEWER):
             began = time.process_time()
             yield replace(block, entities=tuple(f"{n} {name}" for name in block.entities))
             rates.append(count / (time.process_time() - began))
-            sizes.append(used.memory_info().rss)
+            sizes.append(held())
 
     model = PooledForecaster(FeatureSpec(horizon=HORIZON), block=count).fit(shards())
     named = replace(block, entities=tuple(f"0 {name}" for name in block.entities))

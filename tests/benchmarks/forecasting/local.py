@@ -12,7 +12,7 @@ KINDS = {"local": "local XGBoost", "ridge": "ridge"}
 TARGETS = {"local": (45.0, 0.45), "ridge": (2_000.0, 0.48)}  # models a second, OWA
 POOLED = 120.0  # entities a second
 SERIES = {
-    True: (36, 120, 64),
+    True: (24, 100, 48),
     False: (350, 350, 256),
 }  # short or not: of local XGBoost, of ridges, of a block
 
@@ -57,7 +57,7 @@ def run(options: Options) -> list[Section]:
         Figure("pooled_owa", "  OWA", owa, "{:.4f}"),
         Figure(
             "pooled_memory_growth",
-            "  memory after five blocks, of that after two",
+            "  memory held after all blocks, of that after two",
             growth,
             "{:.2f}",
             most=1.15,

@@ -1,7 +1,7 @@
 """Line 3: other libraries' forecasts of the same series, in the same run, each in a process of its own.
 
-Ours beside them is the quickest that we have; the best is line 1. With fewer series (--short) theirs are fitted to
-those alone, as is ours. They want pandas below 3, so that they may lie in an environment of their own:
+Ours beside them is the quickest that we have; the best is line 1. The short form leaves them out. They want pandas
+below 3, so that they may lie in an environment of their own:
 
     python -m venv rivals && rivals/bin/pip install -c .ci/benchmark.txt '.[benchmark]'
     python -m tests.benchmarks.forecasting --data DIR --rivals rivals/bin/python
@@ -23,7 +23,7 @@ NAMES = {
     "skforecast": "skforecast: XGBoost, series by ordinal encoding",
     "mstl": "statsforecast: MSTL and AutoETS",
 }
-SERIES = {True: 24, False: 350}  # short or not
+SERIES = 350
 LIMIT = 600.0  # seconds for one of them
 ROOT = Path(__file__).parents[3]
 
@@ -48,14 +48,14 @@ def run(options: Options) -> list[Section]:
         ]
     text = f"absent, see rivalry.py: {', '.join(absent)}" if absent else "libraries that are absent"
     figures.append(Figure("rivals_absent", text, float(len(absent)), "{:.0f}"))
-    heading = f"3. Beside other libraries: {SERIES[options.short]} M4 series, the last 48 h, {options.threads} threads"
+    heading = f"3. Beside other libraries: {SERIES} M4 series, the last 48 h, {options.threads} threads"
     return [Section(heading, tuple(figures))]
 
 
 def _measured(key: str, options: Options) -> list[float] | None:
     """Give sMAPE, MASE, OWA, seconds and MB; None where the library is not installed."""
     python = sys.executable if options.rivals is None else str(options.rivals)
-    command = [python, "-m", "tests.benchmarks.forecasting.rival", key, str(SERIES[options.short])]
+    command = [python, "-m", "tests.benchmarks.forecasting.rival", key, str(SERIES)]
     command += [str(options.data.resolve()), str(options.threads)]
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run(

@@ -42,12 +42,13 @@ def run(fitted: Fitted, options: Options) -> list[Section]:
         ),
         Figure(
             "predict_memory_growth",
-            "memory after all shards, of that after the first few",
+            "memory held after all shards, of that after the first ten",
             found["growth"],
             "{:.2f}",
             most=1.1,
         ),
-        Figure("predict_rss_mb", "MB of memory at the end", found["rss"], "{:.0f}"),
+        Figure("predict_rss_mb", "MB of memory held at the end", found["rss"], "{:.0f}"),
+        Figure("predict_peak_mb", "  with what the allocator keeps, at most", found["peak"], "{:.0f}"),
     )
     return [Section(f"5. Predicting on one core, 48 h, features included, shards of {SHARD}", figures)]
 
@@ -57,5 +58,5 @@ def _measured(folder: Path, seconds: float) -> dict[str, float]:
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, check=True
     )
-    names = ("mean", "intervals", "growth", "rss")
+    names = ("mean", "intervals", "growth", "rss", "peak")
     return dict(zip(names, map(float, done.stdout.split()), strict=True))

@@ -49,7 +49,7 @@ class Size:
 
 
 FULL = Size(10_000, 44.0, 3)
-SHORT = Size(2_000, 6.0, 2)
+SHORT = Size(1_000, 3.0, 1)
 
 
 def run(fitted: Fitted, options: Options) -> list[Section]:
