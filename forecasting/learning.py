@@ -26,6 +26,12 @@ SHAPES: Mapping[str, Mapping[str, float]] = {
     "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1, "eta": 0.12},
     "sparse": {"max_depth": 5, "min_child_weight": 150, "lambda": 10, "eta": 0.12},
 }
+# Of the quantiles. A tail is told from a leaf of many rows only; deep trees need all rows for that.
+QUANTILE_SHAPES: Mapping[str, Mapping[str, float]] = {
+    "dense": {"max_depth": 9, "min_child_weight": 60},
+    "sparse": {"max_depth": 7, "min_child_weight": 150},
+}
+QUANTILE_THINNING = {"dense": 1, "sparse": 2}  # every so many of the rows drawn
 ROUNDS = {"dense": 65, "sparse": 150}
 # Two that saw different rows are better than one of as many trees as both together.
 MEMBERS = {"dense": 2, "sparse": 1}
@@ -44,11 +50,11 @@ class Fitting:
     rounds        trees of each of them; None: 65 for dense series, 150 for sparse ones
     quantile_rounds  trees of each quantile
     depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
-    quantile_depth   of a tree of the quantiles
+    quantile_depth   of a tree of the quantiles; None: 9 for dense series, 7 for sparse ones
     eta           learning rate of the mean model; None: 0.12
     quantile_eta  learning rate of the quantiles
-    max_rows      rows that are drawn from the history for each of them, half as many for the quantiles; None: as many
-                  as bring something, 500,000 of dense series and 100,000 of sparse ones
+    max_rows      rows that are drawn from the history for each of them; None: as many as bring something,
+                  500,000 of dense series and 100,000 of sparse ones
     warm_up       hours at the start of the history that only serve as the past of later ones
     held_out      hours at its end that calibrate the intervals
     threads       for OpenMP; 1 is safe in a forked Celery child
@@ -61,7 +67,7 @@ class Fitting:
     rounds: int | None = None
     quantile_rounds: int = 60
     depth: int | None = None
-    quantile_depth: int = 7
+    quantile_depth: int | None = None
     eta: float | None = None
     quantile_eta: float = 0.12
     max_rows: int | None = None
@@ -132,6 +138,8 @@ def weights(sample: Sample, relative: bool) -> Floats:
 
 def fit_quantiles(sample: Sample, names: Sequence[str], fitting: Fitting, kind: str) -> xgb.Booster:
     """Fit the model of the quantiles that bound the intervals."""
+    sample = sample.thinned(QUANTILE_THINNING[kind])
+    shape = QUANTILE_SHAPES[kind]
     params = _params(
         fitting,
         kind,
@@ -139,7 +147,8 @@ def fit_quantiles(sample: Sample, names: Sequence[str], fitting: Fitting, kind: 
         objective="reg:quantileerror",
         quantile_alpha=alphas(),
         eta=fitting.quantile_eta,
-        max_depth=fitting.quantile_depth,
+        max_depth=shape["max_depth"] if fitting.quantile_depth is None else fitting.quantile_depth,
+        min_child_weight=_leaf(shape, len(sample.y)),
     )
     data = _matrix(sample.x, np.clip(sample.y, -FARTHEST, FARTHEST), names, fitting)
     return xgb.train(params, data, fitting.quantile_rounds)
@@ -155,8 +164,13 @@ def _params(fitting: Fitting, kind: str, rows: int, **more: Any) -> dict[str, An
         "nthread": fitting.threads,
         "seed": fitting.seed,
         **shape,
-        "min_child_weight": min(shape["min_child_weight"], max(rows / LEAVES, 1.0)),
+        "min_child_weight": _leaf(shape, rows),
     } | more
+
+
+def _leaf(shape: Mapping[str, float], rows: int) -> float:
+    """The least weight of a leaf: small where there are few rows."""
+    return min(shape["min_child_weight"], max(rows / LEAVES, 1.0))
 
 
 def _matrix(

@@ -69,7 +69,7 @@ class GlobalForecaster:
         for fitting in self.fitting.each(self.spec_.kind):
             sample = draw_all(features, first, last, fitting.rows(self.spec_.kind), fitting.seed)
             self._means.append(fit_mean(sample, features.names, fitting, self.spec_.kind, relative))
-        early = sample.until(cut).thinned(2)
+        early = sample.until(cut)
         del sample
         self._quantiles = fit_quantiles(early, features.names, self.fitting, self.spec_.kind)
         self._conformal = self._calibrate(features, cut + 1, last)

@@ -23,7 +23,14 @@ from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 HORIZON = 48
 ORIGINS = (0, 48, 96)  # hours after the held out ones, the last origin first
 SHORT = Fitting(
-    members=1, rounds=40, quantile_rounds=16, depth=8, eta=0.15, quantile_eta=0.3, max_rows=60_000
+    members=1,
+    rounds=40,
+    quantile_rounds=16,
+    depth=8,
+    quantile_depth=7,
+    eta=0.15,
+    quantile_eta=0.3,
+    max_rows=60_000,
 )
 SHORT_SERIES = 100
 
