@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from pipeline import Wave, submit_wave
 from tests.browser.conftest import Site
@@ -28,9 +29,10 @@ def test_the_graphs_colours_follow_a_running_wave_and_the_page_ends_with_it(watc
     bars, seen = watched.page.locator("svg.graph [data-bar=sales] rect"), []
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        kinds = bars.evaluate_all("rects => rects.map(rect => rect.getAttribute('class'))")
-        if not seen or kinds != seen[-1]:
-            seen.append(kinds)
+        with suppress(Error):  # the page is loading anew, because the wave has ended
+            kinds = bars.evaluate_all("rects => rects.map(rect => rect.getAttribute('class'))")
+            if not seen or kinds != seen[-1]:
+                seen.append(kinds)
         if watched.page.locator("#live").get_attribute("data-open") == "no":
             break
         time.sleep(0.2)
