@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pipeline import durations
+from pipeline import environment
 from pipeline.cover import Covered
-from pipeline.errors import DurationError, SettingsError
 from pipeline.observe import Observed, Standing
 
 CRITICAL, WARNING = "critical", "warning"
@@ -32,16 +31,12 @@ class Bounds:
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises SettingsError, which names the variable."""
         default = cls()
-        late, cover = environ.get("PIPELINE_ALERT_LATE"), environ.get("PIPELINE_ALERT_COVER")
-        try:
-            return cls(
-                durations.seconds(late, "PIPELINE_ALERT_LATE") if late else default.late,
-                _share(environ, "PIPELINE_ALERT_FAILED", default.failed),
-                durations.seconds(cover, "PIPELINE_ALERT_COVER") / 3600 if cover else default.cover,
-                _share(environ, "PIPELINE_ALERT_MEMORY", default.memory),
-            )
-        except DurationError as error:
-            raise SettingsError(f"{error} (from the environment)") from None
+        return cls(
+            environment.seconds(environ, "PIPELINE_ALERT_LATE", default.late),
+            environment.share(environ, "PIPELINE_ALERT_FAILED", default.failed),
+            environment.seconds(environ, "PIPELINE_ALERT_COVER", default.cover * 3600) / 3600,
+            environment.share(environ, "PIPELINE_ALERT_MEMORY", default.memory),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +139,6 @@ def _memory(observed: Observed, bounds: Bounds) -> Iterator[Alert]:
                 f"Redis ({server}) uses {used / limit:.0%} of its memory; when it is full, waves stop. "
                 "Raise maxmemory, or shorten ttls.",
             )
-
-
-def _share(environ: Mapping[str, str], name: str, default: float) -> float:
-    text = environ.get(name)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise SettingsError(f"{name}={text!r} is no share between 0 and 1.")
-    return value
 
 
 def _minutes(seconds: float) -> str:

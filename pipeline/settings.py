@@ -8,9 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline import durations
-from pipeline.durations import Duration
-from pipeline.errors import DurationError, KeyFormatError, SettingsError
+from pipeline import environment
+from pipeline.errors import KeyFormatError, SettingsError
 from pipeline.nearby import nearby
 from pipeline.pipe import check_version
 
@@ -58,16 +57,16 @@ class Settings:
             version=_version(env),
             flows=tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip()),
             models=env.get("PIPELINE_MODELS") or default.models,
-            lease=_seconds(env, "PIPELINE_LEASE", default.lease),
-            min_ttl=_seconds(env, "PIPELINE_MIN_TTL", default.min_ttl),
-            wave_ttl=_seconds(env, "PIPELINE_WAVE_TTL", default.wave_ttl),
-            max_value=_count(env, "PIPELINE_MAX_VALUE", default.max_value),
-            shard_seconds=_seconds(env, "PIPELINE_SHARD_SECONDS", default.shard_seconds),
-            shard_size=_count(env, "PIPELINE_SHARD_SIZE", default.shard_size),
-            shard_max=_count(env, "PIPELINE_SHARD_MAX", default.shard_max),
-            socket_timeout=_seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
-            drain=_seconds(env, "PIPELINE_DRAIN", default.drain),
-            keeper=_seconds(env, "PIPELINE_KEEPER", default.keeper),
+            lease=environment.seconds(env, "PIPELINE_LEASE", default.lease),
+            min_ttl=environment.seconds(env, "PIPELINE_MIN_TTL", default.min_ttl),
+            wave_ttl=environment.seconds(env, "PIPELINE_WAVE_TTL", default.wave_ttl),
+            max_value=environment.count(env, "PIPELINE_MAX_VALUE", default.max_value),
+            shard_seconds=environment.seconds(env, "PIPELINE_SHARD_SECONDS", default.shard_seconds),
+            shard_size=environment.count(env, "PIPELINE_SHARD_SIZE", default.shard_size),
+            shard_max=environment.count(env, "PIPELINE_SHARD_MAX", default.shard_max),
+            socket_timeout=environment.seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
+            drain=environment.seconds(env, "PIPELINE_DRAIN", default.drain),
+            keeper=environment.seconds(env, "PIPELINE_KEEPER", default.keeper),
             price=_price(env),
         )
 
@@ -126,27 +125,6 @@ def _version(env: Mapping[str, str]) -> str | None:
     except KeyFormatError as error:
         advice = "" if given else ". This one is the git branch: set PIPELINE_VERSION to use another."
         raise SettingsError(f"PIPELINE_VERSION: {error}{advice}") from None
-
-
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
-    value = env.get(name)
-    if not value:
-        return default
-    try:
-        length: Duration = float(value)
-    except ValueError:
-        length = value
-    try:
-        return durations.seconds(length, name)
-    except DurationError as error:
-        raise SettingsError(f"{error} (from the environment)") from None
-
-
-def _count(env: Mapping[str, str], name: str, default: int) -> int:
-    value = env.get(name) or str(default)
-    if not (value.isascii() and value.isdigit() and int(value)):
-        raise SettingsError(f"{name}={value!r} is no whole number above zero.")
-    return int(value)
 
 
 def _price(env: Mapping[str, str]) -> float:

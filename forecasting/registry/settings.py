@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from forecasting.registry.gate import Gate
-from pipeline import durations
-from pipeline.durations import Duration
-from pipeline.errors import DurationError, SettingsError, near
+from pipeline import environment
+from pipeline.errors import SettingsError, near
 
 STAGES = ("dev", "test", "prod")  # in the order in which a version goes through them
 DEFAULT_STAGE = STAGES[0]
@@ -38,8 +37,8 @@ class ModelSettings:
         return cls(
             root=env.get("PIPELINE_MODELS") or default.root,
             stage=check_stage(env.get("PIPELINE_STAGE") or default.stage, "PIPELINE_STAGE"),
-            refresh=_seconds(env, "PIPELINE_MODELS_REFRESH", default.refresh),
-            keep=_count(env, "PIPELINE_MODELS_KEEP", default.keep),
+            refresh=environment.seconds(env, "PIPELINE_MODELS_REFRESH", default.refresh),
+            keep=environment.count(env, "PIPELINE_MODELS_KEEP", default.keep),
             topic=_topic(env.get("PIPELINE_MODELS_TOPIC", "")),
             gates=MappingProxyType({stage: _gate(env, stage) for stage in STAGES}),
         )
@@ -66,25 +65,3 @@ def _topic(arn: str) -> str:
             "arn:aws:sns:eu-west-1:123456789012:models."
         )
     return arn
-
-
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
-    value = env.get(name)
-    if not value:
-        return default
-    length: Duration
-    try:
-        length = float(value)
-    except ValueError:
-        length = value
-    try:
-        return durations.seconds(length, name)
-    except DurationError as error:
-        raise SettingsError(f"{error} (from the environment)") from None
-
-
-def _count(env: Mapping[str, str], name: str, default: int) -> int:
-    value = env.get(name) or str(default)
-    if not (value.isascii() and value.isdigit() and int(value)):
-        raise SettingsError(f"{name}={value!r} is no whole number above zero.")
-    return int(value)

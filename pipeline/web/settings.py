@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import durations
+from pipeline import durations, environment
 from pipeline.errors import DurationError, SettingsError
 from pipeline.web.tokens import Tokens
 
@@ -32,12 +32,12 @@ class WebSettings:
         default = cls()
         return cls(
             host=env.get("PIPELINE_WEB_HOST") or default.host,
-            port=_count(env, "PIPELINE_WEB_PORT", default.port),
+            port=environment.count(env, "PIPELINE_WEB_PORT", default.port, least=0),
             tokens=_tokens(env),
-            body=_count(env, "PIPELINE_WEB_BODY", default.body),
+            body=environment.count(env, "PIPELINE_WEB_BODY", default.body, least=0),
             rate=_rate(env, "PIPELINE_WEB_RATE"),
-            slow=_seconds(env, "PIPELINE_WEB_SLOW", default.slow),
-            pace=_seconds(env, "PIPELINE_WEB_PACE", default.pace),
+            slow=environment.seconds(env, "PIPELINE_WEB_SLOW", default.slow),
+            pace=environment.seconds(env, "PIPELINE_WEB_PACE", default.pace),
         )
 
     def check(self) -> None:
@@ -67,24 +67,3 @@ def _rate(env: Mapping[str, str], name: str) -> float:
         return durations.per_second(value, name)
     except DurationError as error:
         raise SettingsError(f"{error} (from the environment)") from None
-
-
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
-    value = env.get(name)
-    if not value:
-        return default
-    try:
-        length: durations.Duration = float(value)
-    except ValueError:
-        length = value
-    try:
-        return durations.seconds(length, name)
-    except DurationError as error:
-        raise SettingsError(f"{error} (from the environment)") from None
-
-
-def _count(env: Mapping[str, str], name: str, default: int) -> int:
-    value = env.get(name) or str(default)
-    if not (value.isascii() and value.isdigit()):
-        raise SettingsError(f"{name}={value!r} is no whole number.")
-    return int(value)

@@ -28,8 +28,9 @@ PACKAGES = {
 # Celery), faces. A new module that is none of the others stands with those.
 # fmt: off
 PURE = {
-    "alive", "calls", "cron", "discover", "durations", "entity", "errors", "flow", "heartbeat", "incidents", "nearby",
-    "pipe", "plan", "render", "settings", "state", "status", "supervise", "tally", "task", "units",
+    "alive", "calls", "cron", "discover", "durations", "entity", "environment", "errors", "flow", "heartbeat",
+    "incidents", "nearby", "pipe", "plan", "render", "settings", "state", "status",
+    "supervise", "tally", "task", "units",
 }
 STORAGE = {
     "aclients", "clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series",
