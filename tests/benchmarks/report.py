@@ -28,10 +28,11 @@ class Line:
             return f">= {self.form.format(self.least)}"
         return "" if self.most is None else f"<= {self.form.format(self.most)}"
 
-    def met(self, figures: Figures) -> bool:
-        """Tell whether the figure is as claimed; one without a target is."""
+    def met(self, figures: Figures, slack: float = 0.0) -> bool:
+        """Tell whether the figure is as claimed, or off by at most the share `slack`; one without a target is."""
         value = figures[self.key]
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        least = self.least is None or value >= self.least * (1 - slack)
+        return least and (self.most is None or value <= self.most * (1 + slack))
 
 
 HEADINGS: Mapping[str, list[Line]] = {
