@@ -40,7 +40,7 @@ class Features:
 
     def __init__(self, panel: Panel, spec: FeatureSpec) -> None:
         self.panel = panel
-        self.spec = spec if spec.chosen else spec.chosen_for(panel)
+        self.spec = spec.chosen_for(panel)
         self._columns: Dense | Sparse = (Dense if self.spec.kind == "dense" else Sparse)(panel, self.spec)
 
     @property

@@ -31,6 +31,7 @@ from forecasting.features import FeatureSpec
 from forecasting.model import GlobalForecaster
 from forecasting.panel import Panel, side_by_side
 from forecasting.registry import process_registry
+from forecasting.registry.calling import horizon_of
 from forecasting.registry.live import me
 from forecasting.serving import forecast, train
 from pipeline import durations
@@ -42,6 +43,7 @@ from pipeline.logs import get_logger
 from pipeline.pipe import stamp
 from pipeline.settings import Settings
 from pipeline.task import RESERVED, Task, task
+from tasks.inputs import Future, Static, future_frames, static_columns
 
 log = get_logger("tasks.forecasts")
 
@@ -52,6 +54,8 @@ class Options(TypedDict, total=False):
     """The options of `Forecasting`, beside the pipe."""
 
     past: Sequence[str]
+    future: Future | None
+    static: Static | None
     needs: Sequence[str] | None
     horizon: int
     seasons: Sequence[int]
@@ -72,6 +76,8 @@ class Forecasting:
 
     pipe           the numeric pipe, one value an entity and hour
     past           other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts
+    future         what is known of the hours to come, such as a calendar: a function, see `tasks.inputs`
+    static         what each entity is, in numbers: a function, see there
     needs          pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
                    forecast pipe itself. Give another one where an hour without a value is normal, or none
     horizon        hours that are forecast
@@ -87,6 +93,8 @@ class Forecasting:
 
     pipe: str
     past: Sequence[str] = ()
+    future: Future | None = None
+    static: Static | None = None
     needs: Sequence[str] | None = None
     horizon: int = 24
     seasons: Sequence[int] = (24, 168)
@@ -243,7 +251,13 @@ class Forecasting:
         return dict.fromkeys(self._pipes, self.history)
 
     def _panel(self, frames: Mapping[str, Any]) -> Panel:
-        return Panel.from_frames(frames[self.pipe], past={pipe: frames[pipe] for pipe in self.past})
+        y = frames[self.pipe]
+        return Panel.from_frames(
+            y,
+            past={pipe: frames[pipe] for pipe in self.past},
+            future=future_frames(self.pipe, self.future, y, horizon_of(self.estimator())),
+            static=static_columns(self.pipe, self.static, y),
+        )
 
     def _reading(self, flow: Flow, name: str, tasks: Iterable[Task], schedule: str | None = None) -> Flow:
         if missing := [pipe for pipe in self._pipes if pipe not in flow.tasks]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecasting.backtest import by_age
@@ -101,6 +102,87 @@ def test_one_line_gives_a_flow_that_forecasts_and_one_that_trains(registry: Regi
     assert len(pipe["mean"]) == len(pipe["lo-95"]) == 6
     truth = [usual(NOW + lead * ONE_HOUR) + 7 for lead in range(1, 7)]
     assert np.abs(np.array(pipe["mean"]) - truth).mean() < 8
+
+
+def open_hours(entities, hours):
+    return {"open": pd.Series([is_open(hour) for hour in hours], index=hours)}
+
+
+def is_open(date: datetime) -> bool:
+    return date.hour >= 8 and date.day not in (18, 24, 2)
+
+
+def test_what_is_known_of_the_hours_to_come_and_of_entities_is_told(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PIPELINE_GATE", "naive=2")
+    asked = []
+
+    def known(entities, hours):
+        asked.append((len(entities), hours[0], hours[-1]))
+        return open_hours(entities, hours)
+
+    def sizes(entities):
+        return pd.DataFrame({"seats": {entity: len(entity) for entity in entities}})
+
+    options = OPTIONS | {"future": known, "static": sizes}
+    flow, training = with_forecasts(hourly, "demand", **options)
+    store, rng = MemoryStore(), np.random.default_rng(7)
+    for back in range(-19, HOURS):
+        date = NOW - ONE_HOUR - back * ONE_HOUR
+        values = {key: (usual(date) + 5 * rng.normal()) * is_open(date) for key in SHOPS}
+        store.put("test", "demand", date, values, FAR)
+        store.put("test", "promo", date, dict.fromkeys(SHOPS, 0.0), FAR)
+    trained = run_wave(training, SHOPS, NOW - ONE_HOUR, store=store)
+    assert not trained.errors()
+    assert asked[0] == (3, NOW - HOURS * ONE_HOUR, NOW + 5 * ONE_HOUR)
+    features = registry.serving("demand", "north").model.features
+    assert {"open", "open, change", "seats"} <= set(features)
+    # Before dawn of the second of March nothing but the calendar tells that the day is a holiday.
+    wave = run_wave(flow, SHOPS, NOW + 18 * ONE_HOUR, store=store, only=["demand_forecast"])
+    assert not wave.errors()
+    pipe = wave.result("demand_forecast", "south-1")
+    assert max(pipe["mean"]) < 15, pipe["mean"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        (
+            {"future": lambda entities, hours: 1 / 0},
+            "the future inputs of 'demand', raised ZeroDivisionError: division by zero",
+        ),
+        ({"future": lambda entities, hours: {"open": [1]}}, "gave a dict of list. It is to give {name: Data"),
+        (
+            {"static": lambda entities: {"seats": 3}},
+            "gave a dict of int. It is to give a DataFrame with a row",
+        ),
+        (
+            {"static": lambda entities: pd.DataFrame({"seats": [3]})},
+            "gave a DataFrame indexed by 0. It is to give a DataFrame with a row an entity, indexed by entity (north-0",
+        ),
+        (
+            {"static": lambda entities: pd.DataFrame({"kind": dict.fromkeys(entities, "bar")})},
+            "the static input 'kind' holds values that are no numbers",
+        ),
+    ],
+)
+def test_inputs_of_another_form_fail_the_training_with_a_text(registry: Registry, inputs, text: str):
+    _, training = with_forecasts(hourly, "demand", **OPTIONS | inputs)
+    wave = run_wave(training, SHOPS, NOW - ONE_HOUR, store=history(noise=5.0))
+    assert text in wave.errors()["demand_model"]["@north"]
+
+
+def test_a_model_whose_inputs_are_no_longer_given_is_told(registry: Registry):
+    _, training = with_forecasts(hourly, "demand", **OPTIONS | {"future": open_hours})
+    store = history(noise=5.0)
+    run_wave(training, SHOPS, NOW - ONE_HOUR, store=store)
+    flow, _ = with_forecasts(hourly, "demand", **OPTIONS)
+    wave = run_wave(flow, SHOPS, NOW, store=store)
+    assert (
+        "the panel lacks open among its future inputs; it has none"
+        in wave.errors()["demand_forecast"]["north-0"]
+    )
 
 
 def test_a_first_model_that_is_no_better_than_the_naive_leaves_the_prediction_wave_with_a_clear_error(
