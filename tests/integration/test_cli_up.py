@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError
 from pipeline.cli import children, main, up
 from pipeline.cli.options import Chosen
 from pipeline.cli.session import Session
+from tests.servers import until
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
 
@@ -39,16 +40,6 @@ def a(entity): ...
 
 flow = Flow("broken", [a])
 """
-
-
-def until(condition: Callable[[], bool], limit: float = 20.0) -> bool:
-    """Wait until the condition holds; False when `limit` seconds pass before."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 class Up:
@@ -71,9 +62,7 @@ class Up:
     def ended(self, limit: float = 30.0) -> int:
         """Wait for its end, and for that of all that it had started; gives the exit code."""
         code = self.process.wait(limit)
-        assert until(
-            lambda: not [c for c in self.children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
-        )
+        until(lambda: not [c for c in self.children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE])
         return code
 
 
@@ -119,7 +108,7 @@ def test_it_starts_waves_by_schedule_and_ends_all_at_an_interrupt(wave_up, redis
     up.read_until("ready after")
     assert "flow delays: 5 tasks, schedule 5 * * * * (UTC)\n" in up.lines
     assert "flow held: 1 task, no schedule: start its waves with `wave submit`\n" in up.lines
-    assert until(
+    until(
         lambda: any(
             redis_client.hget(k, "state") == b"closed"
             for k in redis_client.scan_iter("wave:main/delays *[0-9]")
@@ -135,7 +124,7 @@ def test_it_starts_waves_by_schedule_and_ends_all_at_an_interrupt(wave_up, redis
 def test_what_runs_is_finished_first(wave_up, redis_client, sent):
     up = wave_up("--no-beat")
     up.read_until("ready after")
-    assert until(lambda: claimed(redis_client))
+    until(lambda: claimed(redis_client))
     up.process.send_signal(sent)
     assert up.process.stderr.readline().startswith("ending; Ctrl-C again")
     redis_client.delete("hold")
@@ -147,7 +136,7 @@ def test_what_runs_is_finished_first(wave_up, redis_client, sent):
 def test_a_second_interrupt_does_not_wait_for_what_runs(wave_up, redis_client):
     up = wave_up("--no-beat", "--drain", "60s")
     up.read_until("ready after")
-    assert until(lambda: claimed(redis_client))
+    until(lambda: claimed(redis_client))
     up.process.send_signal(signal.SIGINT)
     up.process.stderr.readline()
     up.process.send_signal(signal.SIGINT)
@@ -161,7 +150,7 @@ def test_a_second_interrupt_does_not_wait_for_what_runs(wave_up, redis_client):
 def test_when_patience_is_over_what_runs_is_given_back(wave_up, redis_client):
     up = wave_up("--no-beat", "--drain", "1s")
     up.read_until("ready after")
-    assert until(lambda: claimed(redis_client))
+    until(lambda: claimed(redis_client))
     up.process.send_signal(signal.SIGTERM)
     assert up.ended() == 0
 
@@ -239,7 +228,7 @@ def test_flower_is_started_when_asked(wave_up):
         port = probe.getsockname()[1]
     up = wave_up("--no-beat", "--flower", "--flower-port", str(port))
     up.read_until("ready after")
-    assert until(lambda: answers(f"http://127.0.0.1:{port}/healthcheck"))
+    until(lambda: answers(f"http://127.0.0.1:{port}/healthcheck"))
     up.process.send_signal(signal.SIGINT)
     assert up.ended() == 0
 

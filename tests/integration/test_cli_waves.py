@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +16,10 @@ from redis import Redis
 
 from pipeline.processes import Workers
 from pipeline.store import RedisStore
+from tests.servers import until
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
 KEYS = [f"{origin}-{other}" for origin in ("JFK", "LGA") for other in ("BOS", "LAX", "ORD")]
-
-
-def until(condition: Callable[[], bool], limit: float = 20.0) -> bool:
-    """Wait until the condition holds; False when `limit` seconds pass before."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +242,7 @@ def test_an_interrupted_backfill_says_how_to_go_on_and_the_workers_finish_what_i
 ):
     words = ["backfill", "held", "--from", "2014-04-01T00", "--to", "2014-04-01T09", "--in-flight", "2"]
     with subcommand(url, *words) as running:
-        assert until(lambda: redis.exists("wave:main/held 2014-04-01T01"))
+        until(lambda: redis.exists("wave:main/held 2014-04-01T01"))
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 130
         said = running.stderr.read()
@@ -269,7 +259,7 @@ def test_a_backfill_keeps_no_more_in_flight_than_asked(wave, url, redis, let_go)
     with subcommand(
         url, "backfill", "held", "--from", "2014-05-01T00", "--to", "2014-05-01T05", "--in-flight", "3"
     ) as running:
-        assert until(lambda: redis.exists("wave:main/held 2014-05-01T02"))
+        until(lambda: redis.exists("wave:main/held 2014-05-01T02"))
         assert not redis.exists("wave:main/held 2014-05-01T03")
         let_go()
         assert running.wait(30) == 0

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +16,7 @@ from redis.exceptions import AuthenticationError, ConnectionError
 from pipeline import embedded
 from pipeline.embedded import EmbeddedRedis, serving
 from pipeline.errors import UnreachableError
+from tests.servers import until
 
 OWNER = """
 import sys, time
@@ -26,16 +25,6 @@ with EmbeddedRedis() as redis:
     print(redis.pid, redis.url, flush=True)
     time.sleep(60)
 """
-
-
-def until(condition: Callable[[], bool], limit: float = 10.0) -> bool:
-    """Wait until the condition holds; False when `limit` seconds pass before."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +67,7 @@ def test_it_is_gone_after_its_owner_was_ended_by(sent, temporary):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner:
         pid = int(owner.stdout.readline().split()[0])
         owner.send_signal(sent)
-    assert until(lambda: gone(pid, temporary))
+    until(lambda: gone(pid, temporary))
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_it():

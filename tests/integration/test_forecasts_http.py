@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipeline.supervise import Processes
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings
+from tests.servers import until
 
 ROOT = Path(__file__).parents[2]
 ISSUED = datetime(2026, 4, 1, 6, tzinfo=UTC)
@@ -64,13 +64,6 @@ def url(runtime: Runtime) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
-
-
-def until(condition) -> None:
-    limit = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from pipeline.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from tests.servers import until
 
 FLOWS = str(Path(__file__).parent / "flows" / "losses.py")
 LEASE = 6.0
@@ -74,10 +73,3 @@ def test_the_death_of_a_child_is_noticed_long_before_its_lease_ends(redis_url, r
         wave = submit_wave(flows["dying"], "2026-05-01T00", entities=["a", "b"], runtime=runtime).wait(60)
     assert statuses(wave) == {"finished"}
     assert wave.info().lost == 1
-
-
-def until(condition: Callable[[], object], limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.02)

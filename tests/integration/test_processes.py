@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from pipeline.errors import ProcessError
 from pipeline.processes import Workers
 from pipeline.supervise import Processes
+from tests.servers import until
 
 SLEEPER = [sys.executable, "-c", "import time; print('slept well', flush=True); time.sleep(60)"]
 
@@ -26,16 +25,6 @@ with Processes() as processes:
     print(child.pid, flush=True)
     time.sleep(60)
 """
-
-
-def until(condition: Callable[[], bool], limit: float = 10.0) -> bool:
-    """Wait until the condition holds; False when `limit` seconds pass before."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 def group(leader: int) -> list[int]:
@@ -53,8 +42,8 @@ def group(leader: int) -> list[int]:
 def test_children_are_gone_after_the_block():
     with Processes() as processes:
         child = processes.start("sleeper", SLEEPER, {})
-        assert until(lambda: "slept well" in child.tail())
-    assert until(lambda: not group(child.pid))
+        until(lambda: "slept well" in child.tail())
+    until(lambda: not group(child.pid))
     assert not child.log.exists()
 
 
@@ -64,9 +53,9 @@ def test_children_and_theirs_are_gone_after_their_owner_was_ended_by(sent):
         [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as owner:
         leader = int(owner.stdout.readline())
-        assert until(lambda: len(group(leader)) == 3)
+        until(lambda: len(group(leader)) == 3)
         owner.send_signal(sent)
-    assert until(lambda: not group(leader))
+    until(lambda: not group(leader))
 
 
 def test_a_child_whose_owner_died_before_it_was_let_go_never_runs(tmp_path, monkeypatch):
@@ -99,7 +88,7 @@ def test_output_is_shown_line_by_line_with_the_name():
     lines = []
     with Processes(show=lambda *line: lines.append(line)) as processes:
         processes.start("talker", ["/bin/sh", "-c", "echo one; echo two"], {})
-        assert until(lambda: len(lines) == 2)
+        until(lambda: len(lines) == 2)
     assert lines == [("talker", "one"), ("talker", "two")]
 
 
@@ -108,8 +97,8 @@ def test_a_child_that_will_not_end_is_killed_when_patience_is_over():
         child = processes.start(
             "deaf", ["/bin/sh", "-c", "trap '' TERM QUIT; echo up; sleep 60 & wait; sleep 60"], {}
         )
-        assert until(lambda: "up" in child.tail())
-    assert until(lambda: not group(child.pid))
+        until(lambda: "up" in child.tail())
+    until(lambda: not group(child.pid))
 
 
 def test_workers_are_ready_and_take_from_their_queues(redis_url, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from pipeline.errors import UnknownName, UnreachableError
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 DATE = "2026-05-01T07"
@@ -58,13 +59,6 @@ def workers(server: EmbeddedRedis, witness: Path) -> Iterator[Workers]:
 
 def places(count: int) -> dict[str, dict[str, str]]:
     return {f"place{n}": {"country": f"c{n % 2}"} for n in range(count)}
-
-
-def until(condition: Callable[[], object], limit: float = 20) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.02)
 
 
 def ran(witness: Path) -> Counter[str]:
