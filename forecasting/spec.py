@@ -66,9 +66,9 @@ class FeatureSpec:
             self,
             kind=kind,
             base=base,
-            past=_names("past", self.past, panel.past),
-            future=_names("future", self.future, panel.future),
-            static=_names("static", self.static, panel.static),
+            past=inputs_of("past", self.past, panel.past),
+            future=inputs_of("future", self.future, panel.future),
+            static=inputs_of("static", self.static, panel.static),
         )
 
     @property
@@ -77,14 +77,15 @@ class FeatureSpec:
         return self.kind != "auto" and None not in (self.past, self.future, self.static)
 
 
-def _names(kind: str, wanted: tuple[str, ...] | None, there: Iterable[str]) -> tuple[str, ...]:
+def inputs_of(kind: str, wanted: tuple[str, ...] | None, there: Iterable[str]) -> tuple[str, ...]:
+    """Choose inputs of a panel: those that are wanted, by default all. Raises DataError for an absent one."""
     names = tuple(there)
     if wanted is None:
         return tuple(sorted(names))
     if missing := [name for name in wanted if name not in names]:
         raise DataError(
             f"the panel lacks {', '.join(missing)} among its {kind} inputs; it has {', '.join(names) or 'none'}. "
-            f"Give {kind}={{name: values}}, or leave the name out of FeatureSpec.{kind}."
+            f"Give {kind}={{name: values}}, or leave the name out of the spec's `{kind}`."
         )
     return wanted
 

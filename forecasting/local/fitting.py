@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import xgboost as xgb
 
 from forecasting import ridge
 from forecasting.local.bank import Bank, linear
+from forecasting.local.inputs import Inputs
 from forecasting.local.lags import Lagged, Lags
 from forecasting.local.trees import Rows32, Trees
 from forecasting.panel import Floats, Ints, Panel
@@ -19,6 +20,7 @@ from forecasting.trailing import divide
 WARM_UP = 168  # hours after an entity's first observation that only serve as the past of later ones
 LEAST = 168  # rows that an entity's own model is fitted to at least
 FREE = 1e-3  # of the penalty has the constant
+TOLD = 0.1  # of the penalty has an input: there are few, and who gives one knows that it matters
 FOLDS = 3  # contiguous parts of the rows; the errors of each are measured without it
 SHRINKAGE = 5.0  # so many errors of any hour draw the usual error of an hour of the day
 
@@ -36,6 +38,7 @@ class LocalSpec:
     trees      of each entity; `depth` of a tree, `eta` their learning rate
     bins       of each feature
     columns    share of the features that a tree may use
+    future     names of the panel's inputs that are known for the hours to come; None takes all that it has when fitted
     seed       of the rows and the trees: the same data give the same models
     """
 
@@ -51,6 +54,7 @@ class LocalSpec:
     bins: int = 16
     columns: float = 0.3
     seed: int = 1
+    future: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("xgboost", "ridge"):
@@ -106,11 +110,13 @@ class Fitted:
 class Fitter:
     """Fits blocks of entities, all to the same rows of their histories."""
 
-    def __init__(self, spec: LocalSpec, panel: Panel) -> None:
-        self.spec, self.panel = spec, panel
+    def __init__(self, spec: LocalSpec, panel: Panel, inputs: Inputs) -> None:
+        self.spec, self.panel, self.inputs = spec, panel, inputs
         self.lags = Lags(spec.seasons)
         self.rows = Rows.draw(len(panel), spec)
-        mixing = self.lags.mixing()
+        lags = self.lags.mixing()
+        mixing = np.pad(lags, (0, len(inputs)))
+        mixing[len(lags) :, lags.shape[1] :] = np.eye(len(inputs))
         self.mixing = np.pad(mixing, (0, 1))
         self.mixing[-1, -1] = 1.0  # the constant
         self._mixing32 = mixing.astype(np.float32)
@@ -118,7 +124,7 @@ class Fitter:
     def block(self, columns: slice, held_out: int) -> Fitted:
         """Fit some entities. Of the first `held_out` of them the trees' errors are measured, too."""
         y, weight = self.panel.y[:, columns], self.panel.weight[:, columns]
-        lagged = self.lags.at(y, self.rows.origins, self.rows.leads)
+        lagged = self.lagged(columns, self.rows.origins, self.rows.leads)
         weights = self._weights(y, weight)
         known = weights > 0
         truth = (np.nan_to_num(y[self.rows.targets]).T - lagged.base) / lagged.scale
@@ -137,6 +143,15 @@ class Fitter:
         if self.spec.kind == "xgboost":
             bank, held = self._boosted(bank, fit, lagged, truth, weights, own, held_out)
         return Fitted(bank, fit, own, held)
+
+    def lagged(self, columns: slice, origins: Ints, leads: Ints) -> Lagged:
+        """Give the features of some entities at R origins and leads: the lags, then the inputs."""
+        found = self.lags.at(self.panel.y[:, columns], origins, leads)
+        if not self.inputs:
+            return found
+        bases = self.lags.base_rows(origins, leads, len(self.panel))
+        told = self.inputs.at(self.panel, columns, origins + leads, bases)
+        return replace(found, x=np.concatenate([found.x, told], axis=2))
 
     def with_phases(self, lagged: Lagged, origins: Ints, leads: Ints) -> Rows32:
         """Give what the trees are told: the ridge's columns, the lead, and the hour of each season."""
@@ -168,6 +183,7 @@ class Fitter:
             self.spec.penalty * np.maximum(weights.sum(axis=1), 1.0), np.ones(self.mixing.shape[1])
         )
         penalties[:, -1] *= FREE
+        penalties[:, -1 - len(self.inputs) : -1] *= TOLD
         return ridge.fit(x, (truth * root).astype(np.float32), penalties, FOLDS, self.mixing)
 
     def _usual(self, errors: Floats) -> Floats:

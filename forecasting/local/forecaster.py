@@ -7,6 +7,9 @@ known at the origin (see `lags`). They are kept as arrays, some 6 KB an entity, 
 Intervals: the size of an entity's errors at each hour of the day, from rows that its ridge was not fitted to; how
 many of these sizes an interval has at each lead is conformal, measured over all entities.
 
+What is known of the hours to come (`future` of the panel) is told as the change since the base's hour. Other inputs are
+not used: what an entity is (`static`) is the same in all rows of its model.
+
 What an entity lacks: without a week of rows to fit to, or when it was not there at fitting, it has the ridge that all
 entities have together; without a day of observations its last one is repeated; without any there is no forecast (NaN).
 """
@@ -17,7 +20,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -28,9 +32,11 @@ from forecasting.forecasts import Forecasts
 from forecasting.intervals import Conformal, tidy
 from forecasting.local.bank import Bank, told
 from forecasting.local.fitting import Fitted, Fitter, Held, LocalSpec
+from forecasting.local.inputs import Inputs
 from forecasting.local.lags import Lags
 from forecasting.names import LEVELS
 from forecasting.panel import Floats, Ints, Panel
+from forecasting.spec import inputs_of
 
 SPEC_FILE = "spec.json"
 BLOCK = 32  # entities that are worked on at once: their arrays stay in the cache
@@ -46,12 +52,13 @@ class LocalForecaster:
         self.spec = spec or LocalSpec()
         self._entities: tuple[str, ...] = ()
         self._bank: Bank | None = None
+        self._inputs = Inputs()
         self._conformal = Conformal.none(self.spec.horizon)
 
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features of the ridge."""
-        return Lags(self.spec.seasons).names
+        return (*Lags(self.spec.seasons).names, *self._inputs.scales)
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +69,9 @@ class LocalForecaster:
         """Fit to a panel, or to the long format (unique_id, ds, y). Raises DataError when there is too little."""
         panel = self._panel(data)
         panel = panel.part(max(len(panel) - self.spec.history, 0), len(panel))
-        fitter = Fitter(self.spec, panel)
+        names = inputs_of("future", self.spec.future, panel.future)
+        inputs = Inputs.measured(panel, names, self.spec.seasons[0])
+        fitter = Fitter(self.spec, panel, inputs)
         blocks = [fitter.block(columns, -(-BLOCK // HELD_OUT)) for columns in _blocks(len(panel.entities))]
         own = np.concatenate([block.own for block in blocks]) if blocks else np.zeros(0, np.bool_)
         if not own.any():
@@ -70,7 +79,7 @@ class LocalForecaster:
                 f"{len(panel)} hours with {int((panel.weight > 0).sum())} observations are too few to fit a model "
                 f"to: no entity has more than three weeks. Give several weeks, or use a GlobalForecaster."
             )
-        self._entities = panel.entities
+        self._entities, self._inputs = panel.entities, inputs
         self._bank = _joined(blocks, own, ridge.common([block.ridge for block in blocks], fitter.mixing))
         self._conformal = _calibrated([block.held for block in blocks], self.spec.horizon)
         return self
@@ -89,7 +98,8 @@ class LocalForecaster:
         bank = self._fitted()
         row = {entity: i for i, entity in enumerate(self._entities)}
         rows = np.array([row.get(entity, len(self._entities)) for entity in panel.entities], np.int64)
-        fitter = Fitter(self.spec, panel)
+        inputs_of("future", tuple(self._inputs.scales), panel.future)
+        fitter = Fitter(self.spec, panel, self._inputs)
         parts = [
             self._block(fitter, bank.of(rows[columns]), columns, origins, leads)
             for columns in _blocks(len(panel.entities))
@@ -109,6 +119,7 @@ class LocalForecaster:
             "local": asdict(self.spec),
             "widening": self._conformal.to_json(),
             "entities": self._entities,
+            "inputs": dict(self._inputs.scales),
         }
         (folder / SPEC_FILE).write_text(json.dumps(stored))
 
@@ -117,7 +128,11 @@ class LocalForecaster:
         """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
         try:
             stored = json.loads((folder / SPEC_FILE).read_text())
-            model = cls(LocalSpec(**stored["local"] | {"seasons": tuple(stored["local"]["seasons"])}))
+            given: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in stored["local"].items()
+            }
+            model = cls(LocalSpec(**given))
+            model._inputs = Inputs(MappingProxyType(stored["inputs"]))
             model._entities = tuple(stored["entities"])
             model._conformal = Conformal.from_json(stored["widening"])
             model._bank = Bank.load(folder)
@@ -132,7 +147,7 @@ class LocalForecaster:
     ) -> tuple[Floats, Floats, Floats]:
         """Forecast some entities: the mean and the usual size of an error, (R, E) each, and the floor (E,)."""
         y = fitter.panel.y[:, columns]
-        lagged = fitter.lags.at(y, origins, leads)
+        lagged = fitter.lagged(columns, origins, leads)
         phases = fitter.with_phases(lagged, origins, leads) if bank.trees is not None else None
         mean = (lagged.base + lagged.scale * told(bank, lagged.x, phases)).T
         hours = (origins + leads + fitter.panel_hour) % self.spec.seasons[0]
@@ -145,7 +160,8 @@ class LocalForecaster:
         return self._bank
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
-        return data if isinstance(data, Panel) else Panel.from_long(data)
+        future = self.spec.future or tuple(self._inputs.scales)
+        return data if isinstance(data, Panel) else Panel.from_long(data, future=future)
 
 
 def _blocks(entities: int) -> Iterator[slice]:

@@ -77,7 +77,7 @@ class Lags:
         recent = np.concatenate([*self._means(y, different), *self._changes(y, different)])
         # Four bytes are enough: what matters is the distance in scales, of which a value has a few thousand at most.
         source = np.ascontiguousarray(np.concatenate([y, recent]).T, np.float32)
-        base_rows = self._wrapped(self._base(origins, leads), hours)
+        base_rows = self.base_rows(origins, leads, hours)
         levels = [self._wrapped(rows, hours) for _, rows in self._levels(origins, leads)]
         means = [hours + len(different) * i + which for i in range(len(recent) // len(different))]
         x = np.take(source, np.stack([*levels, *means], axis=1), axis=1)
@@ -85,6 +85,10 @@ class Lags:
         x[..., : len(levels) + len(self._seasons())] -= base.astype(np.float32)[..., None]
         x /= scale.astype(np.float32)[..., None]
         return Lagged(x, base, scale)
+
+    def base_rows(self, origins: Ints, leads: Ints, hours: int) -> Ints:
+        """Give the row of each base in a history of so many hours."""
+        return self._wrapped(self._base(origins, leads), hours)
 
     def _base(self, origins: Ints, leads: Ints) -> Ints:
         return origins + leads - self._whole(leads, self.day)

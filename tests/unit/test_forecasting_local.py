@@ -274,3 +274,59 @@ def test_gaps_are_filled_from_the_season_before():
     assert filled(y, 2)[:, 0].tolist() == [0, 2, 4, 2, 8, 10]
     assert filled(y, 2)[:, 1].tolist() == [9, 11, 9, 11, 9, 11]
     assert filled(np.full((4, 1), np.nan), 2).tolist() == [[0.0]] * 4
+
+
+# What is known of the hours to come
+
+
+def driven(noise: float = 1.0) -> tuple[Panel, np.ndarray]:
+    """Series that follow an input, which jumps at random; and what they are."""
+    rng = np.random.default_rng(3)
+    heat = np.repeat(rng.normal(size=(120, ENTITIES)), 10, axis=0)
+    y = 100 + 8 * heat * np.array([1, -1, 0.5, 2, 1.5]) + noise * rng.normal(size=heat.shape)
+    index = pd.date_range("2026-01-01", periods=len(y), freq="h", tz="UTC")
+    names = list("abcde")
+    frame, known = (pd.DataFrame(each, index=index, columns=names) for each in (y, heat))
+    return Panel.from_frames(frame, future={"heat": known}), y
+
+
+@pytest.mark.parametrize("spec", [RIDGE, TREES], ids=["ridge", "xgboost"])
+def test_each_entity_learns_how_it_follows_an_input(spec, tmp_path: Path):
+    panel, y = driven()
+    model = LocalForecaster(spec).fit(panel.part(0, 900))
+    assert model.features[-1] == "heat"
+    blind = LocalForecaster(replace(spec, future=())).fit(panel.part(0, 900))
+    origins = np.arange(900, 1180, 7)
+    leads = np.full(len(origins), 12)
+    ours, theirs = (
+        mae(y[origins + leads], m.forecast_at(panel, origins, leads).mean) for m in (model, blind)
+    )
+    assert ours < 0.7 * theirs
+    model.save(tmp_path)
+    again = LocalForecaster.load(tmp_path).forecast_at(panel, origins, leads)
+    np.testing.assert_array_equal(again.mean, model.forecast_at(panel, origins, leads).mean)
+
+
+def test_an_input_that_ends_early_is_taken_as_unchanged():
+    panel, _ = driven()
+    model = LocalForecaster(RIDGE).fit(panel.part(0, 900))
+    short = replace(panel.part(0, 900), future={"heat": panel.future["heat"][:903]})
+    found = model.forecast(short).mean
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[:2], model.forecast(panel.part(0, 900)).mean[:2])
+
+
+def test_an_input_that_is_no_longer_given_is_told():
+    panel, _ = driven()
+    model = LocalForecaster(RIDGE).fit(panel.part(0, 900))
+    with pytest.raises(DataError, match="the panel lacks heat among its future inputs; it has none"):
+        model.forecast(replace(panel, future={}))
+
+
+def test_the_long_format_takes_inputs_too():
+    panel, _ = driven()
+    long = panel.part(0, 900).to_long()
+    long["heat"] = panel.future["heat"][:900].T.ravel()
+    model = LocalForecaster(replace(RIDGE, future=("heat",))).fit(long)
+    assert model.features[-1] == "heat"
+    assert len(model.predict(long)) == 12 * ENTITIES
