@@ -4,6 +4,9 @@ When only the connection on which a worker hears remote control is cut, kombu 5.
 loop wakes, redis-py connects anew by itself and then waits, without a limit, for a message that nobody sent. Here it
 looks whether there is one, and goes on.
 
+With the transport option `ack_emulation: false` a worker keeps in its memory alone what it has not acknowledged. That
+is for messages which somebody sends again when their worker dies.
+
 `install` puts it under kombu's own names, because kombu knows TLS by the name `rediss` and logs addresses by it.
 """
 
@@ -12,15 +15,31 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 WAIT = 1.0  # seconds in which the rest of a message must come whose beginning has
 
 
-class _Subscriber:
+class _InMemory(virtual.QoS):
+    """What was not acknowledged, in this process alone; given back to the queue when the process ends."""
+
+    def restore_unacked(self) -> list[Any]:
+        """Give back what Redis takes. kombu would write the rest to a file, for nobody."""
+        super().restore_unacked()
+        return []
+
+
+class _Mended:
     """A channel that never waits for what may not come."""
 
+    QoS: Any
+    ack_emulation: bool
     _create_client: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not self.ack_emulation:
+            self.QoS = _InMemory
 
     @cached_property
     def subclient(self) -> Any:
@@ -30,11 +49,11 @@ class _Subscriber:
         return found
 
 
-class _Channel(_Subscriber, redis.Channel):
+class _Channel(_Mended, redis.Channel):
     pass
 
 
-class _SentinelChannel(_Subscriber, redis.SentinelChannel):
+class _SentinelChannel(_Mended, redis.SentinelChannel):
     pass
 
 

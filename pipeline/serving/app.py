@@ -21,8 +21,14 @@ DEFAULT_SLOTS = 8
 install()
 settings = Settings.from_env()
 app = make_app(settings)
-# One message waits in a worker while its slots are taken, so that the others go to workers that have free ones.
-app.conf.update(include=["pipeline.serving.worker"], task_queues=None, worker_prefetch_multiplier=1)
+# One message waits in a worker while its slots are taken, so that the others go to workers that have free ones. What a
+# dead worker had is asked again by its producer: to note it in Redis would be most of the cost of a message.
+app.conf.update(
+    include=["pipeline.serving.worker"],
+    task_queues=None,
+    worker_prefetch_multiplier=1,
+    broker_transport_options=app.conf.broker_transport_options | {"ack_emulation": False},
+)
 app.set_current()
 
 
