@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -141,13 +140,10 @@ class Server:
             if asked.until > now and asked.id not in self._cancelled
             for part in parts_of(Work(asked, batch.producer), self._options.batch)
         ]
-        if not parts:
+        if parts:
+            self._slots.put(parts, taken)
+        else:
             taken()
-            return
-        count = _Countdown(len(parts), taken)
-        for part in parts:
-            part.taken = count
-        self._slots.put(parts)
 
     def _call(self, parts: list[Part]) -> None:
         """Answer some parts in one call, or, where that raises, each in one of its own."""
@@ -208,16 +204,3 @@ class Server:
 
 def _followed(version: str, source: Source, entry: Entry) -> Entry:
     return entry.with_version(version, source).promoted(version)
-
-
-class _Countdown:
-    """Calls something when it was called so many times, from any threads."""
-
-    def __init__(self, count: int, do: Callable[[], None]) -> None:
-        self._left: deque[None] = deque([None] * count)
-        self._do = do
-
-    def __call__(self) -> None:
-        self._left.pop()
-        if not self._left:
-            self._do()

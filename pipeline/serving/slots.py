@@ -1,6 +1,7 @@
 """Slots: threads of one worker that call the model, each with what waits at that moment, up to a whole batch.
 
-Threads share the model, and what they wait for (a disk, a service, native code) they wait for at the same time.
+Threads share the model, and what they wait for (a disk, a service, native code) they wait for at the same time. What
+a model computes in Python itself, threads do one after the other: such a model wants more workers, not more slots.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 from pipeline.serving.wire import Asked
@@ -53,6 +55,16 @@ def parts_of(work: Work, size: int) -> list[Part]:
     return found
 
 
+def groups_of(parts: Sequence[Part], size: int) -> int:
+    """Count the calls that parts make, in their order, with `size` instances in a call at most."""
+    groups, room, route = 0, 0, None
+    for part in parts:
+        room -= len(part.instances)
+        if room < 0 or part.route != route:
+            groups, room, route = groups + 1, size - len(part.instances), part.route
+    return groups
+
+
 class Slots:
     """A number of threads, started as they are needed.
 
@@ -63,37 +75,46 @@ class Slots:
     def __init__(self, count: int, call: Callable[[list[Part]], None], batch: Callable[[], int]) -> None:
         self.count = count
         self._call, self._batch = call, batch
+        self._lock = threading.Lock()
         self._waiting: deque[Part] = deque()
-        self._changed = threading.Condition(threading.Lock())
+        # While parts wait there is a ticket at least; who gets it takes a group of them, if there is one still.
+        self._tickets: SimpleQueue[None] = SimpleQueue()
+        self._issued = 0  # tickets that nobody has
         self._threads = 0
-        self._idle = 0
         self._ends = False
+        self.busy = 0  # slots that call the model now
         self.seconds: float | None = None  # that a call takes, of late
         self.per_call = 1.0  # instances that it takes, of late
-
-    @property
-    def busy(self) -> int:
-        """Slots that call the model now."""
-        return self._threads - self._idle
 
     @property
     def waiting(self) -> int:
         """Parts that no slot has taken yet."""
         return len(self._waiting)
 
-    def put(self, parts: Sequence[Part]) -> None:
-        """Let slots run some parts."""
-        with self._changed:
+    def put(self, parts: Sequence[Part], taken: Callable[[], None]) -> None:
+        """Let slots run some parts; `taken` is called once slots have taken all of them, from any thread.
+
+        Where as many slots are free that no part waits, that is at once.
+        """
+        with self._lock:
+            groups = groups_of(parts, self._batch())
+            at_once = not self._waiting and groups <= self.count - self.busy
+            if not at_once:
+                count = _Countdown(len(parts), taken)
+                for part in parts:
+                    part.taken = count
             self._waiting.extend(parts)
-            self._changed.notify(min(len(parts), self._idle))
-            missing = min(len(self._waiting) - self._idle, self.count - self._threads)
-            for _ in range(missing):
+            self._issue(groups)
+            idle = self._threads - self.busy
+            for _ in range(min(self._issued - idle, self.count - self._threads)):
                 self._threads += 1
                 threading.Thread(target=self._run, name="slot", daemon=True).start()
+        if at_once:
+            taken()
 
     def drop_waiting(self) -> None:
         """Forget what no slot has taken yet."""
-        with self._changed:
+        with self._lock:
             self._waiting.clear()
 
     def drain(self, seconds: float) -> bool:
@@ -107,24 +128,28 @@ class Slots:
 
     def close(self) -> None:
         """Let idle threads end."""
-        with self._changed:
+        with self._lock:
             self._ends = True
-            self._changed.notify_all()
+            self._issue(self._threads)
+
+    def _issue(self, tickets: int) -> None:
+        self._issued += tickets
+        for _ in range(tickets):
+            self._tickets.put(None)
 
     def _run(self) -> None:
-        while group := self._take():
-            began = time.monotonic()
-            self._call(group)
-            self._measure(time.monotonic() - began, sum(len(part.instances) for part in group))
+        while not self._ends:
+            self._tickets.get()
+            group = self._take()
+            if group:
+                began = time.monotonic()
+                self._call(group)
+                self._measure(time.monotonic() - began, sum(len(part.instances) for part in group))
 
     def _take(self) -> list[Part]:
-        with self._changed:
-            self._idle += 1
-            while not self._waiting and not self._ends:
-                self._changed.wait()
-            self._idle -= 1
+        with self._lock:
+            self._issued -= 1
             if not self._waiting:
-                self._threads -= 1
                 return []
             group = [self._waiting.popleft()]
             size, most = len(group[0].instances), self._batch()
@@ -133,13 +158,31 @@ class Slots:
                 if size > most:
                     break
                 group.append(self._waiting.popleft())
+            if self._waiting and not self._issued:
+                self._issue(1)
+            self.busy += 1
         for part in group:
             if part.taken is not None:
                 part.taken()
         return group
 
     def _measure(self, seconds: float, instances: int) -> None:
-        if self.seconds is None:
-            self.seconds, self.per_call = seconds, float(instances)
-        self.seconds += WEIGHT * (seconds - self.seconds)
-        self.per_call += WEIGHT * (instances - self.per_call)
+        with self._lock:
+            self.busy -= 1
+            if self.seconds is None:
+                self.seconds, self.per_call = seconds, float(instances)
+            self.seconds += WEIGHT * (seconds - self.seconds)
+            self.per_call += WEIGHT * (instances - self.per_call)
+
+
+class _Countdown:
+    """Calls something when it was called so many times, from any threads."""
+
+    def __init__(self, count: int, do: Callable[[], None]) -> None:
+        self._left: deque[None] = deque([None] * count)
+        self._do = do
+
+    def __call__(self) -> None:
+        self._left.pop()
+        if not self._left:
+            self._do()

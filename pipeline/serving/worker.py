@@ -7,13 +7,16 @@ holds back the next message. A worker that dies takes nothing with it: producers
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import bootsteps, signals
@@ -35,13 +38,17 @@ class Acks:
     """Acknowledges messages in the worker's loop, whichever thread says so: the loop does not wake up by itself."""
 
     def __init__(self) -> None:
+        self._loop = threading.get_ident()  # the process imports this in the thread that runs the loop
         self._ready: deque[Callable[[], None]] = deque()
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
 
     def put(self, ack: Callable[[], None]) -> None:
-        """Let the loop call it."""
+        """Let the loop call it; where this is the loop, at once."""
+        if threading.get_ident() == self._loop:
+            ack()
+            return
         self._ready.append(ack)
         with suppress(BlockingIOError):  # the loop is told already
             os.write(self._write, b"1")
@@ -88,7 +95,7 @@ def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Callable[..., None
             message.ack_log_error(_plain, consumer.connection_errors)
             return
         server().take(
-            batch, lambda: acks.put(lambda: message.ack_log_error(_plain, consumer.connection_errors))
+            batch, lambda: acks.put(partial(message.ack_log_error, _plain, consumer.connection_errors))
         )
 
     return take
@@ -126,6 +133,8 @@ def _load(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(**_: Any) -> None:
+    gc.collect()
+    gc.freeze()  # else each full collection goes through all that was imported, and calls wait for it
     server().start()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ async def serve(settings: Settings, web: WebSettings) -> bool:
     running = asyncio.create_task(server.serve())
     while not server.started and not running.done():
         await asyncio.sleep(0.02)
+    gc.collect()
+    gc.freeze()  # else each full collection goes through all that was imported, and requests wait for it
     if server.started and (path := os.environ.get(READY)):
         Path(path).touch()
     beating = asyncio.create_task(_beat(heartbeat))
