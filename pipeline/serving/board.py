@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -85,7 +86,7 @@ class WorkerState:
         return cls(*orjson.loads(data))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """What a producer sees of a model."""
 
@@ -95,7 +96,7 @@ class View:
     others: int = 0  # instances that wait at other producers
     now_ms: int = 0
 
-    @property
+    @cached_property
     def capacity(self) -> Capacity:
         """What the workers that can answer do together."""
         able = [worker for worker in self.workers.values() if "ready" in worker.versions.values()]

@@ -31,11 +31,13 @@ class InFlight:
     """All messages of one producer to one model, in the order in which they were sent."""
 
     sent: dict[str, Sent] = field(default_factory=dict)
+    untaken: int = 0  # messages of which no worker has said that it took them
     _of: dict[str, str] = field(default_factory=dict)  # request -> message
 
     def add(self, message: str, requests: dict[str, Any], now: float) -> None:
         """Note that a message was sent."""
         self.sent[message] = Sent(message, now, requests)
+        self.untaken += 1
         for request in requests:
             self._of[request] = message
 
@@ -44,6 +46,7 @@ class InFlight:
         found = self.sent.get(message)
         if found is None:
             return
+        self.untaken -= found.worker is None
         found.worker = worker
         for earlier in self.sent.values():
             if earlier is found:
@@ -59,7 +62,7 @@ class InFlight:
         found = self.sent[message]
         del found.requests[request]
         if not found.requests:
-            del self.sent[message]
+            self._drop(found)
         return True
 
     def empty_queue(self, began: float) -> None:
@@ -73,11 +76,15 @@ class InFlight:
         gone = [found for found in self.sent.values() if self._is_lost(found, alive, now)]
         requests = []
         for found in gone:
-            del self.sent[found.id]
+            self._drop(found)
             for name, request in found.requests.items():
                 del self._of[name]
                 requests.append(request)
         return requests
+
+    def _drop(self, found: Sent) -> None:
+        del self.sent[found.id]
+        self.untaken -= found.worker is None
 
     @staticmethod
     def _is_lost(found: Sent, alive: Collection[str], now: float) -> bool:

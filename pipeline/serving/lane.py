@@ -2,7 +2,8 @@
 
 The first one leaves at once. What arrives within `pace` seconds after it waits for the next message, so that a quiet
 model answers without delay and a busy one gets few messages, however many requests there are. A message costs a worker
-a millisecond; so where a call takes long anyway, the pace is a fiftieth of it.
+some of a millisecond; so where a call takes long anyway, the pace is a fiftieth of it, and while workers have not taken
+what was sent, the next message waits too: those that have much to do get larger messages, not more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pipeline.serving.wire import Asked
 MOST = 64  # requests in one message at most
 BYTES = 1_000_000  # of their bodies, in one message, where there is more than one
 SHARE = 0.02  # of the time of a call that a request may wait for others to travel with
-SLOWEST = 0.025  # seconds that it waits at most
+SLOWEST = 0.025  # seconds between two messages at most, while there are requests
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +50,9 @@ class Lane:
     cancelled: list[str] = field(default_factory=list)  # that workers are to be told of
     most: int = MOST  # requests in one message
     least_pace: float = 0.0
+    ahead: int = 1  # messages that may be sent before a worker has taken the first of them
     _due: asyncio.TimerHandle | None = None
+    _held: bool = False  # until workers have taken what was sent
     _last: float = 0.0
 
     def put(self, request: Waiting) -> None:
@@ -59,17 +62,28 @@ class Lane:
             loop = asyncio.get_running_loop()
             self._due = loop.call_at(max(self._last + self.pace, loop.time()), self._go)
 
-    def tune(self, seconds: float | None, most: int) -> None:
-        """Follow what is known of the workers: the seconds of a call, and how many requests a message may hold."""
-        self.most = most
+    def tune(self, seconds: float | None, most: int, ahead: int) -> None:
+        """Follow what is known of the workers: the seconds of a call, and what `most` and `ahead` are to be."""
+        self.most, self.ahead = most, ahead
         self.pace = max(self.least_pace, min((seconds or 0.0) * SHARE, SLOWEST))
 
     def drop(self, request: str) -> bool:
         """Take back a request; False when it has left already."""
         return self.pending.pop(request, None) is not None
 
+    def taken(self) -> None:
+        """Note that workers have taken messages: `inflight` tells which they have not."""
+        if self._held and self._due is not None and self.inflight.untaken < self.ahead:
+            self._due.cancel()
+            self._go()
+
     def _go(self) -> None:
         loop = asyncio.get_running_loop()
+        latest = self._last + SLOWEST
+        self._held = not self._held and self.inflight.untaken >= self.ahead and loop.time() < latest
+        if self._held:
+            self._due = loop.call_at(latest, self._go)
+            return
         self._due, self._last = None, loop.time()
         while self.pending:
             self.send(self, self._some())

@@ -123,8 +123,7 @@ class Producer:
         view = self.views.get(entry.name)
         if not self.reachable:
             raise Refused("Redis does not answer. Try again.", 1.0)
-        able = view.able(version or entry.live) if view else []
-        if view is None or not (able if pinned else view.workers):
+        if view is None or not (view.able(version or entry.live) if pinned else view.workers):
             raise Refused(
                 f"no worker serves {entry.name!r} now. Start one: wave serve-worker {entry.name}", 5.0
             )
@@ -229,7 +228,7 @@ class Producer:
             if not view.queued:
                 lane.inflight.empty_queue(asked)
             self._ask_again(lane, lane.inflight.lost(view.workers, time.monotonic()))
-            lane.tune(view.capacity.seconds, _message_size(view))
+            lane.tune(view.capacity.seconds, _message_size(view), max(len(view.workers), 1))
             if lane.cancelled:
                 told, lane.cancelled = lane.cancelled, []
                 await self._client.execute_command(*cancel_command(lane.place, told))
@@ -266,9 +265,10 @@ class Producer:
             self._newest = entry
             replies = parse_replies(fields[b"r"])
             now = time.monotonic()
-            for batch in replies.took:
-                for lane in self._lanes.values():
+            for lane in self._lanes.values():
+                for batch in replies.took:
                     lane.inflight.took(batch, replies.worker, now)
+                lane.taken()
             for answer in replies.answers:
                 self._answered(answer)
 

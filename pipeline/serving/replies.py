@@ -18,6 +18,7 @@ PACE = 0.002  # seconds between two sendings at least
 SHARE = 0.01  # of the time of a call that its answer may wait for others to travel with
 SLOWEST = 0.015  # seconds that it waits at most
 KEPT = 5_000  # entries of a reply stream at most; a producer reads them at once
+TOGETHER = 0.01  # seconds that a message's receipt may wait for an answer to travel with
 PAUSE = 0.2  # seconds until the next try, while Redis is gone
 
 log = get_logger("pipeline.serving")
@@ -47,12 +48,12 @@ class Replier:
     def took(self, producer: str, message: str) -> None:
         """Tell that this worker has a message."""
         self._took.append((producer, message))
-        self._some.set()
+        self._wake()
 
     def answer(self, producer: str, answer: Answered) -> None:
         """Tell an answer."""
         self._answers.append((producer, answer))
-        self._some.set()
+        self._wake()
 
     def close(self, seconds: float = 5.0) -> None:
         """Send what is left, and end."""
@@ -61,10 +62,17 @@ class Replier:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
+    def _wake(self) -> None:
+        if not self._some.is_set():
+            self._some.set()
+
     def _run(self) -> None:
         while not self._ends or self._took or self._answers:
             self._some.wait()
             self._some.clear()
+            if not self._answers and not self._ends:
+                self._some.wait(TOGETHER)
+                self._some.clear()
             began = time.monotonic()
             self._send(self._gather())
             time.sleep(max(self._pace - (time.monotonic() - began), 0.0))

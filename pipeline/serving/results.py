@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -190,7 +191,7 @@ def _of(version: str, numbers: Mapping[str, float]) -> VersionResults:
 
 
 def _edge(seconds: float) -> int:
-    return next((i for i, edge in enumerate(EDGES) if seconds <= edge), len(EDGES))
+    return bisect_left(EDGES, seconds)
 
 
 def _quantile(numbers: Mapping[str, float], q: float) -> float:

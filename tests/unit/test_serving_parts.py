@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import orjson
@@ -24,7 +25,7 @@ from pipeline.serving.lane import BYTES, Lane, Waiting
 from pipeline.serving.models import kind, kind_of, load, predict
 from pipeline.serving.names import Place, check_name
 from pipeline.serving.results import difference, read
-from pipeline.serving.slots import Slots, Work, parts_of
+from pipeline.serving.slots import Slots, Work, groups_of, parts_of
 from pipeline.serving.splits import choose, sampled
 from pipeline.serving.wire import (
     OK,
@@ -344,8 +345,39 @@ def test_a_message_holds_so_many_requests_and_bytes_and_at_least_one():
 def test_messages_are_fewer_where_a_call_takes_long():
     lane = Lane(Place("main", "m"), lambda *_: None, 0.005, least_pace=0.005)
     for seconds, pace in ((None, 0.005), (0.01, 0.005), (1.0, 0.02), (60.0, 0.025)):
-        lane.tune(seconds, 8)
+        lane.tune(seconds, 8, 1)
         assert (lane.pace, lane.most) == (pace, 8)
+
+
+def test_the_next_message_waits_until_workers_have_taken_the_one_before_but_not_for_long():
+    sent: list[list[str]] = []
+
+    async def fill() -> None:
+        def send(lane: Lane, some: Sequence[Waiting]) -> None:
+            sent.append([one.asked.id for one in some])
+            lane.inflight.add(f"m{len(sent)}", {one.asked.id: one for one in some}, 0.0)
+
+        def put(name: str) -> None:
+            answer = asyncio.get_running_loop().create_future()
+            lane.put(Waiting(Asked(name, 0, "", False, [1]), lane.place, answer, 0.0))
+
+        lane = Lane(Place("main", "m"), send, 0.001)
+        put("a")
+        await asyncio.sleep(0.01)
+        put("b")
+        await asyncio.sleep(0.005)
+        put("c")
+        assert sent == [["a"]]
+        lane.inflight.took("m1", "w", 0.0)
+        lane.taken()
+        assert sent == [["a"], ["b", "c"]]
+        put("d")
+        while len(sent) < 3:
+            await asyncio.sleep(0.001)
+        assert sent[2] == ["d"]  # nobody took the message before it
+        assert lane.inflight.untaken == 2
+
+    asyncio.run(asyncio.wait_for(fill(), 5))
 
 
 # -- versions in memory
@@ -435,10 +467,10 @@ def test_a_slot_takes_what_waits_up_to_a_whole_batch_of_one_version():
             rest.wait(5)
 
     slots = Slots(1, call, lambda: 4)
-    slots.put(parts_of(work("a", 1), 4))
+    slots.put(parts_of(work("a", 1), 4), lambda: None)
     first.wait(5)
     for name, count, version in (("b", 2, ""), ("c", 2, ""), ("d", 1, ""), ("e", 1, "2")):
-        slots.put(parts_of(work(name, count, version), 4))
+        slots.put(parts_of(work(name, count, version), 4), lambda: None)
     rest.set()
     assert slots.drain(5)
     slots.close()
@@ -448,11 +480,34 @@ def test_a_slot_takes_what_waits_up_to_a_whole_batch_of_one_version():
 def test_slots_work_at_the_same_time_and_are_threads_only_when_needed():
     slots = Slots(50, lambda parts: time.sleep(0.05), lambda: 1)
     began = time.monotonic()
-    slots.put([part for i in range(50) for part in parts_of(work(str(i), 1), 1)])
+    slots.put([part for i in range(50) for part in parts_of(work(str(i), 1), 1)], lambda: None)
     assert slots.drain(5)
     assert time.monotonic() - began < 1.0
     assert slots.seconds == pytest.approx(0.05, abs=0.04)
     slots.close()
+
+
+def test_a_message_is_taken_at_once_where_slots_are_free_for_all_of_it_else_with_its_last_part():
+    rest, taken = threading.Event(), []
+    slots = Slots(2, lambda parts: rest.wait(5), lambda: 1)
+    slots.put(parts_of(work("a", 1), 1), lambda: taken.append("a"))
+    assert taken == ["a"]
+    slots.put(parts_of(work("b", 3), 1), lambda: taken.append("b"))
+    assert taken == ["a"]
+    rest.set()
+    assert slots.drain(5)
+    slots.close()
+    assert taken == ["a", "b"]
+
+
+def test_calls_are_counted_as_slots_will_make_them():
+    parts = [
+        part
+        for name, count, version in (("a", 3, ""), ("b", 1, ""), ("c", 1, "2"), ("d", 6, "2"))
+        for part in parts_of(work(name, count, version), 4)
+    ]
+    assert groups_of(parts, 4) == 4  # a and b; c; d's first four; its other two
+    assert groups_of([], 4) == 0
 
 
 def test_a_large_request_is_cut_into_parts():
