@@ -15,6 +15,7 @@ from pipeline.logs import get_logger
 from pipeline.web.answers import HttpError, error_response
 from pipeline.web.limits import RateLimit
 from pipeline.web.metrics import Metrics
+from pipeline.web.server import WHOLE
 from pipeline.web.settings import WebSettings
 from pipeline.web.trust import OWNER
 
@@ -55,7 +56,7 @@ class Guard:
 
         try:
             self._admit(scope, headers)
-            scope[BODY] = body = await self._body(headers, receive)
+            scope[BODY] = body = await self._body(scope, headers, receive)
             await self._app(scope, _replay(body, receive), tell)
         except HttpError as error:
             await error_response(error, request_id)(scope, receive, tell)
@@ -95,13 +96,15 @@ class Guard:
                 429, f"more than {self._settings.rate:g} requests a second. Send fewer.", wait
             )
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         """Read the body whole. Raises HttpError for one that is too large or too slow."""
         length = headers.get(b"content-length")
         if length is None and b"transfer-encoding" not in headers:
             return b""
         if length is not None and length.isdigit() and int(length) > self._settings.body:
             raise self._oversized()
+        if WHOLE in scope:
+            return await self._read(receive)
         try:
             async with asyncio.timeout(self._settings.slow):
                 return await self._read(receive)
@@ -113,16 +116,16 @@ class Guard:
             ) from None
 
     async def _read(self, receive: Receive) -> bytes:
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        body: bytes = b""
+        while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                raise HttpError(499, "the client went away.")
             body += message.get("body", b"")
             if len(body) > self._settings.body:
                 raise self._oversized()
-        if message["type"] == "http.disconnect":
-            raise HttpError(499, "the client went away.")
-        return body
+            if not message.get("more_body"):
+                return body
 
     def _oversized(self) -> HttpError:
         text = f"the body is larger than {self._settings.body:,} bytes. Send fewer instances a request."

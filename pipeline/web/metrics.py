@@ -36,7 +36,9 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        # Looking up a label costs more than counting: what was looked up once is kept.
         self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._answered: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -48,7 +50,11 @@ class Metrics:
 
     def instances(self, model: str, version: str, count: int) -> None:
         """Count instances that a version answered."""
-        self._instances.labels(model, version).inc(count)
+        key = (model, version)
+        add = self._answered.get(key)
+        if add is None:
+            add = self._answered[key] = self._instances.labels(model, version).inc
+        add(count)
 
     def refused(self, model: str) -> None:
         """Count a request that was not accepted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from pipeline.serving.wire import GONE, OK, REFUSED, Answered
 from pipeline.web.answers import HttpError, json_response
 from pipeline.web.guard import BODY, REQUEST_ID
 from pipeline.web.plain import PlainRoute
+from pipeline.web.server import LEFT
 from pipeline.web.services import Services, services_of
 
 KEY = b"x-routing-key"
@@ -224,7 +226,7 @@ def _shadow(services: Services, view: View, key: str, waiting: Waiting) -> None:
 
 async def _answer(request: Request, producer: Producer, waiting: Waiting) -> Answered:
     """Wait for an answer. Raises HttpError; a client that goes away cancels its request."""
-    left = asyncio.get_running_loop().create_task(_left(request, producer, waiting))
+    request.scope[LEFT] = partial(producer.cancel, waiting)
     try:
         answer: Answered = await waiting.answer
     except NotAnswered as error:
@@ -236,15 +238,7 @@ async def _answer(request: Request, producer: Producer, waiting: Waiting) -> Ans
             raise HttpError(499, "the client went away.") from None
         producer.cancel(waiting)
         raise
-    finally:
-        left.cancel()
     return answer
-
-
-async def _left(request: Request, producer: Producer, waiting: Waiting) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    producer.cancel(waiting)
 
 
 def _fault(view: View, answer: Answered) -> HttpError:
