@@ -23,6 +23,7 @@ from forecasting.panel import Floats, Panel
 from forecasting.sampling import draw
 
 WARM_UP = 200  # hours at the start of the history that only serve as the past of later ones
+INPUTS = ("past", "future", "static")  # of a panel: it learns from all that a panel has
 FARTHEST = 30.0  # scales: a target that is farther off counts as this far
 
 
@@ -72,7 +73,7 @@ class RegressorForecaster(Adapter):
         (folder / "regressor.json").write_text(json.dumps(stored))
 
     def _given(self) -> dict[str, Any]:
-        spec = {"kind": self._spec.kind, "base": self._spec.base}
+        spec = {name: getattr(self._spec, name) for name in ("kind", "base", *INPUTS)}
         return super()._given() | {"max_rows": self.max_rows, "seed": self.seed, "spec": spec}
 
     @classmethod
@@ -86,8 +87,8 @@ class RegressorForecaster(Adapter):
             fitted = files.read(folder / stored["file"], files.regressor(stored["kind"], stored["params"]))
         options = {name: value for name, value in given.items() if name != "spec"}
         model = cls(blank, **options)
-        model._spec = FeatureSpec(
-            horizon=model.horizon, seasons=model.seasons, past=(), future=(), static=(), **given["spec"]
-        )
+        inputs = {name: given["spec"].get(name) for name in INPUTS}
+        chosen = given["spec"] | {k: None if names is None else tuple(names) for k, names in inputs.items()}
+        model._spec = FeatureSpec(horizon=model.horizon, seasons=model.seasons, **chosen)
         model._model = fitted
         return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,17 @@ def test_a_regressor_forecasts_and_is_kept_without_pickle(panel: Panel, tmp_path
     loaded = RegressorForecaster.load(tmp_path)
     assert np.allclose(loaded.forecast(panel).mean, model.forecast(panel).mean)
     assert recipe_of(loaded) == recipe_of(model)
+
+
+def test_a_regressor_learns_from_all_inputs_and_knows_them_once_loaded(panel: Panel, tmp_path: Path):
+    known = np.vstack([panel.y, panel.y[:24]])
+    told = replace(panel, future={"heat": known}, past={"rain": panel.y}, static={"seats": np.arange(4.0)})
+    model = RegressorForecaster(REGRESSORS["xgboost"], max_rows=2_000, horizon=6, held_out=0).fit(told)
+    model.save(tmp_path)
+    loaded = RegressorForecaster.load(tmp_path)
+    assert np.array_equal(loaded.forecast(told).mean, model.forecast(told).mean)
+    with pytest.raises(DataError, match="the panel lacks rain among its past inputs; it has none"):
+        loaded.forecast(panel)
 
 
 def test_own_code_in_a_model_is_refused_when_it_is_saved(panel: Panel, tmp_path: Path):
