@@ -31,16 +31,16 @@ def metrics(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
 def _cover(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
     hours = GaugeMetricFamily(
         "waves_cover_hours",
-        "Hours until forecasts run out, should no further wave succeed; quantile 0 is the entity that is worst off.",
-        labels=("version", "flow", "pipe", "quantile"),
+        "Hours until the forecasts of entities run out, should no further wave succeed: min, 5th percentile, median.",
+        labels=("version", "flow", "pipe", "statistic"),
     )
     out = GaugeMetricFamily(
         "waves_uncovered_entities", "Entities without any forecast.", labels=("version", "flow", "pipe")
     )
     for found in process_covers(runtime, flows).known():
         name = (found.version, found.flow, found.pipe)
-        for quantile, value in {"0": found.least, "0.05": found.p5, "0.5": found.median}.items():
-            hours.add_metric((*name, quantile), value)
+        for statistic, value in {"min": found.least, "p5": found.p5, "median": found.median}.items():
+            hours.add_metric((*name, statistic), value)
         out.add_metric(name, found.out)
     yield from (hours, out)
 

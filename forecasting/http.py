@@ -12,7 +12,8 @@ newest wave, and `source` what it is made of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from forecasting.errors import NoForecast
-from forecasting.names import MEAN
+from forecasting.names import FRESH, MEAN
 from forecasting.reader import Forecast, read_forecast, read_forecasts
 from pipeline.pipe import ONE_HOUR, hour, stamp
 from pipeline.web.answers import HttpError, json_response
@@ -124,6 +125,7 @@ def one(
         base=base,
         store=services.runtime.store,
     )
+    _count(services, pipe, [found])
     return json_response(written(found))
 
 
@@ -171,7 +173,7 @@ def _some(
     base: str | None,
 ) -> Mapping[str, Forecast]:
     when, now = _hours(at)
-    return read_forecasts(
+    found = read_forecasts(
         pipe,
         list(dict.fromkeys(entities)),
         when,
@@ -180,6 +182,25 @@ def _some(
         base=base,
         store=services.runtime.store,
     )
+    _count(services, pipe, found.values())
+    return found
+
+
+def _count(services: Services, pipe: str, answers: Iterable[Forecast]) -> None:
+    """Count what was answered, by what it was made of: of all that are not fresh is the share of degraded ones.
+
+    Only pipes that hold forecasts have a label: who asks for another gets an error.
+    """
+    counter = services.metrics.counter(
+        "waves_forecast_answers",
+        "Forecasts that were answered, by what they are made of; fresh or degraded: older, ridge, seasonal naive.",
+        ("pipe", "source"),
+    )
+    found = Counter(one.source for one in answers)
+    for source in (
+        {FRESH: 0} | found if found else ()
+    ):  # a share needs the fresh ones also while there are none
+        counter.labels(pipe, source).inc(found[source])
 
 
 def _hours(at: str | None) -> tuple[datetime, datetime]:

@@ -1,7 +1,8 @@
 """Metrics for Prometheus, read from Redis whenever somebody asks: right with any number of processes.
 
-All names begin with `waves_`. Labels are bounded: versions, flows, tasks, queues, statuses and reasons, never entities,
-dates or shards; flows beyond the limit are left out and counted. Needs the extra: pip install 'celery-waves[web]'.
+All names begin with `waves_`, also those that the API adds (`pipeline.web.metrics`). Labels are bounded: versions,
+flows, tasks, queues, statuses and reasons, never entities, dates or shards; flows beyond the limit are left out and
+counted. Needs the extra: pip install 'celery-waves[web]'.
 """
 
 from __future__ import annotations
@@ -239,4 +240,9 @@ def _servers(observed: Observed) -> Iterator[Metric]:
         limit.add_metric((server,), int(info.get("maxmemory", 0)))
         found = [value for name, value in info.items() if name.startswith("db") and isinstance(value, dict)]
         keys.add_metric((server,), sum(int(value.get("keys", 0)) for value in found))
+    stores = [info for server, info in observed.redis.items() if server.startswith("store")]
+    memory = sum(int(info.get("used_memory", 0)) for info in stores or observed.redis.values())
+    yield GaugeMetricFamily(
+        "waves_store_memory_bytes", "Memory of the pipe store, be it in the control Redis too.", value=memory
+    )
     yield from (used, limit, keys)

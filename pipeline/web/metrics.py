@@ -1,8 +1,9 @@
-"""What Prometheus reads at /metrics. A registry an application, so that several in one process do not mix."""
+"""What the API itself adds to /metrics. A registry an application, so that several in one process do not mix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import Lock
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,27 +19,36 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._seconds = Histogram(
-            "wave_http_request_seconds",
+            "waves_http_request_seconds",
             "Time to answer a request",
             ["method", "route", "status"],
             registry=self.registry,
             buckets=_SECONDS,
         )
+        self._answers = Histogram(
+            "waves_serve_seconds",
+            "Time from a request to the model's answer",
+            ["model", "version"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
         self._instances = Counter(
-            "wave_serve_instances",
+            "waves_serve_instances",
             "Instances that were answered",
             ["model", "version"],
             registry=self.registry,
         )
         self._refused = Counter(
-            "wave_serve_refused",
+            "waves_serve_refused",
             "Requests not accepted, for want of workers",
             ["model"],
             registry=self.registry,
         )
         # Looking up a label costs more than counting: what was looked up once is kept.
         self._known: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._answered: dict[tuple[str, str], Callable[[float], None]] = {}
+        self._models: dict[tuple[str, str], tuple[Histogram, Counter]] = {}
+        self._counters: dict[str, Counter] = {}
+        self._lock = Lock()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -48,13 +58,21 @@ class Metrics:
             observe = self._known[key] = self._seconds.labels(method, route, str(status)).observe
         observe(seconds)
 
-    def instances(self, model: str, version: str, count: int) -> None:
-        """Count instances that a version answered."""
+    def answered(self, model: str, version: str, count: int, seconds: float) -> None:
+        """Count instances that a version answered, and how long its answer took."""
         key = (model, version)
-        add = self._answered.get(key)
-        if add is None:
-            add = self._answered[key] = self._instances.labels(model, version).inc
-        add(count)
+        if key not in self._models:
+            self._models[key] = self._answers.labels(*key), self._instances.labels(*key)
+        times, instances = self._models[key]
+        times.observe(seconds)
+        instances.inc(count)
+
+    def counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        """Give another part's counter, made when it is first asked for."""
+        with self._lock:
+            if name not in self._counters:
+                self._counters[name] = Counter(name, text, labels, registry=self.registry)
+            return self._counters[name]
 
     def refused(self, model: str) -> None:
         """Count a request that was not accepted."""
@@ -74,7 +92,7 @@ class Serving:
     def collect(self) -> Iterator[Metric]:
         """Give the gauges."""
         families = {
-            name: GaugeMetricFamily(f"wave_serve_{name}", text, labels=["model"])
+            name: GaugeMetricFamily(f"waves_serve_{name}", text, labels=["model"])
             for name, text in {
                 "workers": "Workers that are there",
                 "slots": "Slots of all workers",
@@ -95,4 +113,4 @@ class Serving:
             ("resent", "Requests that were asked again because a worker died", self._producer.resent),
             ("repeated", "Answers that came twice and were dropped", self._producer.repeated),
         ):
-            yield GaugeMetricFamily(f"wave_serve_{total}", text, value=value)
+            yield GaugeMetricFamily(f"waves_serve_{total}", text, value=value)

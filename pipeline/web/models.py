@@ -147,9 +147,10 @@ async def _predict(request: Request, version: str | None) -> Response:
     if view.entry.shadow:
         _shadow(services, view, key, waiting)
     answer = await _answer(request, services.producer, waiting)
-    services.results.answered(view.entry.name, answer, asyncio.get_running_loop().time() - waiting.since)
+    took = asyncio.get_running_loop().time() - waiting.since
+    services.results.answered(view.entry.name, answer, took)
     if answer.status == OK:
-        services.metrics.instances(view.entry.name, answer.version, len(instances))
+        services.metrics.answered(view.entry.name, answer.version, len(instances), took)
         return json_response({"predictions": answer.value}, {"x-model-version": answer.version})
     raise _fault(view, answer)
 

@@ -78,7 +78,7 @@ def test_the_cover_of_a_flow_is_that_of_its_pipes_that_hold_forecasts(runtime: R
 
 def test_cover_is_scraped_by_version_flow_and_pipe(runtime: Runtime):
     text = scraped(runtime, FLOW)
-    labels = 'flow="shop",pipe="f",quantile="0",version="main"'
+    labels = 'flow="shop",pipe="f",statistic="min",version="main"'
     assert f"waves_cover_hours{{{labels}}} 0.0" in text
     assert 'waves_uncovered_entities{flow="shop",pipe="f",version="main"} 1.0' in text
 

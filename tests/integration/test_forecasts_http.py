@@ -109,6 +109,21 @@ def test_an_older_forecast_says_that_it_is_degraded(api):
     assert (found["mean"], found["lead"], found["degraded"]) == (6.0, 2, True)
 
 
+def test_answers_are_counted_by_what_they_are_made_of(api):
+    def counted() -> dict[str, float]:
+        lines = [line for line in api.get("/metrics").text.splitlines() if "forecast_answers_total{" in line]
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    before = counted()
+    api.get("/v1/forecasts/delay?entity=a&entity=b&at=2026-04-01T08")
+    api.get("/v1/forecasts/nothing/a?at=2026-04-01T09")
+    name = 'waves_forecast_answers_total{pipe="delay",source="%s"}'
+    after = counted()
+    assert after[name % "fresh"] - before.get(name % "fresh", 0) == 1
+    assert after[name % "older"] - before.get(name % "older", 0) == 1
+    assert not [line for line in after if "nothing" in line]
+
+
 def test_an_entity_key_may_hold_a_slash(api):
     found = api.get("/v1/forecasts/delay/route 1/2", params={"at": "2026-04-01T07"})
     assert found.json()["mean"] == 9.0

@@ -86,6 +86,7 @@ def test_a_wave_is_counted_by_task_status_and_reason(ended):
     assert ended[key("waves_queue_slots", "main.compute")] == 1
     assert ended[key("waves_processes", "main", "worker")] == 1
     assert ended[key("waves_redis_memory_bytes", "control")] > 0
+    assert ended[key("waves_store_memory_bytes")] > 0
 
 
 def test_what_waits_is_told_in_messages_and_in_seconds(runtime):

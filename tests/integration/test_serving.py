@@ -106,6 +106,7 @@ def test_a_client_gets_a_prediction_for_each_instance_in_their_order(api):
     answer = predict(api, *range(40), headers={"X-Request-Id": "mine-1"})
     assert (answer.status_code, answer.json()) == (200, {"predictions": list(range(40))})
     assert (answer.headers["x-model-version"], answer.headers["x-request-id"]) == ("1", "mine-1")
+    assert 'waves_serve_seconds_count{model="echo",version="1"}' in api.get("/metrics").text
 
 
 def test_many_clients_at_once_each_get_their_own_answer(api):
@@ -125,7 +126,7 @@ def test_models_are_listed_and_described(api):
     )
     assert api.get("/healthz").json() == {"status": "alive"}
     assert api.get("/readyz").json()["status"] == "ready"
-    assert 'wave_serve_workers{model="echo"} 1.0' in api.get("/metrics").text
+    assert 'waves_serve_workers{model="echo"} 1.0' in api.get("/metrics").text
 
 
 @pytest.mark.parametrize(

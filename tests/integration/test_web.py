@@ -55,7 +55,7 @@ def test_metrics_are_those_of_the_waves_and_those_of_the_api(client):
     text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     assert re.search(r"^waves_up 1\.0$", text, re.M)
     assert 'waves_late_seconds{flow="shop",version="main"}' in text
-    assert "wave_http_request_seconds" in text
+    assert "waves_http_request_seconds" in text
 
 
 def test_pages_may_load_nothing_from_elsewhere(client):

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 
+from forecasting.registry import Registry
 from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
 from pipeline.flow import Flow
@@ -24,6 +25,7 @@ from pipeline.processes import Workers, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.supervise import Processes
+from tests.contracts.models import GOOD, SPAN, Level
 from tests.servers import free_port, until
 
 HERE = Path(__file__).parent
@@ -73,9 +75,18 @@ class Stack:
         """Address of the API."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def models(self) -> Path:
+        """Where models are kept."""
+        return self.processes.folder / "models"
+
     def start_api(self, name: str, *flows: str) -> None:
         """Start the API, which knows these flows."""
-        env = {"PIPELINE_WEB_PORT": str(self.port), "PIPELINE_PRICE": PRICE}
+        env = {
+            "PIPELINE_WEB_PORT": str(self.port),
+            "PIPELINE_PRICE": PRICE,
+            "PIPELINE_MODELS": str(self.models),
+        }
         command = [sys.executable, "-m", "pipeline.web"]
         self.processes.start(name, command, worker_env(self.redis.url, flows, "main") | env)
         self.processes.wait_ready(40, [name])
@@ -107,6 +118,8 @@ def stack(tool: str) -> Iterator[Stack]:
         made = Stack(redis, workers, processes, free_port(), load_flows([FLOWS]))
         model = ["-m", "pipeline.cli", "serve-worker", "mean", "--path", "pipeline.serving.examples:mean"]
         processes.start("model", [sys.executable, *model], worker_env(redis.url, [], "main"))
+        found = Registry(made.models).save("value", "all", Level(1), SPAN, entities=1, metrics=GOOD)
+        Registry(made.models).promote("value", "all", found.version)
         made.start_api("api", FLOWS)
         made.prometheus = opened.enter_context(prometheus(processes, made.api))
         for name, size in (("shops", 50), ("mines", 8)):

@@ -32,6 +32,12 @@ def value(stock: int) -> float:
 
 
 @task
+def demand(value: float) -> dict[str, Any]:
+    """A forecast of two days."""
+    return {"mean": [value] * 48, "of": "value"}
+
+
+@task
 def unlucky(entity: str, date: Any) -> int:
     """Kills its process, once for each entity, where that is asked for."""
     with Redis.from_url(os.environ["REDIS_URL"]) as client:
@@ -40,5 +46,5 @@ def unlucky(entity: str, date: Any) -> int:
     return 1
 
 
-shops = Flow("shops", [stock, value], state=State("shops"), schedule=f"{DUE.minute} * * * *")
+shops = Flow("shops", [stock, value, demand], state=State("shops"), schedule=f"{DUE.minute} * * * *")
 mines = Flow("mines", [unlucky], state=State("mines"))
