@@ -13,6 +13,7 @@ from ecs.answers import POLICIES, Line, compare, day
 from ecs.scenario import DEFAULT, Scenario, load
 from pipeline.cli.options import json_option
 from pipeline.cli.output import length, table, write_json
+from pipeline.cli.waiting import counted
 from pipeline.errors import SettingsError
 
 
@@ -52,10 +53,11 @@ def simulate(
         click.echo(DEFAULT.read_text(), nl=False)
         return
     scenario = _changed(load(path), goal, waves)
+    sizes, chosen = entities or scenario.trace.entities, policy or POLICIES
     lines = (
         day(scenario)
         if serving
-        else list(compare(scenario, entities or scenario.trace.entities, policy or POLICIES))
+        else list(counted(compare(scenario, sizes, chosen), "simulations", len(sizes) * len(chosen)))
     )
     if as_json:
         write_json([_facts(line, serving) for line in lines])

@@ -16,30 +16,36 @@ from ecs.naming import Place
 from ecs.roles import ROLES
 from ecs.stacks import Stacks
 from pipeline import durations
-from pipeline.cli.output import table
+from pipeline.cli.options import json_option
+from pipeline.cli.output import table, write_json
+
+SERVICE = ("service", "desired", "running", "pending", "deployment")
 
 
 @click.command()
 @place_options
-def status(stage: str, branch: str, project: str, region: str | None) -> None:
+@json_option
+def status(stage: str, branch: str, project: str, region: str | None, as_json: bool) -> None:
     """Show the stacks of a stage, and the services of one environment."""
     place, made = Place(stage, branch, project), clients(region)
     stacks = Stacks(made("cloudformation"))
     names = stacks.names(f"{project}-{stage}-")
-    table(["stack", "status"], [[name, each] for name, each in names.items()])
-    if place.stack not in names:
+    rows = _services(made, stacks, place) if place.stack in names else []
+    if as_json:
+        write_json({"stacks": names, "services": [dict(zip(SERVICE, row, strict=True)) for row in rows]})
         return
+    table(["stack", "status"], [[name, each] for name, each in names.items()])
+    if rows:
+        write("")
+        table(SERVICE, rows, right=["desired", "running", "pending"])
+
+
+def _services(made: Any, stacks: Stacks, place: Place) -> list[list[Any]]:
     cluster = stacks.outputs(place.stack).get("Cluster", "")
     with telling(f"looking at {cluster}"):
         wanted = [f"{place.stack}-{role.name}" for role in ROLES]
         found = made("ecs").describe_services(cluster=cluster, services=wanted)["services"]
-    rows = [_row(each) for each in found if each["status"] == "ACTIVE"]
-    write("")
-    table(
-        ["service", "desired", "running", "pending", "deployment"],
-        rows,
-        right=["desired", "running", "pending"],
-    )
+    return [_row(each) for each in found if each["status"] == "ACTIVE"]
 
 
 def _row(found: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,7 @@ def score_versions(
     truth: str | None = None,
     leads: tuple[int, int] | None = None,
     store: Store | None = None,
+    seen: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Scores:
     """Score several versions of a forecast on the same targets; the first is what the others are tested against.
 
@@ -72,6 +73,7 @@ def score_versions(
     truth     the version whose observations count; by default the first one of `versions` that has any
     leads     the smallest and the largest lead that count; all by default
     store     the pipe store; the process' own by default
+    seen      gets the blocks of entities that are scored one by one, and gives them back: to show how far it is
 
     Only forecasts of the version itself count, none of a base version. An answer (entity, issue date, lead) counts
     when all versions gave it and the truth is known. The test is `paired.diebold_mariano` on scaled absolute errors,
@@ -81,7 +83,7 @@ def score_versions(
     store = store or process_runtime(settings).store
     names = [check_version(name) for name in dict.fromkeys(versions)]
     job = _Job(store, pipe, names, sorted(hour(date) for date in dates), leads, observed, truth)
-    for start in range(0, len(entities), BLOCK):
+    for start in seen(range(0, len(entities), BLOCK)):
         job.add(entities[start : start + BLOCK])
     return job.scores()
 

@@ -27,7 +27,7 @@ from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
 from pipeline.flow import Flow
 from pipeline.logs import get_logger
-from pipeline.observe import Observed, observe, outcomes
+from pipeline.observe import Observed, lately, observe, outcomes
 from pipeline.runtime import Runtime
 from pipeline.settings import without_secret
 
@@ -96,7 +96,8 @@ def look(runtime: Runtime, flows: Iterable[Flow], bounds: Bounds) -> tuple[list[
             known = tuple(flows)
             observed = observe(runtime, known)
             covers = process_covers(runtime, known).known()
-            return alerts(observed, outcomes(runtime, observed), bounds, covers), observed
+            found = outcomes(runtime, observed)
+            return alerts(observed, found, bounds, covers, lately(runtime, observed)), observed
     except (UnreachableError, RedisError, OSError) as error:
         address = without_secret(runtime.settings.redis_url)
         text = (

@@ -25,6 +25,9 @@ class Bounds:
         0.05  # PIPELINE_ALERT_FAILED: share of the entities of a task, in the newest wave that ended
     )
     cover: float = 6.0  # PIPELINE_ALERT_COVER: hours until the forecasts of the fifth-worst percent run out
+    incidents: int = (
+        5  # PIPELINE_ALERT_INCIDENTS: runs of a flow that were lost, hung or late within 15 minutes
+    )
     memory: float = 0.85  # PIPELINE_ALERT_MEMORY: share of what a Redis may take
 
     @classmethod
@@ -35,6 +38,7 @@ class Bounds:
             environment.seconds(environ, "PIPELINE_ALERT_LATE", default.late),
             environment.share(environ, "PIPELINE_ALERT_FAILED", default.failed),
             environment.seconds(environ, "PIPELINE_ALERT_COVER", default.cover * 3600) / 3600,
+            environment.count(environ, "PIPELINE_ALERT_INCIDENTS", default.incidents, least=0),
             environment.share(environ, "PIPELINE_ALERT_MEMORY", default.memory),
         )
 
@@ -44,7 +48,7 @@ class Alert:
     """One thing to look at."""
 
     level: str  # critical or warning
-    what: str  # late, failed, untaken, memory, keeper, cover or redis
+    what: str  # late, failed, incidents, untaken, memory, keeper, cover or redis
     about: str  # a flow, a task of one, a queue or a server
     text: str  # what is wrong, and what to do
 
@@ -54,16 +58,19 @@ def alerts(
     counts: Mapping[str, Mapping[str, Mapping[str, int]]],
     bounds: Bounds,
     covers: Iterable[Covered] = (),
+    incidents: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Alert]:
     """Give what is wrong, the critical first.
 
-    counts   id of the newest ended wave of a flow -> task -> status as it is written -> entities
-    covers   how long the forecasts of flows last, as `cover.Covers` knows it
+    counts      id of the newest ended wave of a flow -> task -> status as it is written -> entities
+    covers      how long the forecasts of flows last, as `cover.Covers` knows it
+    incidents   version/flow -> kind -> how many there were lately
     """
     found = [
         *(alert for standing in observed.standings for alert in _late(standing, bounds)),
         *(alert for wave_id, tasks in counts.items() for alert in _failed(wave_id, tasks, bounds)),
         *(alert for covered in covers for alert in _uncovered(covered, bounds)),
+        *(alert for name, kinds in (incidents or {}).items() for alert in _rising(name, kinds, bounds)),
         *_untaken(observed),
         *_memory(observed, bounds),
     ]
@@ -114,6 +121,19 @@ def _uncovered(found: Covered, bounds: Bounds) -> Iterator[Alert]:
             f"{name} {found.pipe}",
             f"{name}: the forecasts {found.pipe} of one entity in twenty {last}. `wave forecast {found.pipe} --cover` "
             "names those with the least.",
+        )
+
+
+def _rising(name: str, kinds: Mapping[str, int], bounds: Bounds) -> Iterator[Alert]:
+    count = sum(kinds.values())
+    if count > bounds.incidents:
+        which = ", ".join(f"{n:,} {kind}" for kind, n in sorted(kinds.items(), key=lambda item: -item[1]))
+        yield Alert(
+            WARNING,
+            "incidents",
+            name,
+            f"{count:,} runs of {name} went otherwise than they should within 15 minutes: {which}. They are run again "
+            f"by themselves. `wave show {name}` tells of each why.",
         )
 
 

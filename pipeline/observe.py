@@ -5,6 +5,7 @@ All of it is read from Redis, so that it is the same whoever asks, with any numb
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from pipeline.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.wave import in_words
 
 LOOKED_AT = 12  # of a flow's waves, the newest
+LATELY = 900.0  # seconds over which incidents are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,23 @@ def outcomes(runtime: Runtime, observed: Observed) -> dict[str, dict[str, dict[s
         wave_id: {task: in_words(counts) for task, counts in tasks.items()}
         for wave_id, tasks in runtime.records.counts_of(ids).items()
     }
+
+
+def lately(runtime: Runtime, observed: Observed, seconds: float = LATELY) -> dict[str, Counter[str]]:
+    """Count what went otherwise than it should in the last while: version/flow -> kind of incident -> times."""
+    since = observed.now.timestamp() - seconds
+    waves = {
+        f"{standing.version}/{standing.flow} {date}": f"{standing.version}/{standing.flow}"
+        for standing in observed.standings
+        for date, info in standing.waves.items()
+        if info.ended is None or info.ended >= since
+    }
+    found: dict[str, Counter[str]] = {}
+    for wave_id, incidents in runtime.records.incidents_of(list(waves)).items():
+        kinds = Counter(incident.kind for incident in incidents if incident.at >= since)
+        if kinds:
+            found[waves[wave_id]] = found.get(waves[wave_id], Counter()) + kinds
+    return found
 
 
 def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: datetime) -> list[Standing]:

@@ -303,6 +303,17 @@ class Records:
         untold = self.client.hget(wave_key(wave_id), "untold")
         return [Incident.read(line.decode()) for line in lines], int(untold or 0)
 
+    def incidents_of(self, wave_ids: Sequence[str]) -> dict[str, list[Incident]]:
+        """Give those of several waves, without how many more there were."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for wave_id in wave_ids:
+                pipe.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
+            found = pipe.execute()
+        return {
+            wave_id: [Incident.read(line.decode()) for line in lines]
+            for wave_id, lines in zip(wave_ids, found, strict=True)
+        }
+
     def costs(self, version: str, flow: str) -> dict[str, float]:
         """Give the seconds an entity that each task took in earlier waves."""
         return {task: took / ran for task, (took, ran) in self._measured(version, flow).items()}

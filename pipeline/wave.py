@@ -141,6 +141,15 @@ class Wave:
         seconds = (self._now() if info.ended is None else info.ended) - info.submitted
         return Progress(self.id, info.state, info.reason, tasks, total, ended, seconds)
 
+    def running(self) -> dict[str, int]:
+        """Give, for each task that runs now, how many entities its shards have that do."""
+        found: dict[str, int] = {}
+        if not self.closed:
+            for unit, condition in self.runtime.records.conditions(self.id).items():
+                if condition.name == "running":
+                    found[unit.task] = found.get(unit.task, 0) + self._spec.size(unit)
+        return found
+
     def _now(self) -> float:
         whole, micros = self.runtime.client.time()
         return whole + micros / 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -14,10 +15,10 @@ from forecasting.compare import Scores, score_versions
 from forecasting.names import MEAN
 from pipeline.cli.backfill import LastHour
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plural, table, write_json
-from pipeline.cli.pipes import plain
+from pipeline.cli.output import plain, plural, table, write_json
 from pipeline.cli.run import shown
 from pipeline.cli.session import HOUR, Session, with_session
+from pipeline.cli.waiting import busy, counted
 from pipeline.pipe import ONE_HOUR, stamp
 from pipeline.versions import compare as side_by_side
 
@@ -82,9 +83,12 @@ def compare(
     if _is_forecast(store.get_grid(versions[0], pipe, dates, keys[:1])):
         span = None if leads is None else _span(leads)
         options: dict[str, Any] = {"observed": observed, "truth": truth, "leads": span, "store": store}
+        options["seen"] = partial(counted, what="blocks of entities")
         _write_scores(score_versions(pipe, versions, keys, dates, **options), as_json)
     else:
-        _write_values(side_by_side(pipe, versions, keys, dates, store=store), versions, as_json)
+        with busy("reading"):
+            values = side_by_side(pipe, versions, keys, dates, store=store)
+        _write_values(values, versions, as_json)
 
 
 def _is_forecast(values: Mapping[Any, Any]) -> bool:

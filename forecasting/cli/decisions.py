@@ -19,6 +19,7 @@ from forecasting.registry.live import Measurement
 from pipeline.cli.options import Chosen, json_option
 from pipeline.cli.output import plural, write_json
 from pipeline.cli.session import Session, answering
+from pipeline.cli.waiting import busy, counted
 from pipeline.errors import listed
 
 
@@ -81,7 +82,7 @@ def _measured(session: Session, words: str) -> dict[str, Measurement]:
     # pandas and more, which the other commands do without.
     from forecasting.backtest_waves import Measured, folds  # noqa: PLC0415
 
-    with answering(session):
+    with answering(session), busy("reading the backtest"):
         found = folds(session.wave(words.split()))
         return {partition: Measured.of(own) for partition, own in found.items()}
 
@@ -148,7 +149,8 @@ def prune(registry: Registry, name: str, partition: str | None, keep: int | None
 
     The newest stay, what is live at any stage, and the version before that.
     """
-    found = {p: registry.prune(name, p, keep) for p in partitions_of(registry, name, partition)}
+    partitions = counted(partitions_of(registry, name, partition), "models")
+    found = {p: registry.prune(name, p, keep) for p in partitions}
     if as_json:
         write_json(found)
         return

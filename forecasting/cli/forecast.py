@@ -15,6 +15,7 @@ from forecasting.reader import Forecast, read_forecast, read_forecasts
 from pipeline.cli.options import base_option, json_option, version_option
 from pipeline.cli.output import plural, some, table, write_json
 from pipeline.cli.session import HOUR, Session, with_session
+from pipeline.cli.waiting import busy, counted
 from pipeline.pipe import ONE_HOUR, floor, stamp
 
 SOME_ENTITIES = 10  # that are named of those with the least cover
@@ -83,7 +84,9 @@ def forecast(
     where: dict[str, Any] = {"version": version, "base": base, "store": session.runtime.store}
     if covers:
         keys = chosen(session, pipe, entities, state)
-        _show_cover(cover(pipe, keys, now or present, **where), as_json)
+        with busy("reading the newest forecasts"):
+            found_cover = cover(pipe, keys, now or present, **where)
+        _show_cover(found_cover, as_json)
         return
     if not entities:
         raise click.UsageError("name an entity, or ask for --cover.")
@@ -92,7 +95,7 @@ def forecast(
     keys = chosen(session, pipe, entities, None)
     options = where | {"now": known, "observed": observed, "fallback": not stored}
     wanted = [first + n * ONE_HOUR for n in range(hours)]
-    found = {date: read_forecasts(pipe, keys, date, **options) for date in wanted}
+    found = {date: read_forecasts(pipe, keys, date, **options) for date in counted(wanted, "hours")}
     if not any(found.values()):
         read_forecast(pipe, keys[0], first, **options)  # raises, and says why
     _write(keys, found, known, as_json)

@@ -21,6 +21,7 @@ from forecasting.registry import STAGES, Event, ModelSettings, Registry
 from pipeline.cli.options import json_option
 from pipeline.cli.output import plural, table, write_json
 from pipeline.cli.serving import split
+from pipeline.cli.waiting import counted
 
 SOME_EVENTS = 20
 
@@ -52,7 +53,8 @@ def ls(registry: Registry, name: str | None, as_json: bool) -> None:
     names = registry.names()
     if name is not None:
         names = {name: partitions_of(registry, name, None)}
-    found = [_line(registry, key, partition) for key, partitions in names.items() for partition in partitions]
+    each = [(key, partition) for key, partitions in names.items() for partition in partitions]
+    found = [_line(registry, key, partition) for key, partition in counted(each, "models")]
     if as_json:
         write_json(found)
     elif not found:
@@ -108,7 +110,8 @@ def show(
 
     Its data, its errors, where it is live, and what the gate of each stage says of it.
     """
-    found = [_known(registry, name, p, version, stage) for p in partitions_of(registry, name, partition)]
+    partitions = counted(partitions_of(registry, name, partition), "models")
+    found = [_known(registry, name, p, version, stage) for p in partitions]
     if as_json:
         write_json(found)
         return
@@ -176,9 +179,8 @@ def history(
     When, from what, by whom and why, the newest first.
     """
     stage = stage or registry.settings.stage
-    found = [
-        (p, e) for p in partitions_of(registry, name, partition) for e in registry.history(name, p, stage)
-    ]
+    partitions = counted(partitions_of(registry, name, partition), "models")
+    found = [(p, e) for p in partitions for e in registry.history(name, p, stage)]
     found.sort(key=lambda item: (item[1].at, item[1].number), reverse=True)
     shown = found[: number or None]
     if as_json:

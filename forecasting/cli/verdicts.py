@@ -11,6 +11,7 @@ import click
 from forecasting.errors import ModelError
 from forecasting.registry import Promotion
 from pipeline.cli.output import write_json
+from pipeline.cli.waiting import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Outcome:
 def each(partitions: Iterable[str], decide: Callable[[str], Promotion]) -> list[Outcome]:
     """Decide for each partition; an error of one does not stop the others."""
     found = []
-    for partition in partitions:
+    for partition in counted(partitions, "models"):
         try:
             found.append(Outcome(partition, decide(partition)))
         except ModelError as error:

@@ -21,6 +21,7 @@ COMMANDS = {
     "ls": ("pipeline.cli.waves:ls", "List waves, the newest date first."),
     "show": ("pipeline.cli.show:show", "Show how a wave stands: tasks, statuses, reasons."),
     "watch": ("pipeline.cli.waves:watch", "Follow a wave until it has ended."),
+    "top": ("pipeline.cli.top:top", "Show what runs now: waves, queues, workers, rates."),
     "cancel": ("pipeline.cli.waves:cancel", "Close a wave: what is open is not run any more."),
     "retry": ("pipeline.cli.waves:retry", "Run a wave's failed, skipped and expired entities again."),
     "run": ("pipeline.cli.run:run", "Run a flow for one entity in this process, to debug it."),

@@ -25,13 +25,19 @@ from pipeline.runtime import Runtime
 @json_option
 @with_session
 def alert(session: Session, every: str | None, quiet: bool, as_json: bool) -> None:
-    """Say what is wrong now: late waves, failures, queues without workers, a full Redis.
+    """Say what is wrong now: late waves, failures, incidents, short cover, queues without workers, a full Redis.
 
     \b
     What begins and what ends is told once each, however many processes look, to
-      PIPELINE_ALERT_WEBHOOK   a URL that takes JSON
-      PIPELINE_ALERT_TOPIC     the ARN of an SNS topic (extra [aws])
-    Beat tells by itself where one of these is set. Bounds: PIPELINE_ALERT_LATE (15m), _FAILED (0.05), _MEMORY (0.85).
+      PIPELINE_ALERT_WEBHOOK    a URL that takes JSON
+      PIPELINE_ALERT_TOPIC      the ARN of an SNS topic (extra [aws])
+    Beat tells by itself where one of these is set. Bounds:
+      PIPELINE_ALERT_LATE       how long after it was due a wave may end [15m]
+      PIPELINE_ALERT_FAILED     share of a task's entities that may fail [0.05]
+      PIPELINE_ALERT_COVER      how long forecasts must last still [6h]
+      PIPELINE_ALERT_INCIDENTS  lost, hung or late runs of a flow within 15 minutes [5]
+      PIPELINE_ALERT_MEMORY     share of a Redis' memory that may be in use [0.85]
+
     The exit code is 0 where all is well, 1 with warnings, 2 where something is critical or cannot be looked at.
     """
     bounds, tell = Bounds.from_env(os.environ), [] if quiet else channels()

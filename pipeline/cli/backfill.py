@@ -10,21 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 
 from pipeline import durations
 from pipeline.backfill import IN_FLIGHT, Backfill, Tally, hours
 from pipeline.cli.options import base_option, json_option, only_option, version_option
 from pipeline.cli.output import length, plural, some, terminal, write_json
-from pipeline.cli.session import HOUR, Session, with_session
+from pipeline.cli.session import HOUR, Session, flow_argument, with_session
+from pipeline.cli.waiting import progress_bar
 from pipeline.errors import DurationError
 from pipeline.pipe import hour, stamp
 
@@ -47,7 +40,7 @@ class LastHour(click.ParamType[datetime]):
 
 
 @click.command()
-@click.argument("flow")
+@flow_argument
 @click.option("--from", "first", type=HOUR, required=True, help="The first hour, UTC.")
 @click.option(
     "--to",
@@ -148,22 +141,9 @@ def _showing(job: Backfill, quiet: bool) -> Iterator[Callable[[Tally], None]]:
     elif console is None:
         yield _Lines()
     else:
-        with _bar(console) as bar:
+        with progress_bar(console, TextColumn("{task.fields[note]}")) as bar:
             task = bar.add_task(job.flow.name, total=job.tally.total, note="")
             yield lambda tally: bar.update(task, completed=tally.ended, note=_note(tally))
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-    )
 
 
 def _note(tally: Tally) -> str:

@@ -10,6 +10,7 @@ import click
 from pipeline.cli.options import json_option
 from pipeline.cli.output import plural, table, write_json
 from pipeline.cli.session import Session, with_session
+from pipeline.cli.waiting import busy
 from pipeline.doctor import FAIL, OK, WARN, examine
 
 
@@ -18,7 +19,8 @@ from pipeline.doctor import FAIL, OK, WARN, examine
 @with_session
 def doctor(session: Session, as_json: bool) -> None:
     """Check Redis, queues, workers, beat and deadlines, and say what to do. The exit code is 1 if a check fails."""
-    findings = examine(session.runtime, session.flows.values())
+    with busy("looking"):
+        findings = examine(session.runtime, session.flows.values())
     counts = Counter(finding.level for finding in findings)
     if as_json:
         write_json([asdict(finding) for finding in findings])

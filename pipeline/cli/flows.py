@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli.options import json_option, only_option
 from pipeline.cli.output import table, write_json
-from pipeline.cli.session import Session, is_place, with_flows
+from pipeline.cli.session import Session, flow_argument, is_place, with_flows
 from pipeline.plan import compile_flow
 from pipeline.render import FORMATS, reads_as, shell
 
@@ -43,7 +43,7 @@ def flows(session: Session, as_json: bool) -> None:
 
 
 @click.command("compile")
-@click.argument("flow")
+@flow_argument
 @click.option(
     "--format",
     "form",
@@ -53,14 +53,16 @@ def flows(session: Session, as_json: bool) -> None:
     help="How to write it.",
 )
 @only_option
+@json_option
 @with_flows
-def compile_(session: Session, flow: str, form: str, only: tuple[str, ...]) -> None:
+def compile_(session: Session, flow: str, form: str, only: tuple[str, ...], as_json: bool) -> None:
     """Show how FLOW is cut into canvases, series and parallel parts, and which waits that adds.
 
     sh is a script that runs the flow for one entity by hand, task by task: for debugging.
     """
     found = session.flow(flow)
     plan = compile_flow(found, only or None)
+    form = "json" if as_json else form
     if form == "sh":
         text = shell(found, plan, flow if is_place(flow) else None, _command(session, flow))
     else:

@@ -28,7 +28,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[st
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     console = terminal()
     if console is None:
-        _plain([list(head), *texts], [name in right for name in head])
+        plain_table(head, texts, right)
         return
     found = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in head:
@@ -42,10 +42,13 @@ def _colour(cell: str) -> str:
     return COLOURS.get(cell.partition(" ")[0].rstrip(":,"), "")
 
 
-def _plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True)]
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Write rows under a head as plain text, whoever reads it."""
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = [name in right for name in head]
+    for row in lines:
+        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, aligned, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
@@ -59,6 +62,13 @@ def _default(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
+def plain(value: Any) -> Any:
+    """Give a value as JSON takes it: DataFrames and Series by their columns, bytes as hexadecimal digits."""
+    if hasattr(value, "to_dict"):
+        return value.reset_index().to_dict(orient="list")
+    return value.hex() if isinstance(value, bytes) else value
+
+
 def length(seconds: float) -> str:
     """Write a length of time as a person reads it: "0.4 ms", "3.2 s", "4 min 05 s", "2 h 13 min"."""
     if seconds < 1:
@@ -70,6 +80,15 @@ def length(seconds: float) -> str:
         return f"{minutes} min {rest:02} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes as a person reads it: "812 B", "3.4 MB", "1.2 GB"."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
 
 
 def moment(seconds: float) -> str:

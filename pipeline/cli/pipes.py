@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import length, plural, table, write_json
+from pipeline.cli.output import length, plain, plural, table, write_json
 from pipeline.cli.run import shown
 from pipeline.cli.session import Session, with_redis
+from pipeline.cli.waiting import busy
 from pipeline.entity import check_entity_key
 from pipeline.errors import KeyFormatError, UnknownName
 from pipeline.pipe import ONE_HOUR, PipeKey, check_version, hour, stamp
@@ -83,7 +84,8 @@ def _dates(store: Store, words: Sequence[str], as_json: bool) -> None:
     version, name, entity = _words(words, 3)
     check_version(version)
     check_entity_key(entity, scope=True)
-    dates = [key.date for key in store.keys(version, name, entity)]
+    with busy("looking at every key"):
+        dates = [key.date for key in store.keys(version, name, entity)]
     if as_json:
         write_json([stamp(date) for date in dates])
         return
@@ -101,10 +103,3 @@ def _dates(store: Store, words: Sequence[str], as_json: bool) -> None:
 def _line(value: Any) -> str:
     text = shown(value, 3).replace("\n", " ")
     return text if len(text) <= 100 else text[:97] + "..."
-
-
-def plain(value: Any) -> Any:
-    """Give a value as JSON takes it: DataFrames and Series by their columns, bytes as hexadecimal digits."""
-    if hasattr(value, "to_dict"):
-        return value.reset_index().to_dict(orient="list")
-    return value.hex() if isinstance(value, bytes) else value

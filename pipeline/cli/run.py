@@ -10,19 +10,20 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import base_option, version_option
-from pipeline.cli.output import length
-from pipeline.cli.session import HOUR, Session, own_traceback, with_session
+from pipeline.cli.options import base_option, json_option, version_option
+from pipeline.cli.output import length, plain, write_json
+from pipeline.cli.session import HOUR, Session, flow_argument, own_traceback, with_session
 from pipeline.entity import Entity
 from pipeline.errors import KeyFormatError, RunError
 from pipeline.inputs import Chunks
 from pipeline.replay import Replay, Step
+from pipeline.work import describe
 
 LINES = 12  # of one value
 
 
 @click.command()
-@click.argument("flow")
+@flow_argument
 @click.option(
     "-e",
     "--entity",
@@ -40,6 +41,7 @@ LINES = 12  # of one value
     "--feature", "features", metavar="NAME=VALUE", multiple=True, help="A feature, instead of the state's."
 )
 @click.option("--save", is_flag=True, help="Write the pipes that it makes; else nothing is written.")
+@json_option
 @with_session
 def run(
     session: Session,
@@ -51,6 +53,7 @@ def run(
     base: str | None,
     features: tuple[str, ...],
     save: bool,
+    as_json: bool,
 ) -> None:
     """Run FLOW, or one task of it, for one entity in this process, and show what goes in and what comes out.
 
@@ -75,10 +78,15 @@ def run(
         features_of(features) if features else None,
         save,
     )
-    raised = False
+    raised, written = False, []
     for step in replay.run(tasks or None):
-        _show(step)
+        if as_json:
+            written.append(_as_json(step))
+        else:
+            _show(step)
         raised = raised or (step.error is not None and not isinstance(step.error, RunError))
+    if as_json:
+        write_json(written)
     if raised:
         raise click.exceptions.Exit(1)
 
@@ -118,6 +126,18 @@ def _show(step: Step) -> None:
         click.echo(_field("->", step.value))
     if step.saved is not None:
         click.echo("  saved" if step.saved else "  not saved: there was a pipe already, which stays as it is")
+
+
+def _as_json(step: Step) -> dict[str, Any]:
+    """Give a step for JSON; what goes in as text, because it may be anything."""
+    return {
+        "task": step.task.name,
+        "seconds": round(step.seconds, 6),
+        "inputs": {pipe: shown(value) for pipe, value in step.inputs.items()},
+        "value": None if step.error else plain(step.value),
+        "error": None if step.error is None else describe(step.error),
+        "saved": step.saved,
+    }
 
 
 def _hint(step: Step) -> str:

@@ -50,8 +50,11 @@ def _code(session: Session, version: str | None) -> str:
     return check_version(version or session.settings.any_version())
 
 
-def _tell(entry: Entry) -> None:
+def _tell(entry: Entry, as_json: bool) -> None:
     """Say how a model's traffic is shared out."""
+    if as_json:
+        write_json(asdict(entry))
+        return
     left = 1 - sum(entry.weights.values())
     parts = [
         f"{entry.live} {left:.0%}",
@@ -114,10 +117,17 @@ def _rows(view: View) -> list[tuple[Any, ...]]:
 @click.option(
     "--kind", "kind_name", help="xgboost, sklearn, callable or module:Class. [default: by the path]"
 )
+@json_option
 @version_option
 @with_redis
 def add(
-    session: Session, model: str, model_version: str, path: str, kind_name: str | None, version: str | None
+    session: Session,
+    model: str,
+    model_version: str,
+    path: str,
+    kind_name: str | None,
+    as_json: bool,
+    version: str | None,
 ) -> None:
     """Add VERSION of MODEL, which is at PATH. The first version of a model is live at once.
 
@@ -126,26 +136,29 @@ def add(
       wave serving add delays 2 models/delays-2.ubj
     """
     entry = added(model, path, kind_name, model_version).put(_catalogue(session, version), {})
-    _tell(entry)
+    _tell(entry, as_json)
 
 
 @click.command()
 @click.argument("model")
 @click.argument("model_version", metavar="VERSION")
+@json_option
 @version_option
 @with_redis
-def promote(session: Session, model: str, model_version: str, version: str | None) -> None:
+def promote(session: Session, model: str, model_version: str, as_json: bool, version: str | None) -> None:
     """Make VERSION live: workers load it, change over, and release the one before."""
-    _tell(_catalogue(session, version).change(model, lambda entry: entry.promoted(model_version)))
+    changed = _catalogue(session, version).change(model, lambda entry: entry.promoted(model_version))
+    _tell(changed, as_json)
 
 
 @click.command()
 @click.argument("model")
+@json_option
 @version_option
 @with_redis
-def rollback(session: Session, model: str, version: str | None) -> None:
+def rollback(session: Session, model: str, as_json: bool, version: str | None) -> None:
     """End a split at once, so that the live version has all; where there is none, go back to the version before."""
-    _tell(_catalogue(session, version).change(model, Entry.rolled_back))
+    _tell(_catalogue(session, version).change(model, Entry.rolled_back), as_json)
 
 
 @click.command()
@@ -155,6 +168,7 @@ def rollback(session: Session, model: str, version: str | None) -> None:
     "--shadow", multiple=True, metavar="VERSION[=PART]", help="Copy this part of the traffic to a version."
 )
 @click.option("--key", metavar="FIELD", help="Field of an instance that keeps a client with its version.")
+@json_option
 @version_option
 @with_redis
 def split(
@@ -163,6 +177,7 @@ def split(
     shares: tuple[str, ...],
     shadow: tuple[str, ...],
     key: str | None,
+    as_json: bool,
     version: str | None,
 ) -> None:
     """Share MODEL's traffic out; the live version has what is left. Without shares it has all.
@@ -176,7 +191,8 @@ def split(
       wave serving split delays 2=50% --key route --shadow 3=0.2
     """
     weights, copies = _shares(shares), _shares([f"{text}" if "=" in text else f"{text}=1" for text in shadow])
-    _tell(_catalogue(session, version).change(model, lambda entry: entry.split(weights, copies, key)))
+    changed = _catalogue(session, version).change(model, lambda entry: entry.split(weights, copies, key))
+    _tell(changed, as_json)
 
 
 def _shares(texts: Sequence[str]) -> dict[str, float]:
@@ -236,21 +252,29 @@ def _result(one: VersionResults) -> tuple[Any, ...]:
 
 @click.command()
 @click.argument("model")
+@json_option
 @version_option
 @with_redis
-def remove(session: Session, model: str, version: str | None) -> None:
+def remove(session: Session, model: str, as_json: bool, version: str | None) -> None:
     """Serve MODEL no more: its workers release it."""
     _catalogue(session, version).remove(model)
-    click.echo(f"{model} is served no more; end its workers.")
+    if as_json:
+        write_json({"model": model, "removed": True})
+    else:
+        click.echo(f"{model} is served no more; end its workers.")
 
 
 @click.command()
 @click.argument("name")
-def token(name: str) -> None:
+@json_option
+def token(name: str, as_json: bool) -> None:
     """Make a token for NAME. It is shown once; the API keeps its hash."""
     from pipeline.web.tokens import line, new_token  # noqa: PLC0415 - an optional extra
 
     made = new_token()
+    if as_json:
+        write_json({"token": made, "line": line(name, made)})
+        return
     click.echo(f"token, for the header `Authorization: Bearer TOKEN`, shown only now:\n  {made}")
     click.echo("for PIPELINE_TOKENS (a comma between several) or PIPELINE_TOKENS_FILE (a line each):")
     click.echo(f"  {line(name, made)}")

@@ -6,7 +6,7 @@ import functools
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -183,3 +183,24 @@ class Hour(click.ParamType[datetime]):
 
 
 HOUR = Hour()
+
+
+def complete_flow(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Give the names of flows that begin so, for a shell that completes; none where they cannot be read."""
+    with suppress(Exception):
+        return [name for name in Session(ctx.ensure_object(Chosen)).flows if name.startswith(begun)]
+    return []
+
+
+def complete_wave(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """Give `version/flow` of the waves in Redis that begin so, for a shell that completes; it is the newest wave."""
+    with suppress(Exception):
+        ids = Session(ctx.ensure_object(Chosen)).runtime.records.ids()
+        return [name for name in dict.fromkeys(i.split(" ")[0] for i in ids) if name.startswith(begun)]
+    return []
+
+
+flow_argument: Callable[[Any], Any] = click.argument("flow", shell_complete=complete_flow)
+wave_argument: Callable[[Any], Any] = click.argument(
+    "wave", nargs=-1, required=True, shell_complete=complete_wave
+)

@@ -9,9 +9,9 @@ import click
 
 from pipeline.cli.options import json_option
 from pipeline.cli.output import STATUSES, length, moment, plural, some, table, write_json
-from pipeline.cli.session import Session, with_redis
+from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import by_status, ending, outcome
-from pipeline.cli.waves import wave_argument
+from pipeline.cli.waves import cost_of, in_json
 from pipeline.cost import Cost
 from pipeline.incidents import grouped
 from pipeline.reasons import Reason, reasons
@@ -33,10 +33,10 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     progress, found_reasons = found.progress(), reasons(found)
     counts = session.runtime.records.counts(found.id)
     micros = {task: its.get("us", 0) for task, its in counts.items()}
-    cost = cost_of(session, progress, counts)
+    price = session.settings.price
+    cost = cost_of(progress, counts, price) if price else None
     if as_json:
-        paid = {} if cost is None else {"cost": cost.total, "cost_per_1000": cost.per_thousand}
-        write_json(_as_json(found, progress, micros, found_reasons, errors) | paid)
+        write_json(_as_json(found, progress, micros, found_reasons, errors) | in_json(cost))
         return
     _head(found, progress, cost)
     table(
@@ -47,12 +47,6 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     for task, its in found_reasons.items():
         _reasons(task, its, errors)
     _incidents(found, errors)
-
-
-def cost_of(session: Session, progress: Progress, counts: Mapping[str, Mapping[str, int]]) -> Cost | None:
-    """Give what a wave cost so far; None without PIPELINE_PRICE."""
-    price = session.settings.price
-    return Cost.of(counts, progress.count("finished") + progress.count("failed"), price) if price else None
 
 
 def _head(wave: Wave, progress: Progress, cost: Cost | None) -> None:

@@ -90,12 +90,16 @@ def show(session: Session, name: str, partition: str | None, number: int, as_jso
 @click.argument("key")
 @click.argument("features", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--new", is_flag=True, help="STATE may be one that neither a flow here nor Redis knows yet.")
+@json_option
 @with_session
-def add(session: Session, name: str, key: str, features: tuple[str, ...], new: bool) -> None:
+def add(session: Session, name: str, key: str, features: tuple[str, ...], new: bool, as_json: bool) -> None:
     """Add the entity KEY to STATE, with features; it joins the next wave."""
     registry = _registry(session, name, new)
     known = key in registry
     registry.add(key, **features_of(features))
+    if as_json:
+        write_json({"state": name, "entity": key, "new": not known, "entities": len(registry)})
+        return
     click.echo(
         f"{name}: {'has seen' if known else 'added'} {key}; {plural(len(registry), 'entity', 'entities')} now"
     )
@@ -104,12 +108,15 @@ def add(session: Session, name: str, key: str, features: tuple[str, ...], new: b
 @state.command()
 @state_argument
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@json_option
 @with_session
-def rm(session: Session, name: str, keys: tuple[str, ...]) -> None:
+def rm(session: Session, name: str, keys: tuple[str, ...], as_json: bool) -> None:
     """Take entities out of STATE; their pipes stay."""
     registry = _registry(session, name)
     for key in keys:
         registry.features(key)  # names the near ones where there is none
-    click.echo(
-        f"{name}: removed {plural(registry.remove(*keys), 'entity', 'entities')}; {len(registry):,} left"
-    )
+    removed = registry.remove(*keys)
+    if as_json:
+        write_json({"state": name, "removed": removed, "entities": len(registry)})
+    else:
+        click.echo(f"{name}: removed {plural(removed, 'entity', 'entities')}; {len(registry):,} left")

@@ -10,7 +10,8 @@ import click
 
 from pipeline.cli.options import base_option, json_option, only_option, version_option
 from pipeline.cli.output import plural, write_json
-from pipeline.cli.session import HOUR, Session, with_session
+from pipeline.cli.session import HOUR, Session, flow_argument, with_session
+from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
 from pipeline.state import State
 from pipeline.submit import submit_wave
@@ -18,7 +19,7 @@ from pipeline.wave import Wave
 
 
 @click.command()
-@click.argument("flow")
+@flow_argument
 @click.option("--date", type=HOUR, help="Hour that it is about, UTC. [default: this hour]")
 @click.option(
     "--state", metavar="STATE", help="Run it over this state's entities. [default: the flow's state]"
@@ -58,7 +59,8 @@ def submit(
     over = None if state is None else session.state(state, found)
     own = _features(session, over or found.state, entities) if entities else None
     began = runtime.client.time()
-    wave = submit_wave(found, date, over, own, version, base, only or None, runtime=runtime)
+    with busy("submitting"):
+        wave = submit_wave(found, date, over, own, version, base, only or None, runtime=runtime)
     new = wave.info().submitted >= began[0] + began[1] / 1e6 - 0.001
     if wait:
         if as_json:

@@ -1,66 +1,58 @@
-"""Following a wave until it has ended: a live table in a terminal, plain lines elsewhere."""
+"""Following a wave until it has ended: its graph, live, in a terminal; plain lines elsewhere; JSON for programs."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console, Group
+import orjson
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from pipeline.cli.output import COLOURS, STATUSES, length, terminal
+from pipeline.cli.graph import graph
+from pipeline.cli.output import STATUSES, length, terminal
 from pipeline.wave import Progress, Wave
 
 EVERY = 0.2  # seconds between two looks
 SAY_EVERY = 2.0  # seconds between two plain lines
 
 
-def follow(wave: Wave) -> Progress:
-    """Show a wave's progress until it has ended; gives the last."""
+def follow(wave: Wave, as_json: bool = False) -> Progress:
+    """Show a wave's progress until it has ended; gives the last. As JSON: an object a line, whenever it has changed."""
+    if as_json:
+        last = _in_lines(wave, EVERY, _json_line)
+        click.echo(_json_line(last))
+        return last
     console = terminal()
-    last = _in_lines(wave) if console is None else _live(wave, console)
+    last = _in_lines(wave, SAY_EVERY, str) if console is None else _live(wave, console)
     click.echo(summary(last))
     return last
 
 
-def _in_lines(wave: Wave) -> Progress:
-    said, shown = -SAY_EVERY, -1
+def _in_lines(wave: Wave, pause: float, write: Callable[[Progress], str]) -> Progress:
+    said, shown = -pause, -1
     while not (now := wave.progress()).closed:
-        if time.monotonic() - said >= SAY_EVERY and now.ended != shown:
+        if time.monotonic() - said >= pause and now.ended != shown:
             said, shown = time.monotonic(), now.ended
-            click.echo(str(now))
+            click.echo(write(now))
         time.sleep(EVERY)
     return now
+
+
+def _json_line(progress: Progress) -> str:
+    return orjson.dumps(outcome(progress)).decode()
 
 
 def _live(wave: Wave, console: Console) -> Progress:
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
-            now = wave.progress()
-            live.update(picture(now), refresh=True)
+            running, now = wave.running(), wave.progress()
+            live.update(graph(now, wave.spec.plan, running, console.size), refresh=True)
             if now.closed:
                 return now
             time.sleep(EVERY)
-
-
-def picture(progress: Progress) -> Group:
-    """Draw a wave's progress: a bar and the numbers of each task."""
-    found = Table.grid(padding=(0, 2))
-    for justify in ("left", "left", *("right",) * len(STATUSES)):
-        found.add_column(justify=justify)  # type: ignore[arg-type]
-    found.add_row("", "", *(Text(status, style="dim") for status in STATUSES))
-    for task in progress.tasks:
-        counts = by_status(progress, task)
-        total = sum(counts.values())
-        bar = ProgressBar(total=max(total, 1), completed=total - counts["pending"], width=30)
-        cells = [Text(f"{counts[s]:,}" if counts[s] else "", style=COLOURS[s]) for s in STATUSES]
-        found.add_row(task, bar, *cells)
-    head = Text.assemble((progress.wave, "bold"), f"  {progress.state}  {length(progress.seconds)}")
-    return Group(head, found)
 
 
 def by_status(progress: Progress, task: str) -> dict[str, int]:

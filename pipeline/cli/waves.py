@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import length, moment, plural, table, write_json
-from pipeline.cli.session import Session, with_redis
+from pipeline.cli.output import STATUSES, length, moment, plural, table, write_json
+from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import ending, exit_code, follow, outcome
+from pipeline.cost import Cost, money
 from pipeline.wave import Progress, Wave
 
-wave_argument = click.argument("wave", nargs=-1, required=True)
+COSTS = ("cost", "per 1,000")  # of the whole wave, and of 1,000 entities of a task
+
 wait_option = click.option(
     "--wait", is_flag=True, help="Follow it until it has ended; exit code 1 unless all is well."
 )
@@ -30,42 +34,73 @@ def ls(session: Session, flow: str | None, version: str | None, number: int, as_
         if session.runtime.records.info(wave_id) is not None:  # else it has just been forgotten
             wave = Wave.find(wave_id, session.runtime)
             found.append((wave, wave.progress()))
+    costs = _costs(session, [progress for _, progress in found])
     if as_json:
-        write_json([outcome(progress) for _, progress in found])
+        write_json(
+            [outcome(progress) | in_json(cost) for (_, progress), cost in zip(found, costs, strict=True)]
+        )
         return
     if not found:
         click.echo("no waves" + (f" of {flow or version}" if flow or version else "") + " in Redis")
         return
-    table(
-        ["wave", "is", "submitted", "took", "finished", "failed", "skipped", "pending"],
-        [_row(wave, progress) for wave, progress in found],
-        right=["took", "finished", "failed", "skipped", "pending"],
-    )
+    numbers = ["took", *STATUSES, *(COSTS if session.settings.price else ())]
+    rows = [_row(wave, progress, cost) for (wave, progress), cost in zip(found, costs, strict=True)]
+    table(["wave", "is", "submitted", *numbers], rows, right=numbers)
     if len(ids) > len(found):
         click.echo(f"and {plural(len(ids) - len(found), 'older wave')}: -n 0 lists all")
 
 
-def _row(wave: Wave, progress: Progress) -> list[str]:
-    counts = [f"{progress.count(s):,}" for s in ("finished", "failed", "skipped", "pending")]
-    return [wave.id, ending(progress), moment(wave.info().submitted), length(progress.seconds), *counts]
+def _costs(session: Session, found: Sequence[Progress]) -> list[Cost | None]:
+    """Give what waves cost so far; None for each without PIPELINE_PRICE."""
+    price = session.settings.price
+    if not price:
+        return [None] * len(found)
+    counts = session.runtime.records.counts_of([progress.wave for progress in found])
+    return [cost_of(progress, counts[progress.wave], price) for progress in found]
+
+
+def cost_of(progress: Progress, counts: Mapping[str, Mapping[str, int]], price: float) -> Cost:
+    """Give what a wave cost so far, from its counts as records give them."""
+    return Cost.of(counts, progress.count("finished") + progress.count("failed"), price)
+
+
+def in_json(cost: Cost | None) -> dict[str, float]:
+    """Give a cost for JSON; nothing where there is none."""
+    return {} if cost is None else {"cost": cost.total, "cost_per_1000": cost.per_thousand}
+
+
+def _row(wave: Wave, progress: Progress, cost: Cost | None) -> list[str]:
+    counts = [f"{progress.count(status):,}" for status in STATUSES]
+    paid = [] if cost is None else [money(cost.total), money(cost.per_thousand)]
+    started, took = moment(wave.info().submitted), length(progress.seconds)
+    return [wave.id, ending(progress), started, took, *counts, *paid]
 
 
 @click.command()
 @wave_argument
+@json_option
 @with_redis
-def watch(session: Session, wave: tuple[str, ...]) -> None:
-    """Follow WAVE until it has ended. The exit code is 1 if something failed, or it did not end by itself."""
-    progress = follow(session.wave(wave))
+def watch(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
+    """Follow WAVE until it has ended: in a terminal its graph, live.
+
+    The exit code is 1 if something failed, or it did not end by itself. As JSON it is an object a line, whenever
+    something has ended.
+    """
+    progress = follow(session.wave(wave), as_json)
     raise click.exceptions.Exit(exit_code(progress))
 
 
 @click.command()
 @wave_argument
+@json_option
 @with_redis
-def cancel(session: Session, wave: tuple[str, ...]) -> None:
+def cancel(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
     """Close WAVE: what is open is not run any more, what runs now is not counted."""
     found = session.wave(wave)
-    if found.cancel():
+    cancelled = found.cancel()
+    if as_json:
+        write_json(outcome(found.progress()) | {"cancelled": cancelled})
+    elif cancelled:
         click.echo(f"{found.id}: cancelled")
     else:
         click.echo(f"{found.id}: had ended already ({ending(found.progress())})")
@@ -74,13 +109,18 @@ def cancel(session: Session, wave: tuple[str, ...]) -> None:
 @click.command()
 @wave_argument
 @wait_option
+@json_option
 @with_redis
-def retry(session: Session, wave: tuple[str, ...], wait: bool) -> None:
+def retry(session: Session, wave: tuple[str, ...], wait: bool, as_json: bool) -> None:
     """Run the failed, skipped and expired entities of WAVE again. What is finished is kept."""
     found = session.wave(wave)
     before = found.progress()
     found.retry()
     again = before.total - before.count("finished")
+    if as_json:
+        progress = found.wait().progress() if wait else found.progress()
+        write_json(outcome(progress) | {"run_again": again})
+        raise click.exceptions.Exit(exit_code(progress) if wait else 0)
     if not again:
         click.echo(f"{found.id}: everything is finished, nothing to run again")
         return

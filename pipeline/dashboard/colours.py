@@ -1,32 +1,15 @@
-"""How statuses are shown: one of a few kinds, each with a colour and a word. Pure."""
+"""How statuses are drawn: bars of kinds, and a word for a wave as a whole. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-# In the order in which they stand in a bar. What ended well first, what is open last.
-KINDS = ("finished", "degraded", "skipped", "failed", "running", "pending")
+from pipeline.kinds import by_kind
 
 
-def kind(status: str) -> str:
-    """Give the kind of a status as it is written, such as "finished (late)" or "skipped: missing input"."""
-    word = status.split(":")[0].split(" ")[0]
-    if word == "finished" and ("degraded" in status or "late" in status):
-        return "degraded"
-    return word
-
-
-def parts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Sum up statuses by kind, in the order of `KINDS`, without those that are not there."""
-    found = dict.fromkeys(KINDS, 0)
-    for status, n in counts.items():
-        found[kind(status)] += n
-    return [(name, n) for name, n in found.items() if n]
-
-
-def shares(counts: Mapping[str, int], width: int) -> list[tuple[str, float, float]]:
+def shares(counts: Mapping[str, int], width: int, running: int = 0) -> list[tuple[str, float, float]]:
     """Cut a bar of a width into kinds: (kind, where it begins, how wide it is); none is narrower than 2."""
-    found = parts(counts)
+    found = list(by_kind(counts, running).items())
     total = sum(n for _, n in found)
     if not total:
         return []

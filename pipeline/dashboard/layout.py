@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.levels import levels
+
 WIDTH, HEIGHT = 190, 52  # of a task's box, in pixels
 ACROSS, DOWN = 64, 22  # between columns, and between boxes of a column
 MARGIN = 8
@@ -32,7 +34,7 @@ class Drawing:
 
 def draw(inputs: Mapping[str, Sequence[str]]) -> Drawing:
     """Place tasks, given with the tasks that each one reads, in an order in which each comes after its inputs."""
-    columns = _columns(inputs)
+    columns = levels(inputs)
     _untangle(columns, inputs)
     tallest = max((len(column) for column in columns), default=0)
     step = HEIGHT + DOWN
@@ -49,16 +51,6 @@ def draw(inputs: Mapping[str, Sequence[str]]) -> Drawing:
     edges = [(i, task, _curve(boxes[i], boxes[task])) for task, its in inputs.items() for i in its]
     width = max(len(columns) * (WIDTH + ACROSS) - ACROSS, 0) + 2 * MARGIN
     return Drawing(width, height, [boxes[task] for task in inputs], edges)
-
-
-def _columns(inputs: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    level: dict[str, int] = {}
-    for task, its in inputs.items():
-        level[task] = 1 + max((level[i] for i in its), default=-1)
-    found: list[list[str]] = [[] for _ in range(max(level.values(), default=-1) + 1)]
-    for task, at in level.items():
-        found[at].append(task)
-    return found
 
 
 def _untangle(columns: list[list[str]], inputs: Mapping[str, Sequence[str]]) -> None:

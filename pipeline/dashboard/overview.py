@@ -11,9 +11,10 @@ from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
 from pipeline.cover import Covered, by_flow
 from pipeline.cron import Cron
-from pipeline.dashboard.colours import parts, verdict
+from pipeline.dashboard.colours import verdict
 from pipeline.flow import Flow
-from pipeline.observe import Observed, Standing, observe
+from pipeline.kinds import by_kind
+from pipeline.observe import Observed, Standing, lately, observe
 from pipeline.records import WaveInfo
 from pipeline.runtime import Runtime
 from pipeline.wave import in_words
@@ -65,7 +66,7 @@ def overview(runtime: Runtime, flows: Mapping[str, Flow], covers: Sequence[Cover
         newest = next((d for d, info in standing.waves.items() if info.state == "closed"), None)
         if newest:
             closed[_id(standing, newest)] = counts[newest]
-    found = alerts(observed, closed, Bounds.from_env(os.environ), covers)
+    found = alerts(observed, closed, Bounds.from_env(os.environ), covers, lately(runtime, observed))
     queues = [(backlog, observed.slots(name)) for name, backlog in observed.queues.items()]
     return Overview(observed, rows, found, queues)
 
@@ -104,7 +105,7 @@ def _row(
 def _cell(standing: Standing, date: str, info: WaveInfo, tasks: Mapping[str, Mapping[str, int]]) -> Cell:
     total: dict[str, int] = {}
     for statuses in tasks.values():
-        for kind, n in parts(statuses):
+        for kind, n in by_kind(statuses).items():
             total[kind] = total.get(kind, 0) + n
     how = verdict(info.state, info.reason, list(total.items()))
     numbers = ", ".join(f"{n:,} {kind}" for kind, n in total.items())

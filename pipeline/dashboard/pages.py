@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pipeline.cli.output import length, plural
-from pipeline.dashboard.colours import KINDS, kind
+from pipeline.kinds import KINDS, kind
 
 SHOWN = 120  # characters of a value in a table
 

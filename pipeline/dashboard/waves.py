@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cost import Cost
-from pipeline.dashboard.colours import parts, shares
+from pipeline.dashboard.colours import shares
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
 from pipeline.incidents import Incident, grouped
+from pipeline.kinds import by_kind
 from pipeline.reasons import Reason, reasons
 from pipeline.wave import Progress, Wave
 
@@ -42,15 +43,15 @@ class WaveView:
 
 def view(wave: Wave) -> WaveView:
     """Look at a wave."""
-    progress = wave.progress()
+    progress, running = wave.progress(), wave.running()
     records, price = wave.runtime.records, wave.runtime.settings.price
     counts, found = records.counts(wave.id), records.incidents(wave.id)[0]
     return WaveView(
         wave,
         progress,
         draw({name: step.inputs for name, step in wave.spec.plan.steps.items()}),
-        {task: shares(its, BAR) for task, its in progress.tasks.items()},
-        {task: in_words(its) for task, its in progress.tasks.items()},
+        {task: shares(its, BAR, running.get(task, 0)) for task, its in progress.tasks.items()},
+        {task: in_words(its, running.get(task, 0)) for task, its in progress.tasks.items()},
         {task: its.get("us", 0) / 1e6 for task, its in counts.items()},
         reasons(wave),
         [(task, its) for (task, _), its in grouped(found).items()][:INCIDENTS],
@@ -59,14 +60,14 @@ def view(wave: Wave) -> WaveView:
     )
 
 
-def in_words(counts: Mapping[str, int]) -> str:
+def in_words(counts: Mapping[str, int], running: int = 0) -> str:
     """Write the numbers of a task: "980 finished, 20 failed"."""
-    return ", ".join(f"{n:,} {kind}" for kind, n in parts(counts)) or "no entities"
+    return ", ".join(f"{n:,} {kind}" for kind, n in by_kind(counts, running).items()) or "no entities"
 
 
 def live(wave: Wave) -> dict[str, Any]:
     """Give what changes while a wave runs, for the page's script."""
-    progress = wave.progress()
+    progress, running = wave.progress(), wave.running()
     return {
         "state": progress.state,
         "reason": progress.reason,
@@ -74,6 +75,7 @@ def live(wave: Wave) -> dict[str, Any]:
         "total": progress.total,
         "seconds": progress.seconds,
         "tasks": {
-            task: {"bar": shares(its, BAR), "text": in_words(its)} for task, its in progress.tasks.items()
+            task: {"bar": shares(its, BAR, running.get(task, 0)), "text": in_words(its, running.get(task, 0))}
+            for task, its in progress.tasks.items()
         },
     }

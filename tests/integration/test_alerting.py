@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -104,6 +105,26 @@ def test_what_a_webhook_does_not_take_is_told_at_the_next_look(runtime, to):
     looking.look()
     looking.look()
     assert to.told() == [NEW, OVER]
+
+
+def test_incidents_are_told_while_there_were_many_in_the_last_minutes(runtime, to):
+    named = Flow("named", [single], state=State("nobody"))
+    wave = submit_wave(named, date=floor(DUE), entities=["a"], runtime=runtime)
+    now, looking = time.time(), teller(runtime, to)
+
+    def lose(*minutes_ago: int) -> None:
+        lines = [f"{round((now - 60 * n) * 1000)} lost 1 single 0" for n in minutes_ago]
+        runtime.client.rpush(f"wave:{wave.id} incidents", *lines)
+
+    lose(40, 30, 20, 16, 4, 3, 2, 1, 0)
+    looking.look()
+    assert to.told() == []
+    lose(0)
+    assert [one.about for one in looking.look() if one.what == "incidents"] == ["main/named"]
+    assert to.told() == [("new", "incidents", "main/named")]
+    runtime.client.delete(f"wave:{wave.id} incidents")
+    looking.look()
+    assert to.told()[1:] == [("resolved", "incidents", "main/named")]
 
 
 def test_a_redis_that_is_gone_is_told_of_without_it(to):

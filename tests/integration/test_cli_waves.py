@@ -17,6 +17,7 @@ from redis import Redis
 from pipeline.processes import Workers
 from pipeline.store import RedisStore
 from tests.servers import until
+from tests.terminal import terminal
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
 KEYS = [f"{origin}-{other}" for origin in ("JFK", "LGA") for other in ("BOS", "LAX", "ORD")]
@@ -124,7 +125,7 @@ def test_a_wave_tells_what_it_cost_where_there_is_a_price(wave, monkeypatch):
     assert re.search(r"^  cost +\S+, \S+ per 1,000 entities of a task$", shown, re.M)
 
 
-def test_waves_are_listed_the_newest_date_first(wave):
+def test_waves_are_listed_the_newest_date_first_with_what_they_cost(wave, monkeypatch):
     for hour in ("10", "11", "12"):
         wave("submit", "delays", "--date", f"2030-01-01T{hour}", "--wait")
     lines = wave("ls", "-n", "2", "--flow", "delays").stdout.splitlines()
@@ -134,6 +135,13 @@ def test_waves_are_listed_the_newest_date_first(wave):
     ]
     assert re.fullmatch(r"and \d+ older waves: -n 0 lists all", lines[3])
     assert json.loads(wave("ls", "-n", "1", "--flow", "delays", "--json").stdout)[0]["ended"] == 26
+    assert "cost" not in lines[0]
+    monkeypatch.setenv("PIPELINE_PRICE", "36")
+    head, first, *_ = wave("ls", "-n", "1", "--flow", "delays").stdout.splitlines()
+    assert re.search(r" cost +per 1,000$", head)
+    assert re.search(r" 0 +[\d.e-]+ +[\d.e-]+$", first)
+    (found,) = json.loads(wave("ls", "-n", "1", "--flow", "delays", "--json").stdout)
+    assert found["cost_per_1000"] == pytest.approx(found["cost"] * 1000 / 26)
     assert wave("ls", "--flow", "other").stdout == "no waves of other in Redis\n"
 
 
@@ -154,6 +162,8 @@ def test_a_wave_is_cancelled_once_and_retried(wave, let_go):
     )
     assert sum(map(int, cancelled)) == 6, shown
     let_go()
+    found = json.loads(wave("cancel", "held", "--json").stdout)
+    assert (found["cancelled"], found["reason"]) == (False, "cancelled")
     said = wave("retry", "held", "--wait").stdout
     assert said.startswith("main/held 2013-06-25T13: 6 entities of tasks are run again\n")
     assert said.endswith(": 6 finished\n")
@@ -161,6 +171,7 @@ def test_a_wave_is_cancelled_once_and_retried(wave, let_go):
         wave("retry", "held").stdout
         == "main/held 2013-06-25T13: everything is finished, nothing to run again\n"
     )
+    assert json.loads(wave("retry", "held", "--json").stdout)["run_again"] == 0
 
 
 def test_an_open_wave_is_not_retried(wave, let_go):
@@ -178,6 +189,62 @@ def test_watching_tells_in_plain_lines_how_it_goes_and_ends_with_the_wave(wave, 
         let_go()
         assert watching.stdout.read().endswith(": 6 finished\n")
     assert watching.returncode == 0
+
+
+def test_watching_in_a_terminal_draws_the_graph_and_ends_with_the_wave(wave, url, let_go):
+    wave("submit", "held", "--date", "2013-06-25T17")
+    with terminal("--redis", url, "watch", "held", "2013-06-25T17") as watching:
+        watching.until(lambda text: "─ waiting " in text and "running" in text)
+        let_go()
+        said = watching.rest()
+    assert "6 finished" in said.rpartition("─ waiting ")[2]
+    assert said.rstrip().endswith(": 6 finished")
+    assert watching.code == 0
+
+
+def test_watching_is_an_object_a_line_for_programs(wave, url, let_go):
+    wave("submit", "held", "--date", "2013-06-25T18")
+    with subcommand(url, "watch", "held", "2013-06-25T18", "--json") as watching:
+        first = json.loads(watching.stdout.readline())
+        let_go()
+        last = [json.loads(line) for line in watching.stdout][-1]
+    assert (first["state"], first["ended"]) == ("open", 0)
+    assert (last["state"], last["reason"], last["ended"]) == ("closed", "done", 6)
+
+
+def test_top_shows_waves_queues_and_workers_once_where_nobody_looks(wave):
+    wave("submit", "delays", "--date", "2050-01-01T12", "--wait")
+    said = wave("top").stdout
+    assert re.match(
+        r"[\d-]+ [\d:]+ UTC  2 workers  0 open waves  0 deadlines  Redis: control [\d.]+ MB\n", said
+    )
+    assert re.search(r"^main/delays +2050-01-01T12 +done +26 +26 *", said, re.M)
+    assert re.search(r"^main.compute +0 +0 +2$", said, re.M)
+    assert re.search(r"^worker +main +2 +2 +main.collect, main.compute", said, re.M)
+
+
+def test_top_tells_programs_what_is_open_and_how_much_work_waits(wave, let_go):
+    wave("submit", "held", "--date", "2050-01-01T13")
+    found = json.loads(wave("top", "--json").stdout)
+    (held,) = [flow for flow in found["flows"] if flow["flow"] == "held"]
+    assert (held["newest"], held["state"], held["open"]) == ("main/held 2050-01-01T13", "open", 1)
+    assert (held["ended"], held["total"]) == (0, 6)
+    assert sum(queue["queued"] + queue["in_flight"] for queue in found["queues"]) >= 2
+    assert found["deadlines"] > 0
+    let_go()
+    wave("watch", "held", "2050-01-01T13")
+
+
+def test_top_goes_on_in_a_terminal_until_it_is_interrupted(wave, url, let_go):
+    wave("submit", "held", "--date", "2050-01-01T14")
+    with terminal("--redis", url, "top", "--every", "1s") as watching:
+        watching.until(lambda text: text.count("open wave") >= 2 and "2050-01-01T14" in text)
+        watching.interrupt()
+        said = watching.rest()
+    assert watching.code == 130
+    assert "Traceback" not in said
+    let_go()
+    wave("watch", "held", "2050-01-01T14")
 
 
 def test_watching_is_left_by_an_interrupt_without_a_traceback(wave, url, let_go):

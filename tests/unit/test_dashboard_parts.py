@@ -8,12 +8,13 @@ from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
 from pipeline.cron import Cron
 from pipeline.dashboard import timeline as timelines
-from pipeline.dashboard.colours import kind, parts, shares, verdict
+from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import HEIGHT, WIDTH, draw
 from pipeline.dashboard.pages import short, url
 from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
 from pipeline.incidents import Condition
+from pipeline.kinds import by_kind, kind
 from pipeline.observe import Observed, Standing
 from pipeline.presence import WORKER, Process
 from pipeline.units import Unit
@@ -125,7 +126,7 @@ def test_a_bar_shows_one_failure_among_many_and_is_as_wide_as_it_may_be():
     ],
 )
 def test_a_wave_has_a_verdict(state, reason, counts, expected):
-    assert verdict(state, reason, parts(counts)) == expected
+    assert verdict(state, reason, list(by_kind(counts).items())) == expected
 
 
 def test_values_are_written_on_one_line():
@@ -201,11 +202,25 @@ def test_a_queue_without_workers_a_full_redis_and_missing_keepers_are_critical_a
     assert alone.text == "no worker and no beat is there: waves will not end. Start one."
 
 
+def test_more_incidents_than_usual_are_a_warning_that_says_which():
+    assert alerts(observed(), {}, Bounds(), (), {"main/sales": {"lost": 5}}) == []
+    (found,) = alerts(observed(), {}, Bounds(), (), {"main/sales": {"late": 1, "lost": 5}})
+    assert (found.level, found.what, found.about) == ("warning", "incidents", "main/sales")
+    assert found.text.startswith(
+        "6 runs of main/sales went otherwise than they should within 15 minutes: 5 lost, 1 late. They are run again"
+    )
+
+
 def test_bounds_come_from_the_environment():
     found = Bounds.from_env(
-        {"PIPELINE_ALERT_LATE": "5m", "PIPELINE_ALERT_FAILED": "0.2", "PIPELINE_ALERT_COVER": "3h"}
+        {
+            "PIPELINE_ALERT_LATE": "5m",
+            "PIPELINE_ALERT_FAILED": "0.2",
+            "PIPELINE_ALERT_COVER": "3h",
+            "PIPELINE_ALERT_INCIDENTS": "0",
+        }
     )
-    assert found == Bounds(late=300.0, failed=0.2, cover=3.0)
+    assert found == Bounds(late=300.0, failed=0.2, cover=3.0, incidents=0)
     with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_FAILED='2' is no share between 0 and 1"):
         Bounds.from_env({"PIPELINE_ALERT_FAILED": "2"})
     with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_LATE 'soon' is no length of time"):

@@ -29,7 +29,7 @@ PACKAGES = {
 # fmt: off
 PURE = {
     "alive", "calls", "cron", "discover", "durations", "entity", "environment", "errors", "flow", "heartbeat",
-    "incidents", "nearby", "pipe", "plan", "render", "settings", "state", "status",
+    "incidents", "kinds", "levels", "nearby", "pipe", "plan", "render", "settings", "state", "status",
     "supervise", "tally", "task", "units",
 }
 STORAGE = {
