@@ -15,6 +15,8 @@ import orjson
 from pipeline.messages import lists, units_of
 from pipeline.records import WaveSpec
 from pipeline.runtime import Runtime
+from pipeline.serving import demand
+from pipeline.serving.names import place_of
 from pipeline.unacked import HELD
 from pipeline.units import Unit
 
@@ -40,7 +42,8 @@ class Backlog:
 def backlogs(runtime: Runtime, queues: Sequence[str]) -> dict[str, Backlog]:
     """Measure queues, given by their full names (`main.compute`).
 
-    Where a task was never measured, a shard is taken to be worth what shards are cut to (PIPELINE_SHARD_SECONDS).
+    Where a task was never measured, a shard is taken to be worth what shards are cut to (PIPELINE_SHARD_SECONDS). A
+    served model's work is what the API says of its requests.
     """
     costs = _Costs(runtime)
     flying: dict[str, list[float]] = {queue: [] for queue in queues}
@@ -54,6 +57,8 @@ def backlogs(runtime: Runtime, queues: Sequence[str]) -> dict[str, Backlog]:
             length, sample = _look(runtime.client, key)
             queued += length
             seconds += length * sum(map(costs.of, sample)) / max(len(sample), 1)
+        if (place := place_of(queue)) is not None:
+            seconds = demand.seconds(runtime.client, place)
         found[queue] = Backlog(queue, queued, len(flying[queue]), seconds)
     return found
 

@@ -15,6 +15,7 @@ import orjson
 from redis import Redis
 
 from pipeline.serving.catalogue import Entry
+from pipeline.serving.demand import COST_MS, REFUSED_MS
 from pipeline.serving.estimate import Capacity, together
 from pipeline.serving.names import Place, catalogue_key
 
@@ -27,7 +28,8 @@ _KEPT = 10_000  # cancelled requests that are remembered
 
 _NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-# KEYS: workers, beats, catalogue. ARGV: worker, state, model, forget ms.
+# KEYS: workers, beats, catalogue, cost.
+# ARGV: worker, state, model, forget ms, seconds that an instance takes or "", ms that this is kept.
 BEAT_SCRIPT = (
     _NOW
     + """
@@ -39,16 +41,21 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[4]
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
+if ARGV[5] ~= '' then redis.call('SET', KEYS[4], ARGV[5], 'PX', ARGV[6]) end
 return {now, redis.call('HGET', KEYS[3], ARGV[3]) or ''}
 """
 )
 
-# KEYS: workers, beats, load, queue. ARGV: producer, instances that wait, lease ms, load ms.
+# KEYS: workers, beats, load, queue, refused.
+# ARGV: producer, instances that wait, lease ms, load ms, instances that were refused since, ms for which those count.
 POLL_SCRIPT = (
     _NOW
     + """
 if tonumber(ARGV[2]) > 0 then redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', now))
 else redis.call('HDEL', KEYS[3], ARGV[1]) end
+if tonumber(ARGV[5]) > 0 and redis.call('INCRBY', KEYS[5], ARGV[5]) == tonumber(ARGV[5]) then
+  redis.call('PEXPIRE', KEYS[5], ARGV[6])
+end
 local others, flat = 0, redis.call('HGETALL', KEYS[3])
 for i = 1, #flat, 2 do
   local waiting, at = string.match(flat[i + 1], '^(%d+) (%d+)$')
@@ -122,8 +129,11 @@ class Beats:
 
     def tell(self, state: WorkerState) -> tuple[int, Entry | None]:
         """Give a sign; gives Redis' time in ms, and the catalogue's entry, None where it was removed."""
-        keys = [self._place.key("workers"), self._place.key("beats"), catalogue_key(self._place.version)]
-        now, raw = self._script(keys=keys, args=[self._worker, state.dump(), self._place.model, _FORGET_MS])
+        place = self._place
+        keys = [place.key("workers"), place.key("beats"), catalogue_key(place.version), place.key("cost")]
+        cost = "" if state.seconds is None else f"{state.seconds / max(state.per_call, 1.0):.9f}"
+        args = [self._worker, state.dump(), place.model, _FORGET_MS, cost, COST_MS]
+        now, raw = self._script(keys=keys, args=args)
         return int(now), Entry.parse(raw) if raw else None
 
     def cancelled(self) -> list[str]:
@@ -146,10 +156,12 @@ class Beats:
             pipe.execute()
 
 
-def poll_args(place: Place, producer: str, waiting: int, lease: float) -> tuple[list[str], list[Any]]:
+def poll_args(
+    place: Place, producer: str, waiting: int, lease: float, refused: int = 0
+) -> tuple[list[str], list[Any]]:
     """Give the keys and the arguments of a producer's look."""
-    keys = [place.key("workers"), place.key("beats"), place.key("load"), place.queue]
-    return keys, [producer, waiting, round(lease * 1000), _LOAD_MS]
+    keys = [place.key("workers"), place.key("beats"), place.key("load"), place.queue, place.key("refused")]
+    return keys, [producer, waiting, round(lease * 1000), _LOAD_MS, refused, REFUSED_MS]
 
 
 def view_of(entry: Entry, answer: Sequence[Any]) -> View:

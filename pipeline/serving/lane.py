@@ -47,6 +47,7 @@ class Lane:
     pending: dict[str, Waiting] = field(default_factory=dict)  # in the order in which they came
     inflight: InFlight = field(default_factory=InFlight)
     waiting: int = 0  # instances that nobody has answered yet
+    refused: int = 0  # instances that were refused for want of a worker, and that nobody was told of yet
     cancelled: list[str] = field(default_factory=list)  # that workers are to be told of
     most: int = MOST  # requests in one message
     least_pace: float = 0.0

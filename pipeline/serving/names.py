@@ -4,6 +4,8 @@
     serve:{version}/{model} workers          hash: worker -> what it says of itself, as JSON
     serve:{version}/{model} beats            sorted set: worker by its last sign of life (ms)
     serve:{version}/{model} load             hash: producer -> "instances that wait for an answer, time (ms)"
+    serve:{version}/{model} refused          text: instances that were refused of late, because no worker was there
+    serve:{version}/{model} cost             text: seconds of one slot that an instance takes
     serve:{version}/{model} cancelled        stream: ids of requests whose clients went away
     serve:{version}/{model} results          hash: "{model version} {what}" -> number
     serve:{version}/{model} shadow           list: the newest pairs of answers that were compared
@@ -38,6 +40,12 @@ class Place:
     def key(self, part: str) -> str:
         """Give the key of a part."""
         return f"serve:{self.version}/{self.model} {part}"
+
+
+def place_of(queue: str) -> Place | None:
+    """Give whose queue this is, None where it is no model's."""
+    version, found, model = queue.partition(".serve.")
+    return Place(version, model) if found and version and _NAME.match(model) else None
 
 
 def catalogue_key(version: str) -> str:

@@ -124,6 +124,8 @@ class Producer:
         if not self.reachable:
             raise Refused("Redis does not answer. Try again.", 1.0)
         if view is None or not (view.able(version or entry.live) if pinned else view.workers):
+            if view is not None:
+                lane.refused += len(instances)  # so that somebody may start one
             raise Refused(
                 f"no worker serves {entry.name!r} now. Start one: wave serve-worker {entry.name}", 5.0
             )
@@ -221,7 +223,8 @@ class Producer:
         self.views = {name: view for name, view in self.views.items() if name in entries}
         for name, entry in entries.items():
             lane, asked = self._lane(name), time.monotonic()
-            keys, args = poll_args(lane.place, self.id, lane.waiting, self._lease)
+            refused, lane.refused = lane.refused, 0
+            keys, args = poll_args(lane.place, self.id, lane.waiting, self._lease, refused)
             view = view_of(entry, await self._poll(keys=keys, args=args))
             self._clock.seen(view.now_ms, asked)
             self.views[name] = view

@@ -16,12 +16,16 @@ import httpx
 import pytest
 from redis import Redis
 
+from pipeline.backlog import backlogs
 from pipeline.embedded import EmbeddedRedis
 from pipeline.processes import worker_env
+from pipeline.runtime import Runtime
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.board import look
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.demand import REFUSED_MS, UNMEASURED
 from pipeline.serving.results import VersionResults, read
+from pipeline.settings import Settings
 from pipeline.supervise import Child, Processes
 from pipeline.web.tokens import line
 from tests.servers import free_port
@@ -221,6 +225,40 @@ def test_a_model_without_workers_is_refused_at_once(stack, api):
     answer = predict(api, 1, model="alone")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.json()["error"] == ("no worker serves 'alone' now. Start one: wave serve-worker alone")
+
+
+def backlog(stack: Stack, model: str) -> float:
+    queue = f"main.serve.{model}"
+    return backlogs(Runtime(Settings(redis_url=stack.url, version="main")), [queue])[queue].seconds
+
+
+def test_requests_without_a_worker_are_work_that_somebody_can_be_started_for(stack, api):
+    stack.serve("asleep")
+    until(lambda: api.get("/v1/models/asleep").status_code == 200)
+    assert backlog(stack, "asleep") == 0.0
+    assert [predict(api, 1, model="asleep").status_code for _ in range(3)] == [503] * 3
+    until(lambda: backlog(stack, "asleep") == pytest.approx(3 * UNMEASURED))
+    stack.client.set("serve:main/asleep cost", 0.5)
+    assert backlog(stack, "asleep") == pytest.approx(1.5)
+    assert 0 < stack.client.pttl("serve:main/asleep refused") <= REFUSED_MS
+
+
+def test_the_backlog_of_a_model_is_the_instances_that_wait_times_what_one_has_taken(stack, api):
+    stack.serve("dear", batch=1)
+    child = stack.worker("dear", slots=1)
+    stack.ready(api, "dear")
+    assert predict(api, {"sleep": 0.2}, model="dear").status_code == 200
+    until(lambda: stack.client.get("serve:main/dear cost") is not None)
+    cost = float(stack.client.get("serve:main/dear cost"))
+    assert cost == pytest.approx(0.2, rel=0.3)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(predict, api, {"sleep": 0.5}, model="dear") for _ in range(3)]
+        until(lambda: backlog(stack, "dear") >= 2 * cost)
+        assert {found.result().status_code for found in asked} == {200}
+    until(lambda: backlog(stack, "dear") == 0.0)
+    stack.kill(child, signal.SIGTERM)
+    until(lambda: not look(stack.client, "main")["dear"].workers)
+    assert stack.client.get("serve:main/dear cost") is not None, "kept for the next worker"
 
 
 # -- losses and changes
