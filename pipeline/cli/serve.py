@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from pipeline.cli.options import version_option
 from pipeline.cli.output import length
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
+from pipeline.errors import UnknownName
+from pipeline.heartbeat import Heartbeat
 from pipeline.pipe import check_version
 from pipeline.processes import node_name, worker_env
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
@@ -26,6 +29,7 @@ from pipeline.serving.names import Place, check_name
 from pipeline.supervise import READY
 
 EXAMPLE = ("mean", "pipeline.serving.examples:mean")
+LOOK = 1.0  # seconds between two looks for a model that is waited for
 FIRST = "1"  # the version of a model whose version nobody names
 
 
@@ -92,6 +96,7 @@ deadline_option = click.option(
 @slots_option
 @batch_option
 @deadline_option
+@click.option("--wait", is_flag=True, help="Where nobody has added MODEL yet, wait for it.")
 @version_option
 @with_redis
 def serve_worker(
@@ -103,6 +108,7 @@ def serve_worker(
     slots: int,
     batch: int | None,
     deadline: float | None,
+    wait: bool,
     version: str | None,
 ) -> None:
     """Run one worker that holds MODEL and answers its requests, until SIGTERM.
@@ -120,12 +126,31 @@ def serve_worker(
         given: dict[str, Any] = {"batch": batch, "deadline": deadline}
         given = {name: value for name, value in given.items() if value is not None}
         catalogue.change(model, lambda entry: replace(entry, options=replace(entry.options, **given)))
+    elif wait:
+        _wait_for(catalogue, model)
     else:
         catalogue.get(model)
     env = {**os.environ, **_worker_env(session.settings.redis_url, code, model, slots)}
     command = [*worker_command(Place(code, model).queue), "-n", node_name(f"serve-{model}")]
     sys.stdout.flush()
     os.execvpe(command[0], command, env)  # the signals of whoever started this reach the worker itself
+
+
+def _wait_for(catalogue: Catalogue, model: str) -> None:
+    """Wait until the catalogue has a model, so that a deployment may come before the model. Raises KeyFormatError."""
+    check_name(model, "model")
+    heartbeat, told = Heartbeat.from_env(), False
+    while True:
+        try:
+            catalogue.get(model)
+            return
+        except UnknownName as error:
+            if not told:
+                click.echo(f"waiting: {error}", err=True)
+            told = True
+        if heartbeat is not None:
+            heartbeat.tell()
+        time.sleep(LOOK)
 
 
 @click.command()

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pipeline.cli.serve import Added
 from pipeline.serving.catalogue import Catalogue
-from tests.servers import free_port
+from tests.servers import free_port, until
 
 EXAMPLE = "pipeline.serving.examples:mean"
 ROOT = Path(__file__).parents[2]
@@ -94,3 +95,23 @@ def test_serve_starts_the_api_and_a_worker_and_ends_both(redis_url, redis_client
             process.wait(20)
     assert process.returncode == 0, rest
     assert f"{place}/v1/models/mean:predict" in "".join(lines) + rest
+
+
+def test_a_worker_that_waits_starts_once_somebody_adds_its_model(redis_url, redis_client, tmp_path):
+    ready, beat = tmp_path / "ready", tmp_path / "alive"
+    words = ["--redis", redis_url, "serve-worker", "late", "--wait", "--slots", "2"]
+    env = {**os.environ, "PIPELINE_VERSION": "main", "PYTHONPATH": str(ROOT), "PIPELINE_HEARTBEAT": str(beat)}
+    env["PIPELINE_READY_FILE"] = str(ready)
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli", *words], stderr=subprocess.PIPE, text=True, env=env
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline().startswith("waiting: no model 'late' is served.")
+            until(beat.exists, 10)
+            Added("late", EXAMPLE, "callable", "1").put(Catalogue(redis_client, "main"), {})
+            until(ready.exists, 20)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
