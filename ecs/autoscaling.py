@@ -14,7 +14,6 @@ from ecs.roles import ROLES, WEB, Role, sub
 Block = dict[str, Any]
 
 NAMESPACE = "CeleryWaves"  # that the control service writes to
-WITHIN = 60  # seconds in which a slot is to work off what lies before it
 SLOW, QUICK = 300, 60  # seconds between two steps down, and up
 REQUESTS = 3000  # a minute, that one task of the API is to answer
 PERIOD = 60  # seconds; ECS counts its tasks once a minute
@@ -88,7 +87,7 @@ def _tracking(role: Role) -> Block:
         "backlog",
         "TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": WITHIN * role.slots,
+            "TargetValue": role.within * role.slots,
             "ScaleInCooldown": SLOW,
             "ScaleOutCooldown": QUICK,
             "CustomizedMetricSpecification": {"Metrics": [*metrics, result]},
@@ -97,7 +96,7 @@ def _tracking(role: Role) -> Block:
 
 
 def _from_zero(role: Role) -> Block:
-    few = WITHIN * role.slots
+    few = role.within * role.slots
     steps = [
         {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 5 * few, "ScalingAdjustment": 1},
         {"MetricIntervalLowerBound": 5 * few, "MetricIntervalUpperBound": 50 * few, "ScalingAdjustment": 5},
@@ -202,7 +201,7 @@ def alarms() -> Block:
         "BacklogGrows": _alarm(
             "Computation has been behind for a quarter of an hour. Raise MaxTasks, or look at `wave doctor`.",
             told,
-            threshold=WITHIN * 60,
+            threshold=compute.within * 60,
             **_metric("backlog_per_task", compute),
             Statistic="Minimum",
             Period=PERIOD,

@@ -14,6 +14,7 @@ COMMANDS = {
     "logs": ("ecs.status_command:logs", "Print log lines."),
     "scale": ("ecs.status_command:scale", "Set how many tasks a role has."),
     "destroy": ("ecs.deploy_command:destroy", "Remove an environment with its keys in Redis."),
+    "run": ("ecs.deploy_command:run", "Run a `wave` command once inside an environment."),
     "clean": ("ecs.deploy_command:clean", "Remove a version's keys from Redis."),
     "push": ("ecs.deploy_command:push", "Build the images and push them to ECR."),
     "template": ("ecs.deploy_command:template", "Print the CloudFormation templates."),

@@ -19,6 +19,7 @@ from pipeline.attempt import Tools
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, with_session
 from pipeline.clients import WORKER_PATIENCE
+from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.presence import KEEPER, Presence, Process
 from pipeline.runner import Runner
@@ -43,7 +44,8 @@ def control(session: Session, cluster: str | None, services: str | None, every: 
     chosen = _cluster(cluster, services)
     session.runtime.check()
     runtime = Runtime(session.settings, WORKER_PATIENCE)
-    controller = Controller(runtime, chosen, Aws.of(chosen.name), session.flows.values(), every)
+    heartbeat = None if once else Heartbeat.from_env()
+    controller = Controller(runtime, chosen, Aws.of(chosen.name), session.flows.values(), every, heartbeat)
     if once:
         _show(controller.round())
         with suppress(RedisError):

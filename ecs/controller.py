@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ecs.scaling import Aws, Counts, Metric, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline.backlog import Backlog, backlogs
 from pipeline.flow import Flow
+from pipeline.heartbeat import Heartbeat
 from pipeline.logs import get_logger
 from pipeline.runtime import Runtime
 
@@ -102,9 +104,19 @@ class Controller:
     """Runs round after round."""
 
     def __init__(
-        self, runtime: Runtime, cluster: Cluster, aws: Aws, flows: Iterable[Flow] = (), every: float = 10.0
+        self,
+        runtime: Runtime,
+        cluster: Cluster,
+        aws: Aws,
+        flows: Iterable[Flow] = (),
+        every: float = 10.0,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        """Take the clients, the flows whose schedules are looked ahead at, and the seconds between two rounds."""
+        """Take the clients, the flows whose schedules are looked ahead at, and the seconds between two rounds.
+
+        The heartbeat is given by the loop: it tells of a round that hangs, and not of an AWS that does not answer.
+        """
+        self._heartbeat = heartbeat
         self._runtime = runtime
         self._cluster = cluster
         self._aws = aws
@@ -139,7 +151,17 @@ class Controller:
                 if failures
                 else self._every
             )
-            self._stop.wait(wait * (random.uniform(0.7, 1.0) if failures else 1.0))
+            self._wait(wait * (random.uniform(0.7, 1.0) if failures else 1.0))
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until the next round, alive all the while."""
+        until = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._heartbeat is None:
+                self._stop.wait(left)
+            else:
+                self._heartbeat.tell()
+                self._stop.wait(min(left, self._heartbeat.every))
 
     def round(self) -> list[Decision] | None:
         """Measure, scale and publish once; None where another control leads."""

@@ -15,7 +15,8 @@ from ecs.errors import clients
 from ecs.naming import MAIN, STAGES, Place
 from ecs.pushing import check_images, commands, images, registry_of
 from ecs.pushing import push as push_images
-from ecs.stacks import Stacks
+from ecs.roles import own_roles
+from ecs.stacks import Bucket, Stacks
 from pipeline.cli.session import Session, with_session
 from pipeline.errors import SettingsError
 
@@ -47,6 +48,13 @@ def what_options(command: C) -> C:
     """Add the options that say what is deployed."""
     more = [
         click.option("--tag", help="Of the images in ECR. [default: the branch, as `push` tags them]"),
+        click.option(
+            "--queue",
+            "queues",
+            metavar="KIND[=POOL:SLOTS:CPU:MEMORY]",
+            multiple=True,
+            help="Workers for a kind of queue that your tasks name. [default: prefork:2:2048:4096]",
+        ),
         click.option("--flows", help="PIPELINE_FLOWS of the environment. [default: its own]"),
         click.option(
             "-p",
@@ -74,7 +82,7 @@ def what_options(command: C) -> C:
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 def deploy(
     stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
-    given: tuple[str, ...], shared: tuple[str, ...], dry_run: bool,
+    given: tuple[str, ...], shared: tuple[str, ...], queues: tuple[str, ...], dry_run: bool,
 ) -> None:  # fmt: skip
     """Deploy an environment: a stage's main, or a branch beside it with its own workers and queues.
 
@@ -86,7 +94,7 @@ def deploy(
       wave ecs deploy --env dev --flows my_flows
       wave ecs deploy --env dev --branch feature-x --flows my_flows --dry-run
     """
-    _deploy(Place(stage, branch, project), region, tag, flows, given, shared, dry_run)
+    _deploy(Place(stage, branch, project), region, tag, flows, given, shared, queues, dry_run)
 
 
 @click.command()
@@ -94,27 +102,27 @@ def deploy(
 @what_options
 def diff(
     stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
-    given: tuple[str, ...], shared: tuple[str, ...],
+    given: tuple[str, ...], shared: tuple[str, ...], queues: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Print what a deployment would change; the exit code is 1 if anything."""
-    if _deploy(Place(stage, branch, project), region, tag, flows, given, shared, True):
+    if _deploy(Place(stage, branch, project), region, tag, flows, given, shared, queues, True):
         raise click.exceptions.Exit(1)
 
 
 def _deploy(
     place: Place, region: str | None, tag: str | None, flows: str | None,
-    given: tuple[str, ...], shared: tuple[str, ...], dry: bool,
+    given: tuple[str, ...], shared: tuple[str, ...], queues: tuple[str, ...], dry: bool,
 ) -> bool:  # fmt: skip
-    values = _pairs(given) | ({"Flows": flows} if flows else {})
-    parts(
-        place, {"WorkerImage": "-", "WebImage": "-"}, values, _pairs(shared)
-    )  # what lacks is said before AWS is asked
+    values, own = _pairs(given) | ({"Flows": flows} if flows else {}), own_roles(queues)
+    # What lacks is said before AWS is asked.
+    parts(place, {"WorkerImage": "-", "WebImage": "-"}, values, _pairs(shared), own)
     made = clients(region)
     tag = tag or default_tag(place.version)
     registry = registry_of(made)
     check_images(made, tag)
-    wanted = parts(place, images(registry, tag), values, _pairs(shared))
-    return Deployer(Stacks(made("cloudformation")), write).deploy(wanted, dry=dry)
+    wanted = parts(place, images(registry, tag), values, _pairs(shared), own)
+    stacks = Stacks(made("cloudformation"), bucket=Bucket(made("s3"), place.shared))
+    return Deployer(stacks, write).deploy(wanted, dry=dry)
 
 
 def default_tag(version: str) -> str:
@@ -143,6 +151,21 @@ def destroy(stage: str, branch: str, project: str, region: str | None, keep_data
         write(f"{place.stack}: its keys in Redis are removed")
     stacks.delete(place.stack, write)
     write(f"{place.stack}: removed")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
+@place_options
+def run(stage: str, branch: str, project: str, region: str | None, words: tuple[str, ...]) -> None:
+    """Run `wave WORDS` once inside an environment, where its Redis can be reached, and wait until it ends.
+
+    \b
+    Examples:
+      wave ecs run --env dev -- submit my_flows
+      wave ecs run --env dev -- serving add delays 1 delay/JFK --kind forecast
+    """
+    run_once(clients(region), Place(stage, branch, project), words)
+    write(f"wave {' '.join(words)}: ended well. What it said: wave ecs logs control --env {stage}")
 
 
 @click.command()
@@ -182,6 +205,7 @@ def push(branch: str, tag: str | None, region: str | None, root: Path, dry_run: 
 
 @click.command()
 @click.option("--shared", is_flag=True, help="That of what a stage's environments share.")
-def template(shared: bool) -> None:
+@click.option("--queue", "queues", metavar="KIND[=...]", multiple=True, help="As of `deploy`.")
+def template(shared: bool, queues: tuple[str, ...]) -> None:
     """Print the CloudFormation template of an environment."""
-    write(SHARED.read_text() if shared else render())
+    write(SHARED.read_text() if shared else render(own_roles(queues)))

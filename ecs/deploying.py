@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 from ecs.environment import PARAMETERS, render
 from ecs.errors import CloudError, telling
 from ecs.naming import MAIN, Place
-from ecs.roles import ROLES
+from ecs.roles import Role
 from ecs.stacks import Planned, Say, Stacks
 from pipeline.errors import SettingsError, listed, near
 
+PAGE = 10  # services that one DescribeServices takes
+PAUSE = 3.0  # seconds between two looks at a task
 SHARED = Path(__file__).with_name("shared.yml")
 
 
@@ -28,15 +31,20 @@ class Part:
 
 
 def parts(
-    place: Place, images: Mapping[str, str], given: Mapping[str, str], shared: Mapping[str, str]
+    place: Place,
+    images: Mapping[str, str],
+    given: Mapping[str, str],
+    shared: Mapping[str, str],
+    own: Sequence[Role] = (),
 ) -> list[Part]:
     """Give the stacks of an environment, in order. Raises SettingsError for a parameter that none has.
 
     images   WorkerImage and WebImage
     given    parameters of the environment's stack
     shared   parameters of the stack that the stage shares; only `main` changes that one
+    own      workers of kinds of queues that the user's tasks name
     """
-    own = {
+    values = {
         "Shared": place.shared,
         "Version": place.version,
         "Priority": str(place.priority),
@@ -44,18 +52,18 @@ def parts(
         **given,
     }
     if place.version != MAIN:
-        own = {"BeatCount": "0"} | own  # a branch costs nothing until somebody submits a wave of it
-    for name in own:
+        values = {"BeatCount": "0"} | values  # a branch costs nothing until somebody submits a wave of it
+    for name in values:
         if name not in PARAMETERS:
             raise SettingsError(
                 f"the template has no parameter {name!r}.{near(name, PARAMETERS)} It has: {listed(PARAMETERS)}."
             )
-    missing = [name for name, spec in PARAMETERS.items() if "Default" not in spec and not own.get(name)]
+    missing = [name for name, spec in PARAMETERS.items() if "Default" not in spec and not values.get(name)]
     if missing:
         raise SettingsError(
             f"parameters are missing: {listed(missing)}. Give images by --tag, the others by -p NAME=VALUE."
         )
-    found = [Part(place.stack, render(), own)]
+    found = [Part(place.stack, render(own), values)]
     if place.version == MAIN:
         found.insert(0, Part(place.shared, SHARED.read_text(), {"Stage": place.stage, **shared}))
     return found
@@ -104,45 +112,78 @@ class Deployer:
 
 def scale(clients: Any, place: Place, role: str, count: int) -> None:
     """Set how many tasks a role has; autoscaling goes on from there. Raises SettingsError for an unknown role."""
-    cluster, service = cluster_and_service(Stacks(clients("cloudformation")), place, role)
+    cluster, service = cluster_and_service(clients, place, role)
     with telling(f"scaling {service}"):
         clients("ecs").update_service(cluster=cluster, service=service, desiredCount=count)
 
 
-def cluster_and_service(stacks: Stacks, place: Place, role: str) -> tuple[str, str]:
+def services(clients: Any, place: Place) -> dict[str, Mapping[str, Any]]:
+    """Describe the services that an environment has, by their roles. Raises CloudError."""
+    cluster, ecs = cluster_of(clients, place), clients("ecs")
+    with telling(f"looking at {cluster}"):
+        pages = ecs.get_paginator("list_services").paginate(cluster=cluster)
+        arns = [arn for page in pages for arn in page["serviceArns"]]
+        found = [
+            one
+            for start in range(0, len(arns), PAGE)
+            for one in ecs.describe_services(cluster=cluster, services=arns[start : start + PAGE])["services"]
+        ]
+    active = (one for one in found if one["status"] == "ACTIVE")
+    own = {one["serviceName"].removeprefix(f"{place.stack}-"): one for one in active}
+    return dict(sorted(own.items()))
+
+
+def cluster_of(clients: Any, place: Place) -> str:
+    """Give the name of an environment's cluster. Raises CloudError."""
+    return Stacks(clients("cloudformation")).output(place.stack, "Cluster")
+
+
+def cluster_and_service(clients: Any, place: Place, role: str) -> tuple[str, str]:
     """Give the names of an environment's cluster and of a role's service. Raises SettingsError and CloudError."""
-    names = [each.name for each in ROLES]
-    if role not in names:
-        raise SettingsError(f"there is no role {role!r}.{near(role, names)} There are {listed(names)}.")
-    return stacks.output(place.stack, "Cluster"), f"{place.stack}-{role}"
+    known = services(clients, place)
+    if role not in known:
+        raise SettingsError(
+            f"{place.stack} has no role {role!r}.{near(role, known)} There are {listed(known) or 'none'}."
+        )
+    return cluster_of(clients, place), known[role]["serviceName"]
 
 
-def run_once(clients: Any, place: Place, words: list[str], limit: float = 900) -> None:
+def run_once(clients: Any, place: Place, words: Sequence[str], limit: float = 900) -> None:
     """Run a `wave` command as a task of the environment, where Redis can be reached, and wait. Raises CloudError."""
-    cluster, service = cluster_and_service(Stacks(clients("cloudformation")), place, "control")
-    ecs = clients("ecs")
-    with telling(f"running wave {' '.join(words)}"):
-        found = ecs.describe_services(cluster=cluster, services=[service])["services"]
-        if not found:
-            raise CloudError(f"the service {service} is not there, so that nothing can be run beside it.")
+    cluster, service = cluster_and_service(clients, place, "control")
+    ecs, said = clients("ecs"), f"wave {' '.join(words)}"
+    with telling(f"running {said}"):
+        found = ecs.describe_services(cluster=cluster, services=[service])["services"][0]
         answer = ecs.run_task(
             cluster=cluster,
-            taskDefinition=found[0]["taskDefinition"],
+            taskDefinition=found["taskDefinition"],
             launchType="FARGATE",
-            networkConfiguration=found[0]["networkConfiguration"],
-            overrides={"containerOverrides": [{"name": "control", "command": words}]},
+            networkConfiguration=found["networkConfiguration"],
+            overrides={"containerOverrides": [{"name": "control", "command": list(words)}]},
         )
         if not answer["tasks"]:
-            raise CloudError(f"ECS starts no task for wave {' '.join(words)}: {answer['failures']}")
+            raise CloudError(f"ECS starts no task for {said}: {answer['failures']}")
         arn = answer["tasks"][0]["taskArn"]
-        waiter = ecs.get_waiter("tasks_stopped")
-        waiter.wait(cluster=cluster, tasks=[arn], WaiterConfig={"Delay": 6, "MaxAttempts": int(limit / 6)})
-        ended = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"][0]
+        ended = _ended(ecs, cluster, arn, limit)
     code = ended["containers"][0].get("exitCode")
     if code != 0:
         raise CloudError(
-            f"wave {' '.join(words)} ended with {code}: {ended.get('stoppedReason', '')} See: wave ecs logs control"
+            f"{said} ended with {code}: {ended.get('stoppedReason', '')} See: wave ecs logs control"
         )
+
+
+def _ended(ecs: Any, cluster: str, arn: str, limit: float) -> Mapping[str, Any]:
+    """Wait until a task has stopped. Raises CloudError where it goes on for longer."""
+    until = time.monotonic() + limit
+    while True:
+        (task,) = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"]
+        if task["lastStatus"] == "STOPPED":
+            return dict(task)
+        if time.monotonic() > until:
+            raise CloudError(
+                f"the task {arn} still runs after {limit:g} s and goes on. See: wave ecs logs control"
+            )
+        time.sleep(PAUSE)
 
 
 def write(text: str) -> None:

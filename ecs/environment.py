@@ -8,33 +8,38 @@ removed before them. A cluster costs nothing, so that each version has one, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecs.autoscaling import alarms, scaling
+from ecs.balancing import LAST, balancing
+from ecs.naming import MAIN
 from ecs.promoting import promoting
-from ecs.rights import execution_role, task_role
-from ecs.roles import BEAT, CELERY, DRAIN, ROLES, SERVE, STARTER, STOP_TIMEOUT, WEB, Role, sub
+from ecs.rights import roles as task_roles
+from ecs.roles import BEAT, CELERY, CONTROL, DRAIN, ROLES, SERVE, STARTER, STOP_TIMEOUT, WEB, Role, sub
 
 Block = dict[str, Any]
 
 
-def template() -> Block:
-    """Give the template, as CloudFormation reads it."""
+def template(own: Sequence[Role] = ()) -> Block:
+    """Give the template, as CloudFormation reads it; `own` are workers of queues that the user's tasks name."""
+    roles = (*ROLES, *own)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "celery-waves, an environment: one version of the code with its own queues and services.",
         "Parameters": PARAMETERS,
         "Conditions": {
-            "HasApi": {"Fn::Not": [{"Fn::Equals": [ref("ApiTokens"), ""]}]},
-            "HasUpstream": {"Fn::Not": [{"Fn::Equals": [ref("UpstreamTopic"), ""]}]},
-            "HasDeployRole": {"Fn::Not": [{"Fn::Equals": [ref("DeployRoleArn"), ""]}]},
-            "HasModel": {"Fn::Not": [{"Fn::Equals": [ref("ServeModel"), ""]}]},
+            "HasApi": _given("ApiTokens"),
+            "IsDefault": {"Fn::And": [{"Condition": "HasApi"}, {"Fn::Equals": [ref("Version"), MAIN]}]},
+            "HasUpstream": _given("UpstreamTopic"),
+            "HasDeployRole": _given("DeployRoleArn"),
+            "HasModel": _given("ServeModel"),
+            "HasWorkerPolicy": _given("WorkerPolicyArn"),
         },
         "Resources": {
             **_shared(),
-            **_api(),
-            **{k: v for role in ROLES for k, v in _service(role).items()},
+            **balancing(),
+            **{k: v for role in roles for k, v in _service(role, own).items()},
             **alarms(),
             **promoting(),
         },
@@ -48,9 +53,9 @@ def template() -> Block:
     }
 
 
-def render() -> str:
-    """Give the template as JSON text, short: CloudFormation takes 51,200 bytes."""
-    return json.dumps(template(), separators=(",", ":"))
+def render(own: Sequence[Role] = ()) -> str:
+    """Give the template as JSON text, without blanks."""
+    return json.dumps(template(own), separators=(",", ":"))
 
 
 def ref(name: str) -> Block:
@@ -61,6 +66,10 @@ def ref(name: str) -> Block:
 def shared(name: str) -> Block:
     """Refer to what the stage's shared stack exports."""
     return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
+
+
+def _given(parameter: str) -> Block:
+    return {"Fn::Not": [{"Fn::Equals": [ref(parameter), ""]}]}
 
 
 def _text(description: str, default: str | None = None, **more: Any) -> Block:
@@ -79,7 +88,7 @@ def _number(description: str, default: int) -> Block:
 PARAMETERS: Mapping[str, Block] = {
     "Shared": _text("The stack of ecs/shared.yml."),
     "Version": _text("The version of the code: a git branch or tag.", AllowedPattern="[A-Za-z0-9][A-Za-z0-9._/+-]*"),
-    "Priority": {**_number("Of the API's rule; each version needs its own.", 1), "MinValue": 1, "MaxValue": 50000},
+    "Priority": {**_number("Of the API's rule; each version needs its own.", 1), "MinValue": 1, "MaxValue": LAST - 1},
     "WorkerImage": _text("Image of workers, with its tag."),
     "WebImage": _text("Image of the API, with its tag."),
     "Flows": _text("PIPELINE_FLOWS: module[:flow],..."),
@@ -88,6 +97,7 @@ PARAMETERS: Mapping[str, Block] = {
     "BeatCount": _number("1 to start waves by their schedules, 0 to leave that to `wave submit`.", 1),
     "MaxTasks": _number("Tasks of each kind of worker at most.", 50),
     "Goal": _number("Seconds within which a wave is to be done.", 600),
+    "WorkerPolicyArn": _text("A managed policy: what your tasks may do in AWS besides. Empty for nothing.", ""),
     "SpotWeight": _number("Share of workers on spare capacity, beside 1 for the rest; 0 for none.", 3),
     "UpstreamTopic": _text("The topic of the stage before, whose promotions are taken over; empty for none.", ""),
     "DeployRoleArn": _text("A role by which CloudFormation takes over images too; empty for models alone.", ""),
@@ -111,54 +121,27 @@ def _shared() -> Block:
             },
         },
         "Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": ref("LogDays")}},
-        "ExecutionRole": execution_role(),
-        "TaskRole": task_role(control=False),
-        "ControlRole": task_role(control=True),
+        **task_roles(),
     }
 
 
-def _api() -> Block:
-    """The API's place behind the load balancer: whoever sends the header Pipeline-Version reaches that version."""
-    group = {
-        "Type": "AWS::ElasticLoadBalancingV2::TargetGroup",
-        "Condition": "HasApi",
-        "Properties": {
-            "VpcId": shared("Vpc"),
-            "TargetType": "ip",
-            "Protocol": "HTTP",
-            "Port": 8000,
-            "HealthCheckPath": "/healthz",
-            "HealthCheckIntervalSeconds": 10,
-            "HealthyThresholdCount": 2,
-            "TargetGroupAttributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
-        },
-    }
-    header = {"HttpHeaderName": "Pipeline-Version", "Values": [ref("Version")]}
-    rule = {
-        "Type": "AWS::ElasticLoadBalancingV2::ListenerRule",
-        "Condition": "HasApi",
-        "Properties": {
-            "ListenerArn": shared("Listener"),
-            "Priority": ref("Priority"),
-            "Conditions": [{"Field": "http-header", "HttpHeaderConfig": header}],
-            "Actions": [{"Type": "forward", "TargetGroupArn": ref("WebTargets")}],
-        },
-    }
-    return {"WebTargets": group, "WebRule": rule}
-
-
-def _service(role: Role) -> Block:
+def _service(role: Role, own: Sequence[Role]) -> Block:
     """Give the task definition and the service of a role, and what scales it."""
-    found = {f"{role.key}Task": _task(role), f"{role.key}Service": _running(role), **scaling(role)}
+    found = {f"{role.key}Task": _task(role, own), f"{role.key}Service": _running(role), **scaling(role)}
     if role.condition:
         found = {name: {**resource, "Condition": role.condition} for name, resource in found.items()}
     return found
 
 
-def _task(role: Role) -> Block:
+def _task(role: Role, own: Sequence[Role]) -> Block:
     containers = [_container(role, role.name, role.entry, role.command)]
     if role is BEAT:
         containers.append(_container(role, "starter", tuple(CELERY), STARTER))
+    if role is CONTROL:
+        containers[0]["Environment"] += _pairs(
+            {"ECS_CLUSTER": ref("Cluster"), "ECS_SERVICES": _controlled(own)}
+        )
+    rights = {"TaskRoleArn": {"Fn::GetAtt": [f"{role.rights}Role", "Arn"]}} if role.rights else {}
     return {
         "Type": "AWS::ECS::TaskDefinition",
         "Properties": {
@@ -168,7 +151,7 @@ def _task(role: Role) -> Block:
             "Cpu": str(role.cpu),
             "Memory": str(role.memory),
             "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
-            "TaskRoleArn": {"Fn::GetAtt": ["ControlRole" if role.policy else "TaskRole", "Arn"]},
+            **rights,
             "Volumes": [{"Name": "tmp"}],
             "ContainerDefinitions": containers,
         },
@@ -198,15 +181,13 @@ def _container(role: Role, name: str, entry: tuple[str, ...], command: tuple[str
             },
         },
     }
-    if not role.policy:  # the control service has its own sign of life: its metrics, of which an alarm tells
-        health = ["CMD", "python", "-m", "pipeline.alive"]
-        found["HealthCheck"] = {
-            "Command": health,
-            "Interval": 15,
-            "Timeout": 5,
-            "Retries": 3,
-            "StartPeriod": 60,
-        }
+    found["HealthCheck"] = {
+        "Command": ["CMD", "python", "-m", "pipeline.alive"],
+        "Interval": 15,
+        "Timeout": 5,
+        "Retries": 3,
+        "StartPeriod": 60,
+    }
     if role is WEB:
         found["PortMappings"] = [{"ContainerPort": 8000, "Protocol": "tcp"}]
     return found
@@ -224,23 +205,26 @@ def _environment(role: Role, name: str) -> list[Block]:
     }
     if role is WEB:
         values |= {"PIPELINE_TOKENS": ref("ApiTokens"), "PIPELINE_WEB_HOST": "0.0.0.0"}
-    if role.policy:
-        values |= {"ECS_CLUSTER": ref("Cluster"), "ECS_SERVICES": _controlled()}
+    return _pairs(values)
+
+
+def _pairs(values: Mapping[str, Any]) -> list[Block]:
     return [{"Name": key, "Value": value} for key, value in values.items()]
 
 
-def _controlled() -> Block:
+def _controlled(own: Sequence[Role]) -> Block:
     """What the control service is told of the services that it starts ahead of waves."""
-    own = ", ".join(map(_line, (role for role in ROLES if role.scales and role is not SERVE)))
-    with_model = f"[{own}, {_line(SERVE)}]"
-    return {"Fn::If": ["HasModel", {"Fn::Sub": with_model}, {"Fn::Sub": f"[{own}]"}]}
+    workers = ", ".join(_line(role) for role in (*ROLES, *own) if role.scales and role is not SERVE)
+    with_model = f"[{workers}, {_line(SERVE)}]"
+    return {"Fn::If": ["HasModel", {"Fn::Sub": with_model}, {"Fn::Sub": f"[{workers}]"}]}
 
 
 def _line(role: Role) -> str:
     queues = ", ".join(f'"${{Version}}.{queue}"' for queue in role.queues)
+    goal = role.within if role is SERVE else "${Goal}"
     return (
         f'{{"name": "${{AWS::StackName}}-{role.name}", "queues": [{queues}], "slots": {role.slots}, '
-        f'"most": ${{MaxTasks}}, "goal": ${{Goal}}}}'
+        f'"most": ${{MaxTasks}}, "goal": {goal}}}'
     )
 
 

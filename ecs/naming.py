@@ -53,9 +53,12 @@ class Place:
 
     @property
     def priority(self) -> int:
-        """A number for the load balancer's rule; two branches of one number are refused by AWS, with its text."""
+        """A number for the load balancer's rule; two branches of one number are refused by AWS, with its text.
+
+        49,999 and 50,000 are the rules behind all versions.
+        """
         return (
             1
             if self.version == MAIN
-            else 2 + int(hashlib.sha256(self.version.encode()).hexdigest(), 16) % 49_998
+            else 2 + int(hashlib.sha256(self.version.encode()).hexdigest(), 16) % 49_997
         )

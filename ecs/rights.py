@@ -1,4 +1,7 @@
-"""Roles of an environment: what its tasks may do in AWS, and nothing beside it. Pure."""
+"""Roles of an environment: what its tasks may do in AWS, and nothing beside it. Pure.
+
+Each kind of task has a role of its own. Beat has none: it talks to Redis alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,29 @@ from ecs.autoscaling import NAMESPACE
 Block = dict[str, Any]
 
 
-def execution_role() -> Block:
+def roles() -> dict[str, Block]:
+    """Give the roles: one by which ECS starts tasks, then those of what runs in them."""
+    read, write, publish = _models("s3:GetObject"), _models("s3:GetObject", "s3:PutObject"), _publish()
+    prune = _allow(["s3:DeleteObject"], _bucket("/models/*"))
+    found = {
+        "ExecutionRole": _execution(),
+        # They train: they write models, remove old ones, and tell of promotions.
+        "WorkerRole": _role(*write, prune, publish, _protect()),
+        "ServeRole": _role(*read),
+        # On its pages models are promoted and rolled back, which writes who is live; nothing is removed there.
+        "WebRole": _role(*write, publish),
+        # It promotes what the stage before has promoted, and sets the counts of its own cluster's services.
+        "ControlRole": _role(*write, publish, *_scale()),
+    }
+    found["WorkerRole"]["Properties"]["ManagedPolicyArns"] = {
+        "Fn::If": ["HasWorkerPolicy", [{"Ref": "WorkerPolicyArn"}], {"Ref": "AWS::NoValue"}]
+    }
+    found["WebRole"]["Condition"] = "HasApi"
+    found["ServeRole"]["Condition"] = "HasModel"
+    return found
+
+
+def _execution() -> Block:
     """The role by which ECS starts a task: fetch its image, read its secret, write its logs."""
     repositories = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/celery-waves-*"
     return _role(
@@ -20,32 +45,38 @@ def execution_role() -> Block:
             {"Fn::Sub": repositories},
         ),
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], {"Fn::GetAtt": ["Logs", "Arn"]}),
-        _allow(["secretsmanager:GetSecretValue"], {"Fn::ImportValue": {"Fn::Sub": "${Shared}-RedisUrl"}}),
+        _allow(["secretsmanager:GetSecretValue"], _import("RedisUrl")),
     )
 
 
-def task_role(control: bool) -> Block:
-    """The role of what runs in a task: models, their promotions, its own protection; `control` may scale besides."""
-    bucket = {"Fn::ImportValue": {"Fn::Sub": "${Shared}-Models"}}
-    arn = ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::", bucket]]
-    topic = {"Fn::ImportValue": {"Fn::Sub": "${Shared}-Promotions"}}
-    statements = [
-        _allow(["s3:ListBucket"], {"Fn::Join": arn}),
-        _allow(
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-            {"Fn::Join": ["", [*arn[1], "/models/*"]]},
-        ),
-        _allow(["sns:Publish"], topic),
-        # Of its own cluster's tasks alone; the agent asks in the name of this role.
-        _allow(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], _inside("task")),
+def _models(*actions: str) -> list[Block]:
+    return [_allow(["s3:ListBucket"], _bucket("")), _allow(actions, _bucket("/models/*"))]
+
+
+def _bucket(path: str) -> Block:
+    parts: list[Any] = ["arn:", {"Ref": "AWS::Partition"}, ":s3:::", _import("Models"), path]
+    return {"Fn::Join": ["", parts if path else parts[:-1]]}
+
+
+def _publish() -> Block:
+    return _allow(["sns:Publish"], _import("Promotions"))
+
+
+def _protect() -> Block:
+    # Of its own cluster's tasks alone; the agent asks in the name of this role.
+    return _allow(["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], _inside("task"))
+
+
+def _scale() -> list[Block]:
+    return [
+        _allow(["ecs:DescribeServices", "ecs:UpdateService"], _inside("service")),
+        # It knows no resource; the namespace is what can be told apart.
+        _allow(["cloudwatch:PutMetricData"], "*", {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}),
     ]
-    if control:
-        statements += [
-            _allow(["ecs:DescribeServices", "ecs:UpdateService"], _inside("service")),
-            # It knows no resource; the namespace is what can be told apart.
-            _allow(["cloudwatch:PutMetricData"], "*", {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}),
-        ]
-    return _role(*statements)
+
+
+def _import(name: str) -> Block:
+    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
 
 
 def _inside(kind: str) -> Block:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ LIMIT = 45 * 60  # seconds that a deployment may take; a Redis alone takes ten m
 NOTHING = ("didn't contain changes", "No updates are to be performed")
 UNMADE = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 TAG = "celery-waves"
+BODY = 51_200  # bytes of a template that CloudFormation takes as a text; a longer one it reads from S3
 
 Say = Callable[[str], None]
 
@@ -43,11 +45,30 @@ class Planned:
     changes: tuple[Change, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where templates go that are too long for a text: the bucket of models that a stage's shared stack names."""
+
+    client: Any  # of s3
+    stack: str
+
+    def put(self, stacks: Stacks, template: str) -> str:
+        """Write a template under its digest, and give its address. Raises CloudError."""
+        bucket = stacks.output(self.stack, "Models")
+        key = f"templates/{hashlib.sha256(template.encode()).hexdigest()[:32]}.json"
+        with telling(f"writing the template to s3://{bucket}/{key}"):
+            self.client.put_object(Bucket=bucket, Key=key, Body=template.encode())
+        return f"{self.client.meta.endpoint_url}/{bucket}/{key}"  # with the path and the region, as the AWS CLI does
+
+
 class Stacks:
     """The stacks of one account and region."""
 
-    def __init__(self, client: Any, pause: float = 3.0, limit: float = LIMIT) -> None:
+    def __init__(
+        self, client: Any, pause: float = 3.0, limit: float = LIMIT, bucket: Bucket | None = None
+    ) -> None:
         """Take a client of cloudformation, how often to look (s), and how long a deployment may take (s)."""
+        self._bucket = bucket
         self._client = client
         self._pause = pause
         self._limit = limit
@@ -109,12 +130,18 @@ class Stacks:
     def _ask(
         self, name: str, change_set: str, new: bool, template: str, parameters: Mapping[str, str]
     ) -> None:
+        long = self._bucket is not None and len(template.encode()) > BODY
+        where = (
+            {"TemplateURL": self._bucket.put(self, template)}
+            if long and self._bucket
+            else {"TemplateBody": template}
+        )
         with telling(f"planning {name}"):
             self._client.create_change_set(
                 StackName=name,
                 ChangeSetName=change_set,
                 ChangeSetType="CREATE" if new else "UPDATE",
-                TemplateBody=template,
+                **where,
                 Parameters=[
                     {"ParameterKey": key, "ParameterValue": str(value)} for key, value in parameters.items()
                 ],

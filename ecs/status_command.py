@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from ecs.deploy_command import place_options
-from ecs.deploying import cluster_and_service, write
+from ecs.deploying import cluster_and_service, services, write
 from ecs.deploying import scale as set_count
 from ecs.errors import clients, telling
 from ecs.naming import Place
-from ecs.roles import ROLES
 from ecs.stacks import Stacks
 from pipeline import durations
 from pipeline.cli.options import json_option
@@ -41,11 +40,9 @@ def status(stage: str, branch: str, project: str, region: str | None, as_json: b
 
 
 def _services(made: Any, stacks: Stacks, place: Place) -> list[list[Any]]:
-    cluster = stacks.outputs(place.stack).get("Cluster", "")
-    with telling(f"looking at {cluster}"):
-        wanted = [f"{place.stack}-{role.name}" for role in ROLES]
-        found = made("ecs").describe_services(cluster=cluster, services=wanted)["services"]
-    return [_row(each) for each in found if each["status"] == "ACTIVE"]
+    if "Cluster" not in stacks.outputs(place.stack):
+        return []  # its first deployment has not ended well
+    return [_row(each) for each in services(made, place).values()]
 
 
 def _row(found: Any) -> list[Any]:
@@ -68,7 +65,7 @@ def logs(
     place, made = Place(stage, branch, project), clients(region)
     stacks = Stacks(made("cloudformation"))
     if role is not None:
-        cluster_and_service(stacks, place, role)  # an unknown one is told with those there are
+        cluster_and_service(made, place, role)  # an unknown one is told with those there are
     group = stacks.output(place.stack, "Logs")
     prefix = {} if role is None else {"logStreamNamePrefix": f"{role}/"}
     first = int((time.time() - durations.seconds(since, "--since")) * 1000)

@@ -22,6 +22,7 @@ from ecs.controller import LEADER, Controller
 from ecs.scaling import NAMESPACE, Aws, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline import Flow, State, Wave, submit_wave, task
+from pipeline.heartbeat import Heartbeat, check_age
 from pipeline.presence import present
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
@@ -227,6 +228,30 @@ def test_it_goes_on_after_an_outage_of_aws(runtime, cluster, monkeypatch, server
         thread.join(10)
 
 
+def test_it_is_alive_while_aws_does_not_answer_and_not_while_a_round_hangs(runtime, cluster, tmp_path):
+    beat = Heartbeat(tmp_path / "alive", every=0.05)
+    found = Controller(runtime, cluster, Aws.of(cluster.name), every=0.4, heartbeat=beat)
+    hanging, going_on = threading.Event(), threading.Event()
+
+    def measure() -> None:
+        if hanging.is_set():
+            going_on.wait(20)
+        raise ConnectionError("no answer")
+
+    found.measure = measure
+    thread = threading.Thread(target=found.run)
+    thread.start()
+    try:
+        first = (tmp_path / "alive").stat().st_mtime_ns
+        until(lambda: (tmp_path / "alive").stat().st_mtime_ns > first, 5)
+        hanging.set()
+        until(lambda: check_age(tmp_path / "alive") > 0.5, 10)
+    finally:
+        going_on.set()
+        found.stop()
+        thread.join(10)
+
+
 def test_counts_of_many_services_are_asked_for_in_pages(cluster):
     client, names = boto3.client("ecs"), [f"s{n:02}" for n in range(12)]
     for name in names:
@@ -235,7 +260,7 @@ def test_counts_of_many_services_are_asked_for_in_pages(cluster):
     assert {name: one.desired for name, one in found.items()} == dict.fromkeys(names, 1)
 
 
-def test_the_command_scales_and_ends_waves_and_stops_at_sigterm(redis_url, runtime, cluster):
+def test_the_command_scales_and_ends_waves_and_stops_at_sigterm(redis_url, runtime, cluster, tmp_path):
     wave = submit(runtime)
     names = {"route": {}}
     short = submit_wave(FLOW, date="2026-05-01T08", entities=names, expiry="2s", runtime=runtime)
@@ -245,6 +270,7 @@ def test_the_command_scales_and_ends_waves_and_stops_at_sigterm(redis_url, runti
         "PIPELINE_VERSION": "main",
         "ECS_CLUSTER": cluster.name,
         "ECS_SERVICES": json.dumps(services),
+        "PIPELINE_HEARTBEAT": str(tmp_path / "alive"),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "ecs.control", "--every", "0.5"], env=env, stderr=subprocess.PIPE
@@ -252,6 +278,7 @@ def test_the_command_scales_and_ends_waves_and_stops_at_sigterm(redis_url, runti
     try:
         until(lambda: desired(cluster) > 0, 20)
         until(lambda: short.info().reason == "expired", 20)
+        assert check_age(tmp_path / "alive") < 20
         assert wave.info().state == "open"
         assert [found.kind for found in present(runtime.client)] == ["keeper"]
         process.send_signal(signal.SIGTERM)

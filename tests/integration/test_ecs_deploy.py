@@ -202,8 +202,8 @@ def test_a_role_is_scaled_and_an_unknown_one_is_told_with_the_near(running: dict
         0
     ]
     assert found["desiredCount"] == 2
-    with pytest.raises(SettingsError, match=r"no role 'worker-compte'\. Did you mean 'worker-compute'"):
-        scale(clients(REGION), Place("test"), "worker-compte", 2)
+    with pytest.raises(SettingsError, match=r"has no role 'contol'\. Did you mean 'control'\?"):
+        scale(clients(REGION), Place("test"), "contol", 2)
     with pytest.raises(CloudError, match=r"there is no stack 'waves-prod-main'\. `wave ecs deploy` makes it"):
         scale(clients(REGION), Place("prod"), "control", 2)
 

@@ -15,10 +15,13 @@ import pytest
 from ecs.autoscaling import AT_ZERO, NAMESPACE, PER_TASK
 from ecs.deploying import SHARED
 from ecs.environment import render, template
-from ecs.roles import DRAIN, ROLES, STOP_TIMEOUT
+from ecs.roles import COMPUTE, DRAIN, ROLES, STOP_TIMEOUT, own_roles
 from ecs.services import read_services
+from ecs.stacks import BODY
+from pipeline.errors import SettingsError
 
-BODY_LIMIT = 51_200  # bytes that CloudFormation takes as a text
+URL_LIMIT = 1_000_000  # bytes that CloudFormation reads from S3
+MANY = [f"kind{n}" for n in range(8)]
 TEMPLATE = template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 SCALING = [role for role in ROLES if role.scales]
@@ -50,16 +53,16 @@ def listed(value: str | list[str]) -> list[str]:
 
 def test_cfn_lint_finds_nothing_in_either_template(tmp_path: Path):
     path = tmp_path / "environment.json"
-    path.write_text(render())
+    path.write_text(render(own_roles(["gpu=prefork:1:4096:16384"])))
     linter = str(Path(sys.executable).with_name("cfn-lint"))
     command = [linter, "--non-zero-exit-code", "informational", str(SHARED), str(path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (found.stdout + found.stderr, found.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize("text", [SHARED.read_text(), render()], ids=["shared", "environment"])
-def test_a_template_is_short_enough_to_be_sent_as_text(text: str):
-    assert len(text.encode()) < BODY_LIMIT
+def test_templates_are_short_enough_as_a_text_or_by_their_address():
+    assert len(SHARED.read_text().encode()) < BODY, "there is no bucket yet that it could be read from"
+    assert len(render(own_roles(MANY)).encode()) < URL_LIMIT / 8
 
 
 def test_no_role_may_do_everything_of_a_service():
@@ -77,13 +80,83 @@ def test_the_control_service_writes_into_its_own_namespace_only():
     assert one["Condition"] == {"StringEquals": {"cloudwatch:namespace": NAMESPACE}}
 
 
-def test_a_task_may_protect_itself_and_only_control_may_scale():
-    def actions(role: str) -> str:
-        return json.dumps(RESOURCES[role])
+def allowed(role: str) -> set[str]:
+    policy = RESOURCES[f"{role}Role"]["Properties"]["Policies"][0]["PolicyDocument"]
+    return {action for one in policy["Statement"] for action in listed(one["Action"])}
 
-    assert "ecs:UpdateTaskProtection" in actions("TaskRole")
-    assert "ecs:UpdateService" not in actions("TaskRole")
-    assert "ecs:UpdateService" in actions("ControlRole")
+
+def test_each_kind_of_task_may_do_what_it_does_and_no_more():
+    read, write = {"s3:ListBucket", "s3:GetObject"}, {"s3:ListBucket", "s3:GetObject", "s3:PutObject"}
+    protect = {"ecs:GetTaskProtection", "ecs:UpdateTaskProtection"}
+    scale = {"ecs:DescribeServices", "ecs:UpdateService", "cloudwatch:PutMetricData"}
+    assert allowed("Serve") == read
+    assert allowed("Web") == write | {"sns:Publish"}
+    assert allowed("Worker") == write | {"s3:DeleteObject", "sns:Publish"} | protect
+    assert allowed("Control") == write | {"sns:Publish"} | scale
+
+
+def test_each_task_runs_by_the_role_of_its_kind_and_beat_by_none():
+    found = {name: task.get("TaskRoleArn") for name, task in of_kind("AWS::ECS::TaskDefinition")}
+    expected = {"Control": "Control", "Beat": "", "WorkerCollect": "Worker", "WorkerCompute": "Worker",
+                "WorkerSolo": "Worker", "Web": "Web", "ServeWorker": "Serve"}  # fmt: skip
+    assert found == {
+        f"{name}Task": {"Fn::GetAtt": [f"{role}Role", "Arn"]} if role else None
+        for name, role in expected.items()
+    }
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    return dict(of_kind("AWS::ElasticLoadBalancingV2::ListenerRule"))
+
+
+def test_a_request_that_names_no_version_reaches_main_and_an_unknown_one_is_told():
+    found = rules()
+    (anything,) = found["DefaultRule"]["Conditions"]
+    assert anything["PathPatternConfig"]["Values"] == ["/*"]
+    assert found["DefaultRule"]["Actions"] == found["WebRule"]["Actions"]
+    (header,) = found["UnknownRule"]["Conditions"]
+    assert header["HttpHeaderConfig"] == {"HttpHeaderName": "Pipeline-Version", "Values": ["*"]}
+    assert found["UnknownRule"]["Actions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
+    assert found["UnknownRule"]["Priority"] < found["DefaultRule"]["Priority"] == 50_000
+    assert {RESOURCES[name]["Condition"] for name in ("UnknownRule", "DefaultRule")} == {"IsDefault"}
+    assert TEMPLATE["Conditions"]["IsDefault"]["Fn::And"][1] == {"Fn::Equals": [{"Ref": "Version"}, "main"]}
+    assert TEMPLATE["Parameters"]["Priority"]["MaxValue"] < found["UnknownRule"]["Priority"]
+
+
+def test_a_kind_of_queue_of_ones_own_gets_workers_that_scale():
+    found = template(own_roles(["gpu=threads:3:4096:16384", "big_files"]))["Resources"]
+    task = found["WorkerGpuTask"]["Properties"]
+    assert (task["Cpu"], task["Memory"]) == ("4096", "16384")
+    words = [
+        word["Fn::Sub"] if isinstance(word, dict) else word
+        for word in task["ContainerDefinitions"][0]["Command"]
+    ]
+    assert words[:7] == ["worker", "-P", "threads", "-c", "3", "-Q", "${Version}.gpu"]
+    assert found["WorkerGpuTracking"]["Type"] == found["WorkerComputeTracking"]["Type"]
+    assert found["WorkerBigFilesTask"]["Properties"]["Cpu"] == str(COMPUTE.cpu)
+    env = found["ControlTask"]["Properties"]["ContainerDefinitions"][0]["Environment"]
+    told = next(each["Value"] for each in env if each["Name"] == "ECS_SERVICES")
+    assert '"queues": ["${Version}.big_files"]' in told["Fn::If"][2]["Fn::Sub"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["a b"], "'a b' cannot name workers. Use up to 20 letters"),
+        (["control"], "control is the engine's own"),
+        (["compute"], "workers of the same name twice: worker-compute"),
+        (["gpu", "GPU"], "Name each kind of queue once"),
+        (["gpu=2"], "as in --queue gpu=prefork:2:2048:4096"),
+        (["gpu=green:1:256:512"], "Write pool (prefork, threads), slots"),
+        (["gpu=prefork:1:300:512"], "Fargate has no task of 300 CPU and 512 MiB. It has 256 with 512 to 2048"),
+        (["gpu=prefork:1:4096:8000"], "Fargate has no task of 4096 CPU and 8000 MiB"),
+        ([f"kind{n}" for n in range(9)], "9 kinds of queues are too many for one template: 8 are the most"),
+    ],
+)  # fmt: skip
+def test_a_queue_that_cannot_be_is_told(texts: list[str], said: str):
+    with pytest.raises(SettingsError) as error:
+        own_roles(texts)
+    assert said in str(error.value)
 
 
 @pytest.mark.parametrize(("name", "container"), containers())
@@ -105,7 +178,7 @@ def test_the_address_of_redis_is_a_secret_everywhere(name: str, container: dict[
 
 def test_health_is_a_look_at_the_heartbeat():
     asked = {name: each["HealthCheck"]["Command"] for name, each in containers() if "HealthCheck" in each}
-    assert set(asked) == {name for name, _ in containers()} - {"control"}
+    assert set(asked) == {name for name, _ in containers()}
     assert set(map(tuple, asked.values())) == {("CMD", "python", "-m", "pipeline.alive")}
 
 
