@@ -31,7 +31,7 @@ VERSION = "benchmark"
 
 @dataclass
 class Lab:
-    """One service, ours or the rival's; it ends with the `with` block that made it."""
+    """One model's service, ours or the rival's; it ends with the `with` block that made it."""
 
     redis: EmbeddedRedis
     processes: Processes
@@ -40,6 +40,7 @@ class Lab:
     model: str
     body: str = '{"instances": [1]}'
     env: dict[str, str] = field(default_factory=dict)
+    others: Sequence[int] = ()  # processes that work for it too: the API
 
     def plan(self, rates: Sequence[tuple[float, float]], **more: Any) -> Plan:
         """Make a plan of its requests."""
@@ -57,13 +58,21 @@ class Lab:
 
     def cpu(self) -> float:
         """Give the CPU seconds that all processes have used."""
-        pids = [*(child.pid for child in self.processes.children if child.code is None), self.redis.pid]
+        children = [child.pid for child in self.processes.children if child.code is None]
+        pids = [*children, *self.others, self.redis.pid]
         return sum(_cpu(pid) for pid in pids)
 
     def view(self) -> View:
         """Look at the model."""
         with self.redis.client() as client:
             return look(client, VERSION)[self.model]
+
+    def answers(self) -> bool:
+        """Say whether a request gets an answer."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{self.path}", self.body.encode())
+        with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
 
     def change(self, change: Any) -> None:
         """Change the model's entry."""
@@ -78,40 +87,72 @@ class Lab:
 
     def wait_workers(self, count: int) -> None:
         """Wait until so many workers are ready, as the API sees it."""
-        wait(lambda: len(self.view().able(self.view().entry.live)) == count)
-        time.sleep(0.5)  # the API looks four times a second
+        wait(lambda: len((get(self.port, f"/v1/models/{self.model}") or {}).get("workers", ())) == count)
 
 
-@contextmanager
-def ours(
-    sources: Sequence[Source], slots: int, workers: int, body: str = '{"instances": [1]}', **options: Any
-) -> Iterator[Lab]:
-    """Serve a model; the first source is live, the others are known."""
-    model, port = "measured", free_port()
-    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+@dataclass
+class Stack:
+    """A Redis and an API that sections share, at the same time too: each serves a model of its own."""
+
+    redis: EmbeddedRedis
+    processes: Processes
+    port: int
+    env: dict[str, str]
+
+    @contextmanager
+    def serve(
+        self,
+        model: str,
+        sources: Sequence[Source],
+        slots: int,
+        workers: int,
+        body: str = '{"instances": [1]}',
+        **options: Any,
+    ) -> Iterator[Lab]:
+        """Serve a model; the first source is live, the others are known. Its workers end with the `with` block."""
 
         def change(entry: Entry) -> Entry:
             for number, source in enumerate(sources, 1):
                 entry = entry.with_version(str(number), source)
             return replace(entry, options=Options(**options))
 
-        with redis.client() as client:
+        with self.redis.client() as client, Processes(patience=0) as processes:
             Catalogue(client, VERSION).change(model, change, new=True)
-        env = worker_env(redis.url, [], VERSION) | {MODEL: model, "PIPELINE_WEB_PORT": str(port), **_path()}
-        lab = Lab(redis, processes, port, f"/v1/models/{model}:predict", model, body, env)
-        for _ in range(workers):
-            lab.add_worker(slots)
+            path = f"/v1/models/{model}:predict"
+            lab = Lab(
+                self.redis,
+                processes,
+                self.port,
+                path,
+                model,
+                body,
+                self.env | {MODEL: model},
+                self.processes.pids,
+            )
+            for _ in range(workers):
+                lab.add_worker(slots)
+            processes.wait_ready()
+            lab.wait_workers(workers)
+            yield lab
+            Catalogue(client, VERSION).remove(model)
+
+
+@contextmanager
+def ours() -> Iterator[Stack]:
+    """Start what serves models."""
+    port = free_port()
+    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+        env = worker_env(redis.url, [], VERSION) | {"PIPELINE_WEB_PORT": str(port), **_path()}
         processes.start("api", [sys.executable, "-m", "pipeline.web"], env)
         processes.wait_ready()
-        lab.wait_workers(workers)
-        yield lab
+        yield Stack(redis, processes, port, env)
 
 
 @contextmanager
 def by_hand(workers: int) -> Iterator[Lab]:
     """Serve with the hand-written rival."""
     port, module = free_port(), rival.__name__
-    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+    with EmbeddedRedis() as redis, Processes(patience=0) as processes:
         env = worker_env(redis.url, [], VERSION) | _path()
         for number in range(workers):
             command = [

@@ -45,7 +45,7 @@ class Seen:
     p90: float
     p99: float
     longest: float
-    cpu: float  # seconds of the generator
+    cpu: float  # seconds of the generator, from the first request on
     unanswered: int
     slices: list[dict[str, Any]] = field(default_factory=list)  # for each of the rates
     retry_after: int = 0  # refusals that say when to try again
@@ -116,6 +116,7 @@ class Load:
         self.sent = [0 for _ in plan.rates]
         self.open = 0
         self.retry_after = 0
+        self.used = 0.0
 
     async def connect(self) -> Connection:
         _, made = await asyncio.get_running_loop().create_connection(
@@ -132,7 +133,7 @@ class Load:
                 self.write(connection, due, slice_)
                 return
         task = asyncio.get_running_loop().create_task(self.send_new(due, slice_))
-        task.add_done_callback(lambda done: done.exception())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def send_new(self, due: float, slice_: int) -> None:
         try:
@@ -162,6 +163,7 @@ class Load:
     async def run(self) -> Seen:
         for _ in range(self.plan.connections):
             self.idle.append(await self.connect())
+        self.used = cpu()
         start = time.perf_counter()
         for number, (rate, seconds) in enumerate(self.plan.rates):
             total, sent = round(rate * seconds), 0
@@ -178,7 +180,6 @@ class Load:
         return self.seen()
 
     def seen(self) -> Seen:
-        used = resource.getrusage(resource.RUSAGE_SELF)
         times = sorted(t for part in self.times for t in part)
         statuses = sum(self.statuses, Counter[str]())
         parts = [
@@ -202,11 +203,17 @@ class Load:
             at(times, 0.9),
             at(times, 0.99),
             max(times, default=0.0),
-            used.ru_utime + used.ru_stime,
+            cpu() - self.used,
             sum(self.sent) - sum(statuses.values()),
             parts,
             self.retry_after,
         )
+
+
+def cpu() -> float:
+    """Give the CPU seconds that this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def at(times: Sequence[float], q: float) -> float:
