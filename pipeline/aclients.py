@@ -32,7 +32,8 @@ def connect(url: str, timeout: float) -> Redis:
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
         found = sentinels(url)
-        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options)  # type: ignore[no-untyped-call]
+        once = {"retry": Retry(NoBackoff(), 0)}  # where one Sentinel is gone the next one is asked at once
+        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options | once)  # type: ignore[no-untyped-call]
         client: Redis = manager.master_for(found.master, Redis, db=found.db, **found.user, **options)
         return client
     if is_cluster(url) or scheme not in _SINGLE:

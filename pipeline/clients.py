@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from redis import ConnectionPool, Redis, RedisCluster
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -150,7 +150,8 @@ def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
         found = sentinels(url)
-        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options)  # type: ignore[no-untyped-call]
+        once = {"retry": Retry(NoBackoff(), 0)}  # where one Sentinel is gone the next one is asked at once
+        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options | once)  # type: ignore[no-untyped-call]
         client: Redis = manager.master_for(found.master, Redis, db=found.db, **found.user, **options)
         return client
     if is_cluster(url):

@@ -1,13 +1,17 @@
-"""Redis in constellations: a primary with a replica and Sentinels, and a Cluster of three."""
+"""Redis in constellations: behind TLS, a primary with a replica and Sentinels, and a Cluster of three."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -25,6 +29,50 @@ def until(condition: Callable[[], object], limit: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "not within the limit"
         time.sleep(0.02)
+
+
+def with_tls() -> str | None:
+    """Find a redis-server that was built with TLS."""
+    for binary in ("redis-server", "/usr/bin/redis-server", "valkey-server"):
+        try:
+            said = subprocess.run(
+                [binary, "--tls-port", "none"], capture_output=True, text=True, timeout=10, check=False
+            )
+        except OSError:
+            continue
+        if "Bad directive" not in said.stdout + said.stderr:
+            return binary
+    return None
+
+
+def make_certificates(folder: Path) -> None:
+    """Make an authority, and a certificate of it for 127.0.0.1."""
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    for command in (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem "
+        "-addext keyUsage=critical,keyCertSign",
+        "req -newkey rsa:2048 -nodes -subj /CN=redis -keyout redis.key -out redis.csr",
+        "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out redis.pem",
+    ):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+
+
+@contextmanager
+def over_tls(folder: Path, password: str) -> Iterator[str]:
+    """A server that speaks TLS alone: its address, without `folder`/ca.pem, the authority that proves it."""
+    binary = with_tls()
+    if binary is None:
+        pytest.skip("no redis-server with TLS here: apt-get install redis-server")
+    make_certificates(folder)
+    tls = {"tls-cert-file": f"{folder}/redis.pem", "tls-key-file": f"{folder}/redis.key"}
+    tls |= {"tls-ca-cert-file": f"{folder}/ca.pem", "tls-auth-clients": "no"}
+    tls_port = free_port()
+    with Processes(patience=0) as processes:
+        lines = {"port": "0", "tls-port": str(tls_port), "requirepass": password, "save": '""'}
+        node = replace(start(processes, "redis", lines | tls, binary=binary), port=tls_port)
+        options = {"host": "127.0.0.1", "ssl": True, "ssl_ca_certs": f"{folder}/ca.pem", "password": password}
+        until(lambda: answers(node, **options))
+        yield f"rediss://:{quote(password, safe='')}@127.0.0.1:{tls_port}/0"
 
 
 def free_port() -> int:

@@ -21,7 +21,9 @@ class WebSettings:
     # PIPELINE_TOKENS: "name=sha256:...,...", or PIPELINE_TOKENS_FILE with a line each. None: everybody may ask.
     tokens: Tokens = field(default_factory=Tokens)
     body: int = 1_000_000  # PIPELINE_WEB_BODY: bytes of a request's body at most
-    rate: float = 0.0  # PIPELINE_WEB_RATE: requests a second of one token or address, "100/s"; 0 for no limit
+    # PIPELINE_WEB_RATE: requests a second of one token or address, "100/s"; 0 for no limit. Each process of the API
+    # counts what reaches it: behind a load balancer, give each its part.
+    rate: float = 0.0
     slow: float = 10.0  # PIPELINE_WEB_SLOW: seconds that a client may take to send its request
     pace: float = 0.005  # PIPELINE_WEB_PACE: seconds between two messages to a model at least
 

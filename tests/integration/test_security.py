@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from pipeline import Wave, submit_wave
@@ -25,8 +22,7 @@ from pipeline.presence import REFUSED
 from pipeline.processes import Workers, celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
-from tests.servers import Node, free_port, until
+from tests.servers import over_tls, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 PASSWORD = "p@ss/w:rd-4711"  # with all that a URL must escape
@@ -93,58 +89,11 @@ def test_a_pickled_message_is_refused_and_counted_and_not_run(redis_url, tmp_pat
 # -- TLS
 
 
-def with_tls() -> str | None:
-    """Find a redis-server that was built with TLS."""
-    for binary in ("redis-server", "/usr/bin/redis-server", "valkey-server"):
-        try:
-            said = subprocess.run(
-                [binary, "--tls-port", "none"], capture_output=True, text=True, timeout=10, check=False
-            )
-        except OSError:
-            continue
-        if "Bad directive" not in said.stdout + said.stderr:
-            return binary
-    return None
-
-
-def make_certificates(folder: Path) -> None:
-    """Make an authority, and a certificate of it for 127.0.0.1."""
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    for command in (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem "
-        "-addext keyUsage=critical,keyCertSign",
-        "req -newkey rsa:2048 -nodes -subj /CN=redis -keyout redis.key -out redis.csr",
-        "x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out redis.pem",
-    ):
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.fixture
 def tls(tmp_path: Path) -> Iterator[str]:
     """The address of a server that speaks TLS alone, without the authority that proves it."""
-    binary = with_tls()
-    if binary is None:
-        pytest.skip("no redis-server with TLS here: apt-get install redis-server")
-    make_certificates(tmp_path)
-    port = free_port()
-    lines = ["port 0", f"tls-port {port}", "bind 127.0.0.1", f"requirepass {PASSWORD}", 'save ""']
-    lines += [f"tls-cert-file {tmp_path}/redis.pem", f"tls-key-file {tmp_path}/redis.key"]
-    lines += [f"tls-ca-cert-file {tmp_path}/ca.pem", "tls-auth-clients no", f"dir {tmp_path}"]
-    (tmp_path / "redis.conf").write_text("\n".join(lines) + "\n")
-    with Processes(patience=0) as processes:
-        child = processes.start("redis", [binary, str(tmp_path / "redis.conf")], {})
-        node = Node(port, child)
-        options = {"ssl": True, "ssl_ca_certs": str(tmp_path / "ca.pem"), "password": PASSWORD}
-        until(lambda: _answers(node, **options), 10)
-        yield f"rediss://:{ESCAPED}@127.0.0.1:{port}/0"
-
-
-def _answers(node: Node, **options) -> bool:
-    try:
-        with Redis("127.0.0.1", node.port, **options) as client:
-            return bool(client.ping())
-    except RedisConnectionError:
-        return False
+    with over_tls(tmp_path, PASSWORD) as url:
+        yield url
 
 
 def test_a_wave_runs_over_tls_with_an_authority_of_ones_own(tls, tmp_path, flows):

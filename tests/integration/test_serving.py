@@ -4,89 +4,34 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from redis import Redis
 
 from pipeline.backlog import backlogs
 from pipeline.embedded import EmbeddedRedis
-from pipeline.processes import worker_env
 from pipeline.runtime import Runtime
-from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.board import look
-from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.demand import REFUSED_MS, UNMEASURED
 from pipeline.serving.results import VersionResults, read
 from pipeline.settings import Settings
-from pipeline.supervise import Child, Processes
+from pipeline.supervise import Processes
 from pipeline.web.tokens import line
-from tests.servers import free_port
+from tests.integration.serving_stack import Stack, predict
+from tests.servers import until
 
-ROOT = Path(__file__).parents[2]
-KIND = "tests.integration.served:Echo"
 TOKEN = "a-token-of-the-tests"
-
-
-@dataclass
-class Stack:
-    """A Redis, an API, and workers as tests start them."""
-
-    url: str
-    processes: Processes
-    catalogue: Catalogue
-    client: Redis
-    port: int
-    workers: dict[str, list[Child]] = field(default_factory=dict)
-
-    def api(self, name: str = "api", **env: str) -> httpx.Client:
-        port = free_port()
-        env = worker_env(self.url, [], "main") | {"PIPELINE_WEB_PORT": str(port), **env}
-        self.processes.start(name, [sys.executable, "-m", "pipeline.web"], env)
-        self.processes.wait_ready(names=[name])
-        return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
-
-    def serve(self, model: str, paths: tuple[str, ...] = ("one",), **options: Any) -> None:
-        def change(entry: Entry) -> Entry:
-            for number, path in enumerate(paths, 1):
-                entry = entry.with_version(str(number), Source(KIND, path))
-            return replace(entry, options=Options(**options))
-
-        self.catalogue.change(model, change, new=True)
-
-    def worker(self, model: str, slots: int = 4) -> Child:
-        name = f"{model}-{sum(map(len, self.workers.values()))}"
-        env = worker_env(self.url, [], "main") | {MODEL: model, SLOTS: str(slots), "PYTHONPATH": str(ROOT)}
-        command = [*worker_command(f"main.serve.{model}"), "-n", f"{name}@%h"]
-        child = self.processes.start(name, command, env)
-        self.workers.setdefault(model, []).append(child)
-        return child
-
-    def ready(self, api: httpx.Client, model: str, count: int = 1) -> None:
-        until(lambda: len(api.get(f"/v1/models/{model}").json().get("workers", ())) == count)
-
-    def kill(self, child: Child, number: int = signal.SIGKILL) -> None:
-        self.processes.kill(self.processes.children.index(child), number)
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with EmbeddedRedis() as redis, Processes(patience=5) as processes, redis.client() as client:
-        yield Stack(redis.url, processes, Catalogue(client, "main"), client, 0)
+        yield Stack(redis.url, processes, Catalogue(client, "main"), client)
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +42,6 @@ def api(stack: Stack) -> Iterator[httpx.Client]:
     with stack.api() as client:
         stack.ready(client, "echo")
         yield client
-
-
-def predict(api: httpx.Client, *instances: Any, model: str = "echo", **more: Any) -> httpx.Response:
-    return api.post(f"/v1/models/{model}:predict", json={"instances": instances}, **more)
 
 
 # -- answers
