@@ -16,7 +16,8 @@ from pipeline.cli import main
 # They run until they are told to end, or write what is another language already.
 WITHOUT_JSON = {
     "up", "web", "serve", "serve-worker", "demo", "ecs control",
-    "ecs deploy", "ecs destroy", "ecs clean", "ecs push", "ecs scale", "ecs logs", "ecs diff", "ecs template",
+    "ecs deploy", "ecs destroy", "ecs clean", "ecs push", "ecs scale", "ecs logs", "ecs run", "ecs diff",
+    "ecs template",
 }  # fmt: skip
 
 
