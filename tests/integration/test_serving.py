@@ -170,7 +170,11 @@ def test_a_model_without_workers_is_refused_at_once(stack, api):
 
 def backlog(stack: Stack, model: str) -> float:
     queue = f"main.serve.{model}"
-    return backlogs(Runtime(Settings(redis_url=stack.url, version="main")), [queue])[queue].seconds
+    runtime = Runtime(Settings(redis_url=stack.url, version="main"))
+    try:
+        return backlogs(runtime, [queue])[queue].seconds
+    finally:
+        runtime.client.connection_pool.disconnect()
 
 
 def test_requests_without_a_worker_are_work_that_somebody_can_be_started_for(stack, api):

@@ -29,6 +29,9 @@ def on(url: str) -> Iterator[Stack]:
         client = clients.connect(url, 2.0, 5.0)
         yield Stack(url, processes, Catalogue(client, "main"), client)
         client.connection_pool.disconnect()
+        manager = getattr(client.connection_pool, "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            sentinel.connection_pool.disconnect()
 
 
 @contextmanager
