@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline import environment
 from pipeline.errors import KeyFormatError, SettingsError
-from pipeline.nearby import nearby
+from pipeline.nearby import nearby, nearby_flows
 from pipeline.pipe import check_version
 
 _PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
@@ -27,7 +27,9 @@ class Settings:
     redis_url: str = DEFAULT_REDIS_URL
     store_url: str = ""  # PIPELINE_STORE_URL: the pipe store, which may be a Cluster; "" for the same Redis
     version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither
-    flows: tuple[str, ...] = ()  # PIPELINE_FLOWS: module[:flow],...
+    flows: tuple[
+        str, ...
+    ] = ()  # PIPELINE_FLOWS: module[:flow],...; else those of the `wave up` of this folder
     models: str = "models"  # PIPELINE_MODELS: where models are kept, a folder or s3://bucket/prefix
     lease: float = 30.0  # PIPELINE_LEASE: seconds that a claim holds without being renewed
     min_ttl: float = 86400.0  # PIPELINE_MIN_TTL: seconds that a pipe is kept at least, however old its date
@@ -55,7 +57,7 @@ class Settings:
             redis_url=env.get("REDIS_URL") or nearby() or default.redis_url,
             store_url=env.get("PIPELINE_STORE_URL", ""),
             version=_version(env),
-            flows=tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip()),
+            flows=_flows(env) or nearby_flows(),
             models=env.get("PIPELINE_MODELS") or default.models,
             lease=environment.seconds(env, "PIPELINE_LEASE", default.lease),
             min_ttl=environment.seconds(env, "PIPELINE_MIN_TTL", default.min_ttl),
@@ -125,6 +127,10 @@ def _version(env: Mapping[str, str]) -> str | None:
     except KeyFormatError as error:
         advice = "" if given else ". This one is the git branch: set PIPELINE_VERSION to use another."
         raise SettingsError(f"PIPELINE_VERSION: {error}{advice}") from None
+
+
+def _flows(env: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in env.get("PIPELINE_FLOWS", "").split(",") if name.strip())
 
 
 def _price(env: Mapping[str, str]) -> float:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from pipeline.cli.session import Session
 from pipeline.embedded import EmbeddedRedis
 from pipeline.logs import LOG, TEXT
-from pipeline.nearby import announced
+from pipeline.nearby import announced, nearby
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
 from pipeline.supervise import START_LIMIT, Processes
 
@@ -27,17 +27,23 @@ NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 
 
 def choose_redis(session: Session, stack: ExitStack) -> str:
-    """Choose a Redis: the one that was named; else the default one if it answers; else a private one."""
+    """Choose a Redis: the one that was named; else that of a `wave up` in this folder; else the default one if it
+    answers; else a private one.
+    """
     named = session.chosen.redis or os.environ.get("REDIS_URL")
-    if named != EMBEDDED and (named or _answers(DEFAULT_REDIS_URL)):
+    running = None if named else nearby()
+    if named != EMBEDDED and (named or running or _answers(DEFAULT_REDIS_URL)):
         session.runtime.check()
-        click.echo(f"Redis: {without_secret(session.settings.redis_url)}")
+        whose = ", of the `wave up` that runs in this folder" if running else ""
+        click.echo(f"Redis: {without_secret(session.settings.redis_url)}{whose}")
         return session.settings.redis_url
     url = stack.enter_context(EmbeddedRedis()).url
     why = "" if named else f", because REDIS_URL is not set and nothing answers at {DEFAULT_REDIS_URL}"
     click.echo(f"Redis: a private one, gone with all its data when this ends{why}")
-    if stack.enter_context(announced(url)):
-        click.echo(f"  commands and programs in this folder find it; elsewhere: export REDIS_URL={url}")
+    if stack.enter_context(announced(url, session.settings.flows)):
+        click.echo(
+            f"  commands and programs in this folder find it and the flows; elsewhere: export REDIS_URL={url}"
+        )
     else:
         click.echo(f"  for other commands: export REDIS_URL={url}")
     return url

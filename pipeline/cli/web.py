@@ -40,6 +40,7 @@ def web_env(host: str | None, port: int | None) -> dict[str, str]:
     found = WebSettings.from_env()
     found = replace(found, host=host or found.host, port=found.port if port is None else port)
     found.check()
+    found.check_port()
     return {"PIPELINE_WEB_HOST": found.host, "PIPELINE_WEB_PORT": str(found.port)}
 
 

@@ -52,6 +52,7 @@ def main() -> int:
         logs.set_up()
         web = WebSettings.from_env()
         web.check()
+        web.check_port()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return 0 if runner.run(serve(Settings.from_env(), web)) else 1
     except PipelineError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,19 @@ class WebSettings:
                 f"the API would answer everybody who reaches {self.host}: there are no tokens. `wave serving token "
                 "NAME` makes one; give PIPELINE_TOKENS what it says."
             )
+
+    def check_port(self) -> None:
+        """Raise SettingsError where nothing can listen at the address: said before a server is started in vain."""
+        kind = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(kind, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                raise SettingsError(
+                    f"nothing can listen at port {self.port} of {self.host}: {error.strerror or error}. Give another "
+                    "one: --port (with `wave up` --web-port), or PIPELINE_WEB_PORT."
+                ) from None
 
 
 def _tokens(env: Mapping[str, str]) -> Tokens:

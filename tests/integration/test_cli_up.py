@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError
 from pipeline.cli import children, main, up
 from pipeline.cli.options import Chosen
 from pipeline.cli.session import Session
+from pipeline.nearby import FILE
 from tests.servers import until
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
@@ -199,6 +200,21 @@ def test_without_an_address_the_default_redis_is_used_if_it_answers(
         assert (url != children.DEFAULT_REDIS_URL) is private
     said = capsys.readouterr().out
     assert ("because REDIS_URL is not set and nothing answers" in said) is private
+
+
+def test_in_the_folder_of_another_that_runs_its_redis_and_flows_are_taken(
+    monkeypatch, capsys, redis_url, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    monkeypatch.delenv("PIPELINE_FLOWS", raising=False)
+    (tmp_path / FILE).write_text(f"{os.getppid()} {redis_url}\n{ROUTES}\n")
+    session = Session(Chosen())
+    with ExitStack() as stack:
+        assert children.choose_redis(session, stack) == redis_url
+    assert capsys.readouterr().out.endswith(", of the `wave up` that runs in this folder\n")
+    assert (tmp_path / FILE).exists()
+    assert "delays" in session.flows
 
 
 def test_collection_tasks_run_in_a_worker_of_threads(wave_up, wave, state):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,3 +76,24 @@ def test_wave_web_starts_it(redis_url):
         text = httpx.get(f"http://127.0.0.1:{port}/").text
         assert "main/shop" in text
         until(lambda: httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(redis_url):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "pipeline.cli", "--redis", redis_url, "web", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        said = f"wave: nothing can listen at port {port} of 127.0.0.1: Address already in use. Give another one: --port"
+        assert done.stderr.startswith(said)
+        env = worker_env(redis_url, [], "main") | {"PIPELINE_WEB_PORT": str(port)}
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.web"],
+            env=os.environ | env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert f"port {port} of 127.0.0.1" in done.stderr
