@@ -76,7 +76,9 @@ def _run(controller: Controller, keeper: Keeper) -> None:
 
 def _keeper(session: Session, runtime: Runtime) -> Keeper:
     """Make a keeper that runs nothing itself: it holds no leases, and sends what is due to the queues."""
-    tools = Tools(runtime.gate, runtime.records, runtime.store, runtime.rates, runtime.states.bind)
+    tools = Tools(
+        runtime.gate, runtime.records, runtime.store, runtime.rates, runtime.states.bind, runtime.tracer
+    )
     runner = Runner(tools, session.flows, uuid.uuid4().hex[:12], session.settings.lease)
     presence = Presence(runtime.client, Process.this(KEEPER, session.settings.any_version()))
     return Keeper(runner, runtime.sender, lambda: (), session.settings.keeper, presence)

@@ -25,6 +25,7 @@ from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED
 from pipeline.store import Store
 from pipeline.tally import Tally
 from pipeline.task import Task
+from pipeline.tracing import OFF, Tracer
 from pipeline.units import Unit
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped
 
@@ -46,6 +47,7 @@ class Tools:
     store: Store
     rates: RateLimiter
     bind_state: Callable[[State], Any]  # what a task that asks for `state` gets
+    tracer: Tracer = OFF
 
 
 def report(
@@ -86,8 +88,10 @@ class Attempt:
 
     def run(self, alone: bool) -> Receipt:
         """Run it to its end; gives the last receipt."""
-        with during(self.task.name, self.source):
-            receipt = self._run(alone)
+        with self.tools.tracer.run(self.spec, self.unit, self.claim.attempt) as told:
+            with during(self.task.name, self.source):
+                receipt = self._run(alone)
+            told("".join(self.tally.chars), self.failures.lines())
         for line in self.failures.lines():
             log.warning("entities failed", **line)
         return receipt

@@ -20,6 +20,7 @@ from pipeline.logs import get_logger
 from pipeline.presence import Presence
 from pipeline.records import Records, WaveSpec
 from pipeline.runner import Ran, Runner
+from pipeline.tracing import OFF, Tracer
 from pipeline.unacked import EVERY, sweep
 from pipeline.units import Unit
 
@@ -118,18 +119,21 @@ class Keeper:
         if spec is None:
             return
         if kind == "expired":
-            close(self._gate, spec, "expired")
+            close(self._gate, spec, "expired", self._runner.tools.tracer)
         elif kind == "unsent":
             arm(self._gate, spec)
             self._gate.open(wave_id)
         elif kind == "overdue":
-            finish(self._runner.end(wave_id, unit), unit, True, self._sender, self._records)
+            tools = self._runner.tools
+            finish(self._runner.end(wave_id, unit), unit, True, self._sender, tools.records, tools.tracer)
         else:
             log.info("sending again", wave=wave_id, task=unit.task, shard=unit.where, why=kind)
             self._sender.send(spec, [Single(unit, alone=kind == "alone")])
 
 
-def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records) -> None:
+def finish(
+    ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records, tracer: Tracer = OFF
+) -> None:
     """Do what follows a run: send what it made ready and no canvas brings; learn from a wave that has ended."""
     if ran.spec is None:
         return
@@ -140,6 +144,7 @@ def finish(ran: Ran, unit: Unit, follow: bool, sender: Sender, records: Records)
         sender.send(ran.spec, messages)
     if ran.closed:
         records.learn_costs(ran.spec)
+        tracer.ended(ran.spec)
         log.info("wave has ended", wave=ran.spec.id)
 
 
@@ -148,9 +153,10 @@ def arm(gate: Gate, spec: WaveSpec) -> None:
     gate.arm(spec.id, ((unit, spec.units.need(unit)) for unit in spec.units))
 
 
-def close(gate: Gate, spec: WaveSpec, reason: str) -> bool:
+def close(gate: Gate, spec: WaveSpec, reason: str, tracer: Tracer = OFF) -> bool:
     """Close a wave for a reason (expired, superseded, cancelled): what is open is not run any more."""
     closed = gate.close(spec.id, reason, spec.units)
     if closed:
         log.info("wave is closed", wave=spec.id, reason=reason)
+        tracer.ended(spec)
     return closed

@@ -25,6 +25,7 @@ from pipeline.records import Records
 from pipeline.registry import RedisStates
 from pipeline.settings import Settings, without_secret
 from pipeline.store import ClusterStore, RedisStore, Store
+from pipeline.tracing import OFF, Tracer, check
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Runtime:
     def sender(self) -> Sender:
         """Sends messages to this Redis' queues."""
         return Sender(app.app if self.settings == app.settings else app.make_app(self.settings))
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """Tells a collector of waves, where the settings name one. Raises SettingsError."""
+        if not self.settings.traces:
+            return OFF
+        check(self.settings)
+        from pipeline.spans import SpanTracer, sending_to  # noqa: PLC0415 - an optional extra
+
+        return SpanTracer(sending_to(self.settings.traces), self.records)
 
     @contextmanager
     def reachable(self) -> Iterator[None]:

@@ -44,6 +44,7 @@ class Settings:
     log: str = (
         ""  # PIPELINE_LOG: how processes write their log, json or text; "" for text in a terminal, else json
     )
+    traces: str = ""  # PIPELINE_TRACES: address of a collector that takes OTLP over HTTP; "" for none
     price: float = (
         0.0  # PIPELINE_PRICE: of an hour of one slot, in whatever currency; 0 where it is not known
     )
@@ -69,6 +70,7 @@ class Settings:
             socket_timeout=environment.seconds(env, "PIPELINE_SOCKET_TIMEOUT", default.socket_timeout),
             drain=environment.seconds(env, "PIPELINE_DRAIN", default.drain),
             keeper=environment.seconds(env, "PIPELINE_KEEPER", default.keeper),
+            traces=env.get("PIPELINE_TRACES", ""),
             price=_price(env),
         )
 

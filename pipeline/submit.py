@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -59,7 +60,8 @@ def submit_wave(
 
     Raises UnknownName, KeyFormatError, FlowError, DurationError or UnreachableError.
     """
-    runtime = runtime or process_runtime(app_settings)
+    runtime, began = runtime or process_runtime(app_settings), time.time()
+    tracer = runtime.tracer
     when = floor(datetime.now(UTC)) if date is None else hour(date)
     version = check_version(version or runtime.settings.any_version())
     base = base if base is None else check_version(base)
@@ -91,7 +93,11 @@ def submit_wave(
             commit=_commit(),
             backfill=backfill,
         )
-        return _made(runtime, spec, shards)
+        made = _made(runtime, spec, shards)
+        tracer.submitted(spec, began)
+        if not shards:
+            tracer.ended(spec)
+        return made
 
 
 def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> Wave | None:
@@ -110,7 +116,7 @@ def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> 
     if before is not None and before < date:
         older = runtime.records.spec(wave_id_of(flow, hour(before), version, None, None, None, None))
         if older is not None:
-            close(runtime.gate, older, "superseded")
+            close(runtime.gate, older, "superseded", runtime.tracer)
     return wave
 
 

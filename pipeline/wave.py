@@ -288,7 +288,7 @@ class Wave:
 
     def cancel(self) -> bool:
         """Close it: what is open is not run any more. False when it has ended already."""
-        return close(self.runtime.gate, self._spec, "cancelled")
+        return close(self.runtime.gate, self._spec, "cancelled", self.runtime.tracer)
 
     def retry(self) -> Wave:
         """Run failed, skipped and expired entities again; what is finished is kept.

@@ -42,6 +42,7 @@ from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
 from pipeline.task import SOLO
 from pipeline.timers import tidy_timers
+from pipeline.tracing import check as check_traces
 from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
@@ -69,7 +70,7 @@ def runtime() -> Runtime:
 
 def make_runner(found: Runtime) -> Runner:
     """Put a runner together from a process' clients."""
-    tools = Tools(found.gate, found.records, found.store, found.rates, found.states.bind)
+    tools = Tools(found.gate, found.records, found.store, found.rates, found.states.bind, found.tracer)
     return Runner(tools, known_flows(), OWNER, settings.lease)
 
 
@@ -123,7 +124,7 @@ def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
         ran = make_runner(found).run(wave_id, unit, alone)
         if ran.answer == "unknown":
             _pass_on(found, wave_id, Single(unit, alone=alone))
-        finish(ran, unit, follow, found.sender, found.records)
+        finish(ran, unit, follow, found.sender, found.records, found.tracer)
     except (RedisError, OSError, OperationalError) as error:
         log.warning("redis does not answer; this is given back and run again", error=str(error))
         with suppress(RedisError, OSError):  # then its lease ends
@@ -265,6 +266,7 @@ def _check(**_: Any) -> None:
     try:
         settings.own_version()
         known_flows()
+        check_traces(settings)
         runtime().check()
     except Exception as error:  # Celery would log it and go on without the flows
         text = f"{error}\n" if isinstance(error, PipelineError) else traceback.format_exc()
@@ -278,3 +280,10 @@ def _fresh_clients(**_: Any) -> None:
     """Leave the parent's connections to the parent, and what was imported to the parent's pages."""
     runtime()
     gc.freeze()  # each full collection would go through it, a seventh of the time of tasks that make many objects
+
+
+@signals.worker_process_shutdown.connect
+@signals.worker_shutdown.connect
+def _send_traces(**_: Any) -> None:
+    """Send the last spans: a child of the pool ends without what Python does at an exit."""
+    runtime().tracer.flush()
