@@ -6,6 +6,7 @@ a wave's cost does not depend on how large the cluster was that ran it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,5 +39,7 @@ class Cost:
 
 
 def money(value: float) -> str:
-    """Write an amount with what of it is not zero: 1234.50, 0.12, 0.00031."""
-    return f"{value:,.2f}" if value >= 1 or not value else f"{value:.2g}" if value >= 1e-4 else f"{value:.1e}"
+    """Write an amount with what of it is not zero: 1,234.50, 0.12, 0.000031."""
+    if value >= 1 or not value:
+        return f"{value:,.2f}"
+    return f"{value:.{1 - math.floor(math.log10(value))}f}".rstrip("0")

@@ -193,20 +193,17 @@ class Wave:
             texts |= {keys[i]: why for i, char in enumerate(chars) if char == status.PENDING_CHAR}
         return texts
 
-    def entity(self, key: str) -> tuple[dict[str, Status], dict[str, str]]:
-        """Give how one entity stands in each task, and the texts of where it failed or was skipped.
+    def place(self, key: str) -> tuple[int, int] | None:
+        """Give the number of an entity's shard and its index there; None where the wave does not have it."""
+        shards = (self.runtime.records.shard(self.id, str(n)) for n in range(len(self._spec.sizes)))
+        return next(((n, shard.keys.index(key)) for n, shard in enumerate(shards) if key in shard.keys), None)
 
-        Tasks that run once a partition or wave are those of the entity. Both are empty for an entity that the wave
-        does not have.
+    def entity(self, number: int, index: int) -> tuple[dict[str, Status], dict[str, str]]:
+        """Give how the entity at a place stands in each task, and the texts of where it failed or was skipped.
+
+        Tasks that run once a partition or wave are those of the entity.
         """
         records, spec = self.runtime.records, self._spec
-        shards = (records.shard(self.id, str(n)) for n in range(len(spec.sizes)))
-        place = next(
-            ((n, shard.keys.index(key)) for n, shard in enumerate(shards) if key in shard.keys), None
-        )
-        if place is None:
-            return {}, {}
-        number, index = place
         partition, reason = spec.partitions[number], self.info().reason
         units = {
             task: Unit(task, {None: str(number), "partition": f"@{partition}", "wave": ALL}[step.per])

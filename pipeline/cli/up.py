@@ -24,9 +24,7 @@ from pipeline.pipe import check_version
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
 from pipeline.task import COLLECT, SOLO
 
-EMBEDDED = "embedded"
 GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs
-NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +160,8 @@ def up(
     if web:
         check_installed()
     at = web_env(None, web_port) if web else {}
+    if flower and web and "PIPELINE_FLOWER_URL" not in os.environ:
+        at["PIPELINE_FLOWER_URL"] = f"http://127.0.0.1:{flower_port}"
     limit = session.settings.drain if drain is None else durations.seconds(drain, "--drain")
     with ExitStack() as stack:
         url = choose_redis(session, stack)

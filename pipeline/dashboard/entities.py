@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.pipe import hour
 from pipeline.runtime import Runtime
 from pipeline.status import Status
+from pipeline.units import ALL
 from pipeline.wave import Wave
 
 PAGE = 50  # entities
@@ -88,13 +89,16 @@ def look_at(runtime: Runtime, ids: Sequence[str], entity: str) -> EntityView:
     at = max(dates.index(ids[0].split(" ")[1]) - HOURS // 2, 0)
     shown = dates[at : at + HOURS]
     names = {hour(date): date for date in shown}
-    values = {
-        (task, names[date]): value
-        for task in tasks
-        for (_, date), value in runtime.store.get_grid(
-            spec.version, task, list(names), [entity], base=spec.base
-        ).items()
-    }
-    statuses, errors = chosen.entity(entity)
+    place = chosen.place(entity)
+    scopes = {"partition": f"@{spec.partitions[place[0]]}" if place else "", "wave": ALL}
+    values: dict[tuple[str, str], Any] = {}
+    for task, step in spec.plan.steps.items():
+        # A task of a scope has one pipe for all of it, or one for each entity.
+        keys = [key for key in (scopes.get(step.per or ""), entity) if key]
+        found = runtime.store.get_grid(spec.version, task, list(names), keys, base=spec.base)
+        values |= {
+            (task, names[date]): found[key, date] for key in keys for date in names if (key, date) in found
+        }
+    statuses, errors = chosen.entity(*place) if place else ({}, {})
     date = ids[0].split(" ")[1]
     return EntityView(spec.version, spec.flow, entity, shown, tasks, values, date, statuses, errors)

@@ -28,6 +28,7 @@ class Cell:
     date: str
     verdict: str  # open, good, flawed or bad
     text: str  # in words
+    bad: int = 0  # percent of it to show as failed, where some did: what is there at all is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +116,11 @@ def _cell(standing: Standing, date: str, info: WaveInfo, tasks: Mapping[str, Map
         date,
         how,
         f"{date}: {info.reason or info.state}{took}; {numbers or 'no entities'}",
+        _bad(total),
     )
+
+
+def _bad(kinds: Mapping[str, int]) -> int:
+    """Give the percentage that did not finish, of 20 at least and 80 at most: neither part of a small cell vanishes."""
+    share = (kinds.get("failed", 0) + kinds.get("skipped", 0)) / max(sum(kinds.values()), 1)
+    return round(20 + 60 * share)

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pipeline.cli.output import length, plural
+from pipeline.cost import money
 from pipeline.kinds import KINDS, kind
 
 SHOWN = 120  # characters of a value in a table
@@ -46,6 +47,7 @@ class Pages:
             "kind": kind,
             "thousands": lambda n: f"{n:,}",
             "plural": plural,
+            "money": money,
         }
         self._env.filters |= filters
         self._env.globals |= {"url": url, "kinds": KINDS, "menu": menu or {}}

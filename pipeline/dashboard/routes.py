@@ -17,7 +17,7 @@ from pipeline.dashboard.additions import Add, installed, links
 from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
 from pipeline.dashboard.pages import HEADERS, Pages
-from pipeline.dashboard.waves import live, view
+from pipeline.dashboard.waves import line, live, view
 from pipeline.discover import Flows
 from pipeline.errors import UnknownName
 from pipeline.observe import observe
@@ -40,9 +40,14 @@ class Dashboard:
         flows: Flows,
         additions: Sequence[Add] | None = None,
         covers: Covers | None = None,
+        flower: str = "",
     ) -> None:
-        """Take the flows that are known here, and what other packages add, by default those that are installed."""
+        """Take the flows that are known here, and what other packages add, by default those that are installed.
+
+        `flower` is Flower's address, to link to.
+        """
         self._runtime, self._flows = runtime, flows
+        self._flower = flower
         self._keys = Keys(runtime)
         self._covers = covers or process_covers(runtime, flows.values())
         self._additions = [add(runtime, flows) for add in (installed() if additions is None else additions)]
@@ -98,7 +103,13 @@ class Dashboard:
         """The waves of one flow."""
         records = self._runtime.records
         infos = records.infos(records.ids(version, name)[:LISTED])
-        return self._write("flow.html", name=name, version=version, infos=infos, here="")
+        price = self._runtime.settings.price
+        lines = [
+            line(info, counts, price)
+            for info, counts in zip(infos.values(), records.counts_of(list(infos)).values(), strict=True)
+        ]
+        rows = list(zip(infos.items(), lines, strict=True))
+        return self._write("flow.html", name=name, version=version, rows=rows, price=price, here="")
 
     def states(self) -> Response:
         """All states."""
@@ -134,7 +145,10 @@ class Dashboard:
     def workers(self) -> Response:
         """Who is there."""
         observed = observe(self._runtime, self._flows.values())
-        return self._write("workers.html", observed=observed, here="/workers")
+        queues = [(backlog, observed.slots(name)) for name, backlog in observed.queues.items()]
+        return self._write(
+            "workers.html", observed=observed, queues=queues, flower=self._flower, here="/workers"
+        )
 
     def static(self, name: str) -> Response:
         """The style, the script and the icon."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cost import Cost
-from pipeline.dashboard.colours import shares
+from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
 from pipeline.incidents import Incident, grouped
 from pipeline.kinds import by_kind
 from pipeline.reasons import Reason, reasons
+from pipeline.records import WaveInfo
 from pipeline.wave import Progress, Wave
+from pipeline.wave import in_words as statuses
 
 BAR = WIDTH - 16  # pixels of the bar in a task's box
 LISTED = 200  # entities of one reason that are listed
@@ -58,6 +60,26 @@ def view(wave: Wave) -> WaveView:
         timeline(records.starts(wave.id), records.conditions(wave.id), wave.info().submitted),
         Cost.of(counts, progress.count("finished") + progress.count("failed"), price) if price else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One wave among those of its flow."""
+
+    verdict: str  # open, good, flawed or bad
+    kinds: Mapping[str, int]  # kind -> entities of its tasks
+    cost: Cost | None
+
+
+def line(info: WaveInfo, counts: Mapping[str, Mapping[str, int]], price: float) -> Line:
+    """Sum a wave up, from its counts as records give them."""
+    total: dict[str, int] = {}
+    for its in counts.values():
+        for kind, n in by_kind(statuses(its)).items():
+            total[kind] = total.get(kind, 0) + n
+    ran = sum(n for kind, n in total.items() if kind in ("finished", "degraded", "failed"))
+    cost = Cost.of(counts, ran, price) if price else None
+    return Line(verdict(info.state, info.reason, list(total.items())), total, cost)
 
 
 def in_words(counts: Mapping[str, int], running: int = 0) -> str:

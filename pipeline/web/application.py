@@ -51,7 +51,7 @@ def make_app(
     web, flows = web or WebSettings(), flows or Flows(())
     metrics, runtime = Metrics(), Runtime(settings)
     metrics.registry.register(WaveCollector(runtime, flows.values()))
-    dashboard = Dashboard(runtime, flows).router()
+    dashboard = Dashboard(runtime, flows, flower=web.flower).router()
     api = FastAPI(
         title="celery-waves",
         version=_version(),

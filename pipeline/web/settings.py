@@ -26,6 +26,7 @@ class WebSettings:
     # counts what reaches it: behind a load balancer, give each its part.
     rate: float = 0.0
     slow: float = 10.0  # PIPELINE_WEB_SLOW: seconds that a client may take to send its request
+    flower: str = ""  # PIPELINE_FLOWER_URL: where Flower is, for the dashboard's link to it
     pace: float = 0.005  # PIPELINE_WEB_PACE: seconds between two messages to a model at least
 
     @classmethod
@@ -40,6 +41,7 @@ class WebSettings:
             body=environment.count(env, "PIPELINE_WEB_BODY", default.body, least=0),
             rate=_rate(env, "PIPELINE_WEB_RATE"),
             slow=environment.seconds(env, "PIPELINE_WEB_SLOW", default.slow),
+            flower=_address(env, "PIPELINE_FLOWER_URL"),
             pace=environment.seconds(env, "PIPELINE_WEB_PACE", default.pace),
         )
 
@@ -73,6 +75,13 @@ def _tokens(env: Mapping[str, str]) -> Tokens:
         except OSError as error:
             raise SettingsError(f"PIPELINE_TOKENS_FILE={path} cannot be read: {error}.") from None
     return Tokens.parse(lines)
+
+
+def _address(env: Mapping[str, str], name: str) -> str:
+    found = env.get(name, "")
+    if found and not found.startswith(("http://", "https://")):
+        raise SettingsError(f"{name}={found!r} is no address of a page. Give one like http://127.0.0.1:5555")
+    return found
 
 
 def _rate(env: Mapping[str, str], name: str) -> float:

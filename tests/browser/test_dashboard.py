@@ -14,6 +14,7 @@ from playwright.sync_api import Error, expect
 
 from pipeline import Wave, submit_wave
 from tests.browser.conftest import Site
+from tests.servers import until
 
 SERIOUS = ("serious", "critical")
 DATE = "2026-11-20T07"
@@ -59,7 +60,37 @@ def test_a_failed_entity_is_three_clicks_from_the_overview(watched, site, worker
     row = page.get_by_role("row", name=re.compile("^sales"))
     expect(row).to_contain_text("failed: error")
     expect(row).to_contain_text("the till of shop-07 is broken")
+    heads = page.locator("[aria-labelledby=pipes] thead th").all_inner_texts()
+    cells = page.locator("[aria-labelledby=pipes] tbody tr").first.locator("th, td").all_inner_texts()
+    pipes = dict(zip(heads, cells, strict=True))
+    assert (pipes["sales"], pipes["demand"]) == ("none", "none")
+    assert float(pipes["level"]) > 0, "of its city"
     assert clicks <= 3
+
+
+def test_what_runs_now_has_a_colour_of_its_own(watched, site, workers):
+    wave = run(site)
+    until(lambda: wave.running())
+    watched.go(f"/wave?id={wave.id}")
+    expect(watched.page.locator("svg.graph rect.running").first).to_be_attached()
+    wave.wait(60)
+
+
+def test_the_waves_of_a_flow_are_listed_with_what_became_of_their_entities(watched, site, workers):
+    run(site).wait(60)
+    watched.go("/")
+    watched.page.get_by_role("link", name="main/shop").click()
+    row = watched.page.get_by_role("row", name=re.compile(DATE))
+    expect(row.locator(".cell.flawed")).to_be_visible()
+    heads = watched.page.locator("thead th").all_inner_texts()
+    cells = dict(zip(heads, row.locator("th, td").all_inner_texts(), strict=True))
+    assert (cells["ended"], cells["failed"]) == ("done", "1")
+    assert int(cells["finished"]) > 100
+
+
+def test_queues_stand_beside_workers(watched, site, workers):
+    watched.go("/workers")
+    expect(watched.page.get_by_role("row", name=re.compile("^main.compute"))).to_be_visible()
 
 
 @pytest.fixture

@@ -22,12 +22,17 @@ from tests.servers import free_port, until
 SHOP = str(Path(__file__).parents[1] / "browser" / "flows" / "shop.py")
 TOKEN = new_token()
 HTML = {"Accept": "text/html,application/xhtml+xml"}
+FLOWER = "http://127.0.0.1:5556/flower"
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     port = free_port()
-    tokens = {"PIPELINE_TOKENS": line("ann", TOKEN), "PIPELINE_WEB_PORT": str(port)}
+    tokens = {
+        "PIPELINE_TOKENS": line("ann", TOKEN),
+        "PIPELINE_WEB_PORT": str(port),
+        "PIPELINE_FLOWER_URL": FLOWER,
+    }
     with EmbeddedRedis() as redis, Processes(patience=10) as processes:
         command = [sys.executable, "-m", "pipeline.web"]
         processes.start("web", command, worker_env(redis.url, [SHOP], "main") | tokens)
@@ -59,6 +64,10 @@ def test_metrics_are_those_of_the_waves_and_those_of_the_api(client):
     assert re.search(r"^waves_up 1\.0$", text, re.M)
     assert 'waves_late_seconds{flow="shop",version="main"}' in text
     assert "waves_http_request_seconds" in text
+
+
+def test_the_page_of_workers_leads_to_flower_where_it_is_known(client):
+    assert f'<a href="{FLOWER}">Flower</a>' in client.get("/workers", auth=("a", TOKEN)).text
 
 
 def test_pages_may_load_nothing_from_elsewhere(client):
