@@ -131,7 +131,8 @@ class _Job:
         """Give the truth from the first date on (hours, entities), and each entity's usual change in a day (E,)."""
         if self.observed is None:
             raise DataError(
-                f"the forecasts {self.pipe!r} do not name the pipe that they forecast. Name it: observed='...'."
+                f"the forecasts {self.pipe!r} do not name the pipe that they forecast. Name it: --observed PIPE, or "
+                "observed=."
             )
         end = self.dates[-1] + last * ONE_HOUR
         length = round((end - self.dates[0]) / ONE_HOUR) + HISTORY

@@ -175,5 +175,7 @@ def _nothing(
     if fallback and issues.observed:
         text += f" And nothing of {issues.observed!r} was observed that one could be made of."
     elif fallback:
-        text += " Name the numeric pipe that is forecast to have one made of it: observed='...'."
+        text += (
+            " Name the numeric pipe that is forecast to have one made of it: --observed PIPE, or observed=."
+        )
     return f"{text} `wave ls` tells how these waves ended."

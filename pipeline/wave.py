@@ -56,6 +56,17 @@ class Progress:
         return f"{self.wave}: {self.state}{reason}, {self.ended:,} of {self.total:,} ended: {shown or 'no entities'}"
 
 
+def told(status: Status, text: str) -> str:
+    """Write a status and why it came to it, without saying the reason twice."""
+    if not text:
+        return str(status)
+    return (
+        f"{status.status}: {text}"
+        if status.reason and text.startswith(status.reason)
+        else f"{status}: {text}"
+    )
+
+
 class Wave:
     """One execution of a flow over a state at a date."""
 
@@ -275,8 +286,9 @@ class Wave:
         found = self.runtime.store.get(self._spec.version, task, self.date, [entity], base=self._spec.base)
         if entity not in found:
             known = self.statuses(task)
+            text = self.errors(task).get(task, {}).get(entity, "")
             why = (
-                f"it is {known[entity]}."
+                f"it is {told(known[entity], text)}{'' if text.endswith('.') else '.'}"
                 if entity in known
                 else f"it has no such entity.{near(entity, known)}"
             )

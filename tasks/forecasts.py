@@ -37,7 +37,7 @@ from forecasting.serving import forecast, train
 from pipeline import durations
 from pipeline.durations import HOUR, Duration
 from pipeline.entity import Entity
-from pipeline.errors import AnswerError, FlowError, TaskError
+from pipeline.errors import AnswerError, FlowError, TaskError, near
 from pipeline.flow import Flow
 from pipeline.logs import get_logger
 from pipeline.pipe import stamp
@@ -158,6 +158,7 @@ class Forecasting:
 
         optional = [pipe for pipe in self._pipes if pipe not in needs]
         signature = _signature(("entity", *needs), optional)
+        run.observed = self.pipe  # type: ignore[attr-defined]
         run.__doc__ = (
             f"Forecast the next {self.horizon} hours of {self.pipe} with the partition's live model."
         )
@@ -274,6 +275,12 @@ def with_forecasts(flow: Flow, pipe: str, **options: Unpack[Options]) -> tuple[F
     The options are those of `Forecasting`. The flow then keeps the pipe for as long as models are fitted to. Raises
     FlowError or TaskError.
     """
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TaskError(
+                f"forecasts of {pipe!r}: there is no option {name!r}.{near(name, Options.__annotations__)} "
+                f"There are: {', '.join(Options.__annotations__)}."
+            )
     forecasting = Forecasting(pipe, **options)
     if pipe not in flow.tasks:
         flow.task(pipe)  # names the near ones

@@ -10,9 +10,9 @@ from typing import Any
 import click
 import pandas as pd
 
-from forecasting.cli.entities import chosen
+from forecasting.cli.entities import chosen, observed_of
 from forecasting.compare import Scores, score_versions
-from forecasting.names import MEAN
+from forecasting.names import MEAN, OBSERVED
 from pipeline.cli.backfill import LastHour
 from pipeline.cli.options import json_option
 from pipeline.cli.output import plain, plural, table, write_json
@@ -80,7 +80,10 @@ def compare(
     keys = chosen(session, pipe, entities, state)
     dates = [first + n * ONE_HOUR for n in range(round((last - first) / ONE_HOUR) + 1)]
     store = session.runtime.store
-    if _is_forecast(store.get_grid(versions[0], pipe, dates, keys[:1])):
+    sample = store.get_grid(versions[0], pipe, dates, keys[:1])
+    if _is_forecast(sample):
+        if observed is None and not any(OBSERVED in value for value in sample.values()):
+            observed = observed_of(session, pipe)
         span = None if leads is None else _span(leads)
         options: dict[str, Any] = {"observed": observed, "truth": truth, "leads": span, "store": store}
         options["seen"] = partial(counted, what="blocks of entities")

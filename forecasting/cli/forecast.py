@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from forecasting.cli.entities import chosen
+from forecasting.cli.entities import chosen, near_names, observed_of
 from forecasting.cover import Cover, cover
+from forecasting.errors import NoForecast
 from forecasting.names import LEVELS
 from forecasting.reader import Forecast, read_forecast, read_forecasts
 from pipeline.cli.options import base_option, json_option, version_option
@@ -95,10 +96,26 @@ def forecast(
     keys = chosen(session, pipe, entities, None)
     options = where | {"now": known, "observed": observed, "fallback": not stored}
     wanted = [first + n * ONE_HOUR for n in range(hours)]
-    found = {date: read_forecasts(pipe, keys, date, **options) for date in counted(wanted, "hours")}
+    found = _read(session, pipe, keys, wanted, options)
     if not any(found.values()):
-        read_forecast(pipe, keys[0], first, **options)  # raises, and says why
+        try:
+            read_forecast(pipe, keys[0], first, **options)
+        except NoForecast as error:
+            raise NoForecast(f"{error}{near_names(session, pipe, keys[0])}") from None
     _write(keys, found, known, as_json)
+
+
+def _read(
+    session: Session, pipe: str, keys: Sequence[str], wanted: Sequence[datetime], options: dict[str, Any]
+) -> Found:
+    """Read the hours; where some have no answer and no forecast names its pipe, the flows are asked for it."""
+    found = {date: read_forecasts(pipe, keys, date, **options) for date in counted(wanted, "hours")}
+    if not options["fallback"] or options["observed"] or all(len(one) == len(keys) for one in found.values()):
+        return found
+    options["observed"] = observed_of(session, pipe)
+    if options["observed"] is None:
+        return found
+    return {date: read_forecasts(pipe, keys, date, **options) for date in wanted}
 
 
 def _write(keys: Sequence[str], found: Found, now: datetime, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -16,10 +16,10 @@ from pipeline import durations
 from pipeline.backfill import IN_FLIGHT, Backfill, Tally, hours
 from pipeline.cli.options import base_option, json_option, only_option, version_option
 from pipeline.cli.output import length, plural, some, terminal, write_json
-from pipeline.cli.session import HOUR, Session, flow_argument, with_session
+from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import progress_bar
 from pipeline.errors import DurationError
-from pipeline.pipe import hour, stamp
+from pipeline.pipe import floor, hour, stamp
 
 SAY_EVERY = 5.0  # seconds between two plain lines
 
@@ -47,7 +47,7 @@ class LastHour(click.ParamType[datetime]):
     "last",
     type=LastHour(),
     required=True,
-    help="The last hour, included; a day alone means its last hour.",
+    help="The last hour, included; a day alone means its last hour. No later than the present one.",
 )
 @click.option(
     "--every", metavar="LENGTH", help="One date each so long. [default: the flow's schedule, else 1h]"
@@ -96,7 +96,8 @@ def backfill(
       wave backfill delays --from 2013-05-01 --to 2013-06-30
       wave backfill delays --from 2013-06-25T06 --to 2013-06-25T12 --missing
     """
-    found = session.flow(flow)
+    check_past(first, "Give --from an earlier one.")
+    found, last = session.flow(flow), min(last, floor(datetime.now(UTC)))
     step = None if every is None else _whole_hours(every)
     job = Backfill(
         found,

@@ -58,7 +58,7 @@ def run(
     """Run FLOW, or one task of it, for one entity in this process, and show what goes in and what comes out.
 
     A task reads what this run made before, and all else from the store. Without time limits and rates: breakpoint()
-    works. The exit code is 1 when a task raised something.
+    works. The exit code is 1 when a task failed.
 
     \b
     Examples:
@@ -78,17 +78,22 @@ def run(
         features_of(features) if features else None,
         save,
     )
-    raised, written = False, []
+    failed, written = False, []
     for step in replay.run(tasks or None):
         if as_json:
             written.append(_as_json(step))
         else:
             _show(step)
-        raised = raised or (step.error is not None and not isinstance(step.error, RunError))
+        failed = failed or (step.error is not None and not _not_run(step))
     if as_json:
         write_json(written)
-    if raised:
+    if failed:
         raise click.exceptions.Exit(1)
+
+
+def _not_run(step: Step) -> bool:
+    """Say whether a task was not called, for lack of an input."""
+    return isinstance(step.error, RunError) and not step.inputs
 
 
 def features_of(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -116,8 +121,10 @@ def _show(step: Step) -> None:
     click.echo(f"{name}  {length(step.seconds)}")
     for pipe, value in step.inputs.items():
         click.echo(_field(pipe, value))
-    if isinstance(step.error, RunError):
-        click.echo(f"  not run: {step.error}{_hint(step)}" if not step.inputs else f"  failed: {step.error}")
+    if _not_run(step):
+        click.echo(f"  not run: {step.error}{_hint(step)}")
+    elif isinstance(step.error, RunError):
+        click.echo(f"  failed: {step.error}")
     elif step.error is not None:
         click.echo("".join(f"  {line}\n" for line in own_traceback(step.error).splitlines()), nl=False)
     elif step.value is None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 
 from pipeline.cli.options import Chosen, flows_option, redis_option
 from pipeline.discover import Flows, load_flows
-from pipeline.errors import FlowError, PipelineError, UnknownName, listed, near
+from pipeline.errors import FlowError, KeyFormatError, PipelineError, UnknownName, listed, near
 from pipeline.flow import Flow
-from pipeline.pipe import hour
+from pipeline.pipe import floor, hour, stamp
 from pipeline.runtime import Runtime, unreachable
 from pipeline.settings import Settings
 from pipeline.state import State
@@ -183,6 +183,16 @@ class Hour(click.ParamType[datetime]):
 
 
 HOUR = Hour()
+
+
+def check_past(date: datetime, remedy: str) -> None:
+    """Refuse an hour that has not begun: its wave would be the newest one until then. Raises KeyFormatError."""
+    present = floor(datetime.now(UTC))
+    if date > present:
+        raise KeyFormatError(
+            f"date {stamp(date)} is later than the present hour, {stamp(present)} (UTC): its wave would count as the "
+            f"newest one until then. {remedy}"
+        )
 
 
 def complete_flow(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:

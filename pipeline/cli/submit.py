@@ -10,7 +10,7 @@ import click
 
 from pipeline.cli.options import base_option, json_option, only_option, version_option
 from pipeline.cli.output import plural, write_json
-from pipeline.cli.session import HOUR, Session, flow_argument, with_session
+from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
 from pipeline.state import State
@@ -30,6 +30,7 @@ from pipeline.wave import Wave
 @version_option
 @base_option
 @only_option
+@click.option("--force", is_flag=True, help="Take a date later than the present hour, too.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit code 1 unless all is well.")
 @json_option
 @with_session
@@ -42,6 +43,7 @@ def submit(
     version: str | None,
     base: str | None,
     only: tuple[str, ...],
+    force: bool,
     wait: bool,
     as_json: bool,
 ) -> None:
@@ -55,6 +57,8 @@ def submit(
       wave submit delays --date 2013-06-25T13 -e JFK-LAX -e JFK-BOS --wait
       wave submit delays --version fix-weather --base main --only delay_forecast
     """
+    if date is not None and not force:
+        check_past(date, "Give an earlier one, or --force if it is meant.")
     found, runtime = session.flow(flow), session.runtime
     over = None if state is None else session.state(state, found)
     own = _features(session, over or found.state, entities) if entities else None

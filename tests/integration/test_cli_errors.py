@@ -56,6 +56,11 @@ def entities(wave):
             ["submit", "delays", "--date", "noon"],
             "date 'noon' cannot be read. Write it like 2013-06-25T13 (UTC).",
         ),
+        (
+            ["submit", "delays", "--date", "2150-01-01T00"],
+            "date 2150-01-01T00 is later than the present hour, .* (UTC): its wave would count as the newest one until "
+            "then. Give an earlier one, or --force if it is meant.",
+        ),
         (["submit", "delays", "--version", "a b"], "version 'a b' cannot be part of a key."),
         (["submit", "delays", "--base", ""], "version '' cannot be part of a key."),
         (["submit", "delays", "--state", "rotues"], "no state 'rotues'. Did you mean 'routes'?"),
@@ -72,6 +77,10 @@ def entities(wave):
         (
             ["backfill", "delays", "--from", "2013-06-25", "--to", "2013-06-26", "--every", "90m"],
             "is no whole number of hours",
+        ),
+        (
+            ["backfill", "delays", "--from", "2150-01-01", "--to", "2150-01-02"],
+            "date 2150-01-01T00 is later than the present hour, .* Give --from an earlier one.",
         ),
         (
             ["run", "delays", "-e", "JFK-LAX", "--at", "2013-06-25T13", "--task", "train"],

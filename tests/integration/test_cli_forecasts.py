@@ -110,6 +110,53 @@ def test_without_any_answer_the_error_says_where_was_looked(wave):
     assert "name an entity, or ask for --cover." in wave("forecast", "delay_forecast", code=2).stderr
 
 
+FORECASTS = """
+from pipeline import Flow, State, task
+
+@task
+def delay(entity): ...
+
+@task(batch=True, window={"delay": "1d"})
+def delay_forecast(delay): ...
+
+flow = Flow("delays", [delay, delay_forecast], state=State("routes"))
+"""
+
+
+@pytest.fixture
+def flows(tmp_path, monkeypatch: pytest.MonkeyPatch, redis_client) -> None:
+    """A flow that forecasts delays, and its state with two entities."""
+    path = tmp_path / "flows_that_forecast_delays.py"
+    path.write_text(FORECASTS)
+    monkeypatch.setenv("PIPELINE_FLOWS", str(path))
+    registry = RedisStates(redis_client).bind("routes")
+    for key in KEYS:
+        registry.add(key)
+
+
+@pytest.mark.usefixtures("flows")
+def test_a_forecast_is_made_of_the_pipe_that_the_flow_tells(wave, store):
+    observe(store, 28)
+    said = wave("forecast", "delay_forecast", "JFK-LAX", "--now", "2026-01-05T12").stdout
+    assert said.count("  ridge ") == 1
+
+
+@pytest.mark.usefixtures("flows")
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["delay_forcast", "JFK-LAX"], "No flow here makes 'delay_forcast'. Did you mean 'delay_forecast'"),
+        (["delay_forecast", "JFK-LAY"], "state 'routes' has no entity 'JFK-LAY'. Did you mean 'JFK-LAX'"),
+        (
+            ["delay_forcast", "JFK-LAX"],
+            "Name the numeric pipe that is forecast to have one made of it: --observed PIPE",
+        ),
+    ],
+)
+def test_a_typo_in_a_question_for_a_forecast_is_told(wave, words: list[str], text: str):
+    assert text in wave("forecast", *words, "--at", "2026-01-05T12", code=2).stderr
+
+
 def test_cover_sums_up_the_entities_of_the_flow_s_state(wave, store, redis_client):
     registry = RedisStates(redis_client).bind("routes")
     for key in KEYS:

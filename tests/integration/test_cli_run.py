@@ -78,6 +78,24 @@ def test_what_a_task_raises_is_shown_from_its_own_line_on_and_exits_1(jfk):
     assert "replay.py" not in said
 
 
+ANSWERS_FOR_NOBODY = """
+from pipeline import Flow, task
+
+@task(batch=True)
+def total(entity):
+    return 7
+
+flow = Flow("totals", [total])
+"""
+
+
+def test_a_task_that_fails_without_raising_exits_1_too(wave, tmp_path):
+    path = tmp_path / "answers_for_nobody.py"
+    path.write_text(ANSWERS_FOR_NOBODY)
+    said = wave("run", str(path), "-e", "a", *HOUR, code=1).stdout
+    assert "  failed: batch task 'total' answered with" in said, said
+
+
 def test_an_entity_that_has_dropped_out_runs_with_features_that_are_given(wave):
     said = wave(
         "run", "delays", "-e", "LGA-MIA", *HOUR, "--task", "departures", "--feature", "origin=LGA"

@@ -127,7 +127,7 @@ def test_a_wave_tells_what_it_cost_where_there_is_a_price(wave, monkeypatch):
 
 def test_waves_are_listed_the_newest_date_first_with_what_they_cost(wave, monkeypatch):
     for hour in ("10", "11", "12"):
-        wave("submit", "delays", "--date", f"2030-01-01T{hour}", "--wait")
+        wave("submit", "delays", "--date", f"2030-01-01T{hour}", "--force", "--wait")
     lines = wave("ls", "-n", "2", "--flow", "delays").stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[1:3]] == [
         "main/delays 2030-01-01T12",
@@ -146,7 +146,7 @@ def test_waves_are_listed_the_newest_date_first_with_what_they_cost(wave, monkey
 
 
 def test_a_flow_s_name_stands_for_its_newest_wave(wave):
-    wave("submit", "delays", "--date", "2040-01-01T12", "--wait")
+    wave("submit", "delays", "--date", "2040-01-01T12", "--force", "--wait")
     assert wave("show", "delays").stdout.startswith("main/delays 2040-01-01T12: done")
     assert wave("show", "main/delays").stdout.startswith("main/delays 2040-01-01T12: done")
 
@@ -213,7 +213,7 @@ def test_watching_is_an_object_a_line_for_programs(wave, url, let_go):
 
 
 def test_top_shows_waves_queues_and_workers_once_where_nobody_looks(wave):
-    wave("submit", "delays", "--date", "2050-01-01T12", "--wait")
+    wave("submit", "delays", "--date", "2050-01-01T12", "--force", "--wait")
     said = wave("top").stdout
     assert re.match(
         r"[\d-]+ [\d:]+ UTC  2 workers  0 open waves  0 deadlines  Redis: control [\d.]+ MB\n", said
@@ -224,7 +224,7 @@ def test_top_shows_waves_queues_and_workers_once_where_nobody_looks(wave):
 
 
 def test_top_tells_programs_what_is_open_and_how_much_work_waits(wave, let_go):
-    wave("submit", "held", "--date", "2050-01-01T13")
+    wave("submit", "held", "--date", "2050-01-01T13", "--force")
     found = json.loads(wave("top", "--json").stdout)
     (held,) = [flow for flow in found["flows"] if flow["flow"] == "held"]
     assert (held["newest"], held["state"], held["open"]) == ("main/held 2050-01-01T13", "open", 1)
@@ -236,7 +236,7 @@ def test_top_tells_programs_what_is_open_and_how_much_work_waits(wave, let_go):
 
 
 def test_top_goes_on_in_a_terminal_until_it_is_interrupted(wave, url, let_go):
-    wave("submit", "held", "--date", "2050-01-01T14")
+    wave("submit", "held", "--date", "2050-01-01T14", "--force")
     with terminal("--redis", url, "top", "--every", "1s") as watching:
         watching.until(lambda text: text.count("open wave") >= 2 and "2050-01-01T14" in text)
         watching.interrupt()
@@ -336,3 +336,9 @@ def forget(redis: Redis, wave_id: str) -> None:
     """Take a wave's record away, as its ttl does."""
     redis.delete(*redis.keys(f"wave:{wave_id}*"))
     redis.zrem("waves", wave_id)
+
+
+def test_a_backfill_ends_at_the_present_hour(wave):
+    present = datetime.now(UTC).strftime("%Y-%m-%dT%H")
+    said = wave("backfill", "held", "--from", present, "--to", "2150-01-01", "--every", "1h").stdout
+    assert re.search(r"^[12] dates? in ", said, re.M), said

@@ -272,6 +272,11 @@ def test_a_training_that_may_not_remove_old_versions_is_no_failure(
             TaskError,
             r"past='promo' is a text. Give a list",
         ),
+        (
+            lambda: with_forecasts(hourly, "demand", horizonn=3),
+            TaskError,
+            "forecasts of 'demand': there is no option 'horizonn'. Did you mean 'horizon'",
+        ),
         (lambda: Forecasting("demand", past=["a b"]), TaskError, "'a b' is no name of a pipe"),
         (
             lambda: Forecasting("promos").training(hourly),

@@ -144,7 +144,9 @@ def test_a_version_without_forecasts_and_hours_without_truth_are_errors_in_words
         score_versions("f", ["main", "fix"], list(truth), dates(1), store=store, truth="fix")
     nameless = MemoryStore()
     nameless.put("main", "f", FIRST, {"a": {"mean": [1.0]}}, FAR)
-    with pytest.raises(DataError, match=r"do not name the pipe that they forecast. Name it: observed='...'"):
+    with pytest.raises(
+        DataError, match=r"do not name the pipe that they forecast. Name it: --observed PIPE, or observed="
+    ):
         score_versions("f", ["main"], ["a"], dates(1), store=nameless)
 
 

@@ -75,7 +75,7 @@ def test_where_nothing_covers_the_hour_the_error_says_where_was_looked(store: Me
     with pytest.raises(
         NoForecast,
         match=r"no forecast 'f' of 'a' covers 2026-01-02T12: none was issued from 2025-12-26T12 to 2026-01-02T11\."
-        r" Name the numeric pipe that is forecast to have one made of it: observed='...'\. `wave ls` tells",
+        r" Name the numeric pipe that is forecast to have one made of it: --observed PIPE, or observed=\. `wave ls`",
     ):
         read_forecast("f", "a", AT, store=store, version="main")
     with pytest.raises(NoForecast, match=r"none was issued from 2026-01-02T09 to 2026-01-02T11"):

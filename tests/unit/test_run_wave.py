@@ -109,6 +109,15 @@ def test_none_is_no_observation_there_is_no_pipe():
         wave.result("a", "C")
 
 
+def test_the_result_of_a_failed_or_skipped_entity_is_told_with_its_reason():
+    wave = run(a, make("b", "a"))
+    failed = r"has no pipe 'a' of 'B': it is failed: error: ValueError: source down \(test_run_wave\.py:\d+, in a\)\.$"
+    with pytest.raises(UnknownName, match=failed):
+        wave.result("a", "B")
+    with pytest.raises(UnknownName, match=r"it is skipped: missing input: a \(failed: error\)\.$"):
+        wave.result("b", "B")
+
+
 def test_zero_false_and_an_empty_text_are_values():
     @task
     def value(entity):
