@@ -59,6 +59,9 @@ class Producer:
         self._waiting: dict[str, Waiting] = {}
         self._clock = Clock()
         self._tasks: set[asyncio.Task[None]] = set()
+        # By queue. One push at a time: a burst after a pause must not take all connections.
+        self._leaving: dict[str, list[tuple[bytes, Sequence[Waiting]]]] = {}
+        self._pushing: dict[str, asyncio.Lock] = {}
         self._count = 0
         self.views: dict[str, View] = {}
         self.reachable = False
@@ -201,15 +204,21 @@ class Producer:
     def _send(self, lane: Lane, requests: Sequence[Waiting]) -> None:
         batch = Batch(uuid.uuid4().hex, self.id, tuple(request.asked for request in requests))
         lane.inflight.add(batch.id, {request.asked.id: request for request in requests}, time.monotonic())
-        self._spawn(self._push(lane, requests, message(batch, lane.place.queue)))
+        leaving = self._leaving.setdefault(lane.place.queue, [])
+        leaving.append((message(batch, lane.place.queue), requests))
+        if len(leaving) == 1:
+            self._spawn(self._push(lane.place.queue, leaving))
 
-    async def _push(self, lane: Lane, requests: Sequence[Waiting], data: bytes) -> None:
-        try:
-            await self._client.execute_command("LPUSH", lane.place.queue, data)
-        except (RedisError, OSError) as error:
-            self.reachable = False
-            for request in requests:
-                self._fail(request, Refused(f"Redis does not answer ({error}). Try again.", 1.0))
+    async def _push(self, queue: str, leaving: Sequence[tuple[bytes, Sequence[Waiting]]]) -> None:
+        """Push what has gathered for a queue: what comes while a push is under way leaves with the next one."""
+        async with self._pushing.setdefault(queue, asyncio.Lock()):
+            del self._leaving[queue]
+            try:
+                await self._client.execute_command("LPUSH", queue, *(data for data, _ in leaving))
+            except (RedisError, OSError) as error:
+                self.reachable = False
+                for request in (one for _, requests in leaving for one in requests):
+                    self._fail(request, Refused(f"Redis does not answer ({error}). Try again.", 1.0))
 
     # -- looking
 

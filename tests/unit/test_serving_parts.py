@@ -24,6 +24,7 @@ from pipeline.serving.inflight import UNTAKEN, InFlight
 from pipeline.serving.lane import BYTES, Lane, Waiting
 from pipeline.serving.models import kind, kind_of, load, predict
 from pipeline.serving.names import Place, check_name
+from pipeline.serving.producer import Producer
 from pipeline.serving.results import difference, read
 from pipeline.serving.slots import Slots, Work, groups_of, parts_of
 from pipeline.serving.splits import choose, sampled
@@ -378,6 +379,46 @@ def test_the_next_message_waits_until_workers_have_taken_the_one_before_but_not_
         assert lane.inflight.untaken == 2
 
     asyncio.run(asyncio.wait_for(fill(), 5))
+
+
+class SlowRedis:
+    """Takes no push before it may; counts those that wait at the same time."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.waiting = self.most = 0
+        self.pushed: list[int] = []  # messages of each push
+
+    def register_script(self, _: str) -> None:
+        return None
+
+    async def execute_command(self, _: str, __: str, *data: bytes) -> None:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.go.wait()
+        self.waiting -= 1
+        self.pushed.append(len(data))
+
+
+def test_a_burst_leaves_by_one_connection_however_many_messages_it_makes():
+    async def burst() -> SlowRedis:
+        client = SlowRedis()
+        producer = Producer(client, "main", pace=0.001)
+        entry = Entry("m", {"1": Source("callable", "x")}, "1")
+        worker = WorkerState("w", "h", 1, 1000, 0, 1.0, 0.1, {"1": "ready"})
+        producer.views["m"], producer.reachable = View(entry, {"w": worker}), True
+        for _ in range(3):
+            for _ in range(100):
+                producer.ask(entry, "", False, [1], size=BYTES)
+            await asyncio.sleep(0.05)
+        client.go.set()
+        while sum(client.pushed) < 300:
+            await asyncio.sleep(0.001)
+        return client
+
+    client = asyncio.run(asyncio.wait_for(burst(), 5))
+    assert client.most == 1
+    assert len(client.pushed) == 2  # what came while the first one waited left together
 
 
 # -- versions in memory
