@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -52,7 +54,18 @@ def protocol(seconds: float) -> type[HttpToolsProtocol]:
     return Patient
 
 
-def make_server(app: ASGIApp, web: WebSettings) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Ends with exit code 0 when it is told to end; uvicorn would send itself the SIGTERM again."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, at SIGTERM or SIGINT."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+        else:
+            super().handle_exit(sig, frame)
+
+
+def make_server(app: ASGIApp, web: WebSettings) -> Server:
     """Make a server; `run()` answers until SIGTERM or SIGINT, and then ends what it has accepted."""
     config = uvicorn.Config(
         app,
@@ -70,4 +83,4 @@ def make_server(app: ASGIApp, web: WebSettings) -> uvicorn.Server:
         date_header=False,
         proxy_headers=PROXIES in os.environ,
     )
-    return uvicorn.Server(config)
+    return Server(config)
