@@ -20,7 +20,7 @@ SERVER := $(shell command -v redis-server || command -v valkey-server)
 EMBEDDED := $(if $(SERVER),,$(comma)embedded)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser prometheus lint format clean
+.PHONY: help demo test browser prometheus docker stack lint format clean
 
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ browser: $(VENV)/has-browser$(EMBEDDED)  ## run the tests of the pages, in a Chr
 
 prometheus: $(VENV)/has-test$(EMBEDDED)  ## run the tests of alert rules and of the Grafana dashboard, with the Prometheus on PATH
 	@$(VENV)/bin/python -m pytest -q tests/prometheus $(ARGS)
+
+docker: $(VENV)/has-test$(EMBEDDED)  ## build the images and test a stack of them, on a Docker engine (.ci/engine brings one)
+	@$(VENV)/bin/python -m pytest -q tests/docker $(ARGS)
+
+stack:  ## start all of it on this machine in containers: workers, beat, API, Flower, Prometheus
+	@docker/configure
+	@compose=$$(command -v docker-compose || echo docker compose); \
+	DOCKER_BUILDKIT=1 $$compose -f docker/compose.yml up --build -d $(ARGS)
 
 lint: $(VENV)/has-dev$(EMBEDDED)  ## check format, style and types
 	@$(VENV)/bin/ruff format --check .
