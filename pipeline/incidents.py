@@ -20,7 +20,7 @@ _TEXTS: Mapping[str, str] = {
     "timeout": "started at its timeout, with inputs still open",
     "late": "ended after what reads it had started without it",
     "unknown": "a worker that got it does not know it; left for one that does",
-    "untaken": "ready for 35 s, and no worker had taken it; sent again",
+    "untaken": "ready for 35 s, and no worker had taken it (none was there, or all slots were busy); sent again",
 }
 KINDS = tuple(_TEXTS)
 

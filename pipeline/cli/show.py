@@ -10,11 +10,12 @@ import click
 from pipeline.cli.options import json_option
 from pipeline.cli.output import STATUSES, length, moment, plural, some, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
-from pipeline.cli.watching import by_status, ending, outcome
+from pipeline.cli.watching import by_status, ending, outcome, pending
 from pipeline.cli.waves import cost_of, in_json
 from pipeline.cost import Cost
 from pipeline.incidents import grouped
 from pipeline.reasons import Reason, reasons
+from pipeline.takers import waits
 from pipeline.wave import Progress, Wave
 
 MARKS = ("late", "empty", "degraded")  # of what is finished
@@ -67,6 +68,8 @@ def _head(wave: Wave, progress: Progress, cost: Cost | None) -> None:
     for name, value in facts.items():
         if value:
             click.echo(f"  {name:<12}  {value}")
+    for text in [] if progress.closed else waits(wave.runtime, spec, pending(progress)):
+        click.echo(f"  {'waits':<12}  {text}")
     click.echo()
 
 

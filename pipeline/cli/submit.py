@@ -15,6 +15,7 @@ from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
 from pipeline.state import State
 from pipeline.submit import submit_wave
+from pipeline.takers import slots_of, untaken
 from pipeline.wave import Wave
 
 
@@ -66,6 +67,9 @@ def submit(
     with busy("submitting"):
         wave = submit_wave(found, date, over, own, version, base, only or None, runtime=runtime)
     new = wave.info().submitted >= began[0] + began[1] / 1e6 - 0.001
+    text = "" if wave.closed else untaken(wave.spec, slots_of(runtime, wave.spec, wave.spec.plan.steps))
+    if text:
+        click.echo(f"wave: {text}", err=True)
     if wait:
         if as_json:
             wave.wait()

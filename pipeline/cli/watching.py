@@ -63,6 +63,11 @@ def by_status(progress: Progress, task: str) -> dict[str, int]:
     return found
 
 
+def pending(progress: Progress) -> list[str]:
+    """Name the tasks of which something is pending."""
+    return [task for task in progress.tasks if by_status(progress, task)["pending"]]
+
+
 def summary(progress: Progress) -> str:
     """Say in one line how a wave ended."""
     shown = ", ".join(f"{progress.count(s):,} {s}" for s in STATUSES if progress.count(s)) or "no entities"

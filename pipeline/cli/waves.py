@@ -9,8 +9,9 @@ import click
 from pipeline.cli.options import json_option
 from pipeline.cli.output import STATUSES, length, moment, plural, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
-from pipeline.cli.watching import ending, exit_code, follow, outcome
+from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
 from pipeline.cost import Cost, money
+from pipeline.takers import waits
 from pipeline.wave import Progress, Wave
 
 COSTS = ("cost", "per 1,000")  # of the whole wave, and of 1,000 entities of a task
@@ -86,7 +87,11 @@ def watch(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
     The exit code is 1 if something failed, or it did not end by itself. As JSON it is an object a line, whenever
     something has ended.
     """
-    progress = follow(session.wave(wave), as_json)
+    found = session.wave(wave)
+    if not as_json and not (now := found.progress()).closed:
+        for text in waits(session.runtime, found.spec, pending(now)):
+            click.echo(f"wave: {text}", err=True)
+    progress = follow(found, as_json)
     raise click.exceptions.Exit(exit_code(progress))
 
 

@@ -77,7 +77,8 @@ class Dashboard:
     def _write(self, template: str, **context: Any) -> Response:
         return self.pages.write(template, **context)
 
-    def _missing(self, text: str, here: str = "") -> Response:
+    def missing(self, text: str, here: str = "") -> Response:
+        """Say that something is not there."""
         return self.pages.write("error.html", 404, text=text, here=here)
 
     def overview(self) -> Response:
@@ -90,7 +91,7 @@ class Dashboard:
         try:
             return self._write("wave.html", view=view(Wave.find(id, self._runtime)), here="")
         except UnknownName as error:
-            return self._missing(str(error))
+            return self.missing(str(error))
 
     def wave_json(self, id: str) -> Response:
         """What changes on a wave's page."""
@@ -122,7 +123,7 @@ class Dashboard:
         try:
             found = self._keys.page(name, q, page)
         except UnknownName as error:
-            return self._missing(str(error), "/states")
+            return self.missing(str(error), "/states")
         over = [flow for flow in self._flows.values() if flow.state is not None and flow.state.name == name]
         return self._write("state.html", page=found, flows=over, here="/states")
 
@@ -132,13 +133,13 @@ class Dashboard:
         ids = self._runtime.records.ids(at, flow)
         ids = [i for i in ids if date in i] + [i for i in ids if date not in i] if date else ids
         if not ids:
-            return self._missing(
+            return self.missing(
                 f"Redis holds no wave of {at}/{flow}. The overview lists all flows.", "/states"
             )
         try:
             found = look_at(self._runtime, ids, key)
         except UnknownName as error:  # it has just been forgotten
-            return self._missing(str(error), "/states")
+            return self.missing(str(error), "/states")
         more = links(self._additions, found)
         return self._write("entity.html", view=found, links=more, here="/states")
 
@@ -153,5 +154,5 @@ class Dashboard:
     def static(self, name: str) -> Response:
         """The style, the script and the icon."""
         if name not in FILES:
-            return self._missing(f"There is no file {name!r} here.")
+            return self.missing(f"There is no file {name!r} here.")
         return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": "max-age=300"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
@@ -51,7 +51,7 @@ def make_app(
     web, flows = web or WebSettings(), flows or Flows(())
     metrics, runtime = Metrics(), Runtime(settings)
     metrics.registry.register(WaveCollector(runtime, flows.values()))
-    dashboard = Dashboard(runtime, flows, flower=web.flower).router()
+    dashboard = Dashboard(runtime, flows, flower=web.flower)
     api = FastAPI(
         title="celery-waves",
         version=_version(),
@@ -60,10 +60,10 @@ def make_app(
         redoc_url=None,
     )
     added = installed() if routers is None else routers
-    for router in (models.router, health.router, dashboard, *added):
+    for router in (models.router, health.router, dashboard.router(), *added):
         api.include_router(router)
     api.add_exception_handler(HttpError, _http_error)
-    api.add_exception_handler(HTTPException, _no_route)
+    api.add_exception_handler(HTTPException, _no_route(dashboard))
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(PipelineError, _pipeline_error)
     api.add_exception_handler(RedisError, _unreachable)
@@ -116,16 +116,24 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return error_response(error, request.scope[REQUEST_ID])
 
 
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    texts = {
-        404: f"there is nothing at {request.url.path}. /openapi.json lists what there is.",
-        405: f"{request.method} is not what {request.url.path} answers. /openapi.json lists what is.",
-    }
-    text = texts.get(error.status_code, str(error.detail))
-    return error_response(
-        HttpError(error.status_code, text, dict(error.headers or {})), request.scope[REQUEST_ID]
-    )
+def _no_route(dashboard: Dashboard) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Make what answers where there is nothing: a page for a browser, JSON for a program."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return dashboard.missing(f"There is nothing at {path}.")
+        texts = {
+            404: f"there is nothing at {path}. /openapi.json lists what there is.",
+            405: f"{request.method} is not what {path} answers. /openapi.json lists what is.",
+        }
+        text = texts.get(error.status_code, str(error.detail))
+        return error_response(
+            HttpError(error.status_code, text, dict(error.headers or {})), request.scope[REQUEST_ID]
+        )
+
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -106,3 +106,12 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(redis_url):
         )
         assert done.returncode == 2
         assert f"port {port} of 127.0.0.1" in done.stderr
+
+
+def test_where_there_is_nothing_a_browser_gets_a_page_and_a_program_json(client):
+    page = client.get("/waves", headers=HTML, auth=("a", TOKEN))
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<p>There is nothing at /waves.</p>" in page.text
+    answer = client.get("/waves", auth=("a", TOKEN))
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "there is nothing at /waves. /openapi.json lists what there is."
