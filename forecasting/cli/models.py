@@ -31,6 +31,9 @@ pass_registry = click.make_pass_decorator(Registry)
 def partitions_of(registry: Registry, name: str, partition: str | None) -> list[str]:
     """Give the partitions that have models of a pipe, or the one that is named. Raises UnknownName."""
     names = registry.names()
+    pipe, _, rest = name.partition("/")
+    if name not in names and pipe in names and rest:
+        raise UnknownName(f"no models of {name!r}. Those of a partition are: {pipe} --partition {rest}.")
     if name not in names:
         raise UnknownName(
             f"no models of {name!r} in {registry.files.place}.{near(name, names)} There are those of: {listed(names)}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +17,14 @@ import click
 from pipeline.errors import PipelineError
 
 _MARKER = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
+
+
+SYNONYMS = (
+    ("rm", "remove", "delete", "del"),
+    ("ls", "list"),
+    ("show", "describe", "get"),
+    ("add", "create", "new"),
+)
 
 
 class Failure(click.ClickException):
@@ -67,7 +75,8 @@ class CommandGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand:
-            close = get_close_matches(args[0], self.list_commands(ctx), n=3)
+            known = self.list_commands(ctx)
+            close = _same(args[0], known) or get_close_matches(args[0], known, n=3)
             hint = f" Did you mean {' or '.join(close)}?" if close else ""
             ctx.fail(f"no command {args[0]!r}.{hint}")
 
@@ -98,6 +107,11 @@ class CommandGroup(click.Group):
         if self._group is None:
             return {}
         return {entry.name: entry for entry in entry_points(group=self._group) if entry.name not in self._at}
+
+
+def _same(word: str, known: Sequence[str]) -> list[str]:
+    """Give the commands that other programs call by this word."""
+    return [name for words in SYNONYMS if word in words for name in known if name in words]
 
 
 def _load(entry: EntryPoint) -> click.Command:

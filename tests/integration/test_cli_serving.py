@@ -56,6 +56,8 @@ def test_versions_are_added_promoted_split_and_rolled_back(wave):
             "the API would answer everybody who reaches 0.0.0.0: there are no tokens.",
         ),
         (("serving", "spit"), "Did you mean split?"),
+        (("serving", "rm"), "no command 'rm'. Did you mean remove?"),
+        (("serving", "list"), "no command 'list'. Did you mean ls?"),
     ],
 )
 def test_what_cannot_be_done_says_why(wave, words, text):

@@ -205,6 +205,7 @@ def test_publishing_without_a_topic_is_told(wave: Wave, versions):
         (("history", "delay", "--partition", "JFL"), "no model of 'delay' for 'JFL'. Did you mean 'JFK'"),
         (("show", "delay", "--partition", "JFK", "--version", "v1"), "has no version 'v1'"),
         (("ls", "--json", "x"), "no models of 'x'"),
+        (("show", "delay/JFK"), "no models of 'delay/JFK'. Those of a partition are: delay --partition JFK."),
         (("promote", "delay", "--stage", "prd"), "'prd' is not one of 'dev', 'test', 'prod'"),
         (("prune", "delay", "--keep", "0"), "0 is not in the range x>=1"),
     ],
