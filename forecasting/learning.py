@@ -23,7 +23,7 @@ HEAVIEST = 13.0  # what the relative part of a weight may add to the 1 of the sc
 
 # Sparse series are mostly noise: what little can be learned of them shallow trees with large leaves learn best.
 SHAPES: Mapping[str, Mapping[str, float]] = {
-    "dense": {"max_depth": 10, "min_child_weight": 10, "lambda": 1, "eta": 0.12},
+    "dense": {"max_depth": 11, "min_child_weight": 25, "lambda": 1, "eta": 0.1},
     "sparse": {"max_depth": 5, "min_child_weight": 150, "lambda": 10, "eta": 0.12},
 }
 # Of the quantiles. A tail is told from a leaf of many rows only; deep trees need all rows for that.
@@ -35,6 +35,7 @@ QUANTILE_THINNING = {"dense": 1, "sparse": 2}  # every so many of the rows drawn
 ROUNDS = {"dense": 65, "sparse": 150}
 # Two that saw different rows are better than one of as many trees as both together.
 MEMBERS = {"dense": 2, "sparse": 1}
+QUANTILE_MEMBERS = {"dense": 2, "sparse": 1}
 LEAVES = 600  # a leaf need not hold more than this part of the rows: where these are few, leaves are small
 ROWS = {"dense": 500_000, "sparse": 100_000}
 
@@ -48,16 +49,17 @@ class Fitting:
                   observation is zero or below
     members       models whose average is the mean model; None: 2 for dense series, 1 for sparse ones
     rounds        trees of each of them; None: 65 for dense series, 150 for sparse ones
-    quantile_rounds  trees of each quantile
+    quantile_members  models whose average gives the quantiles; None: 2 for dense series, 1 for sparse ones
+    quantile_rounds  trees of each quantile in each of them
     depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
     quantile_depth   of a tree of the quantiles; None: 9 for dense series, 7 for sparse ones
-    eta           learning rate of the mean model; None: 0.12
+    eta           learning rate of the mean model; None: 0.1 for dense series, 0.12 for sparse ones
     quantile_eta  learning rate of the quantiles
     max_rows      rows that are drawn from the history for each of them; None: as many as bring something,
                   500,000 of dense series and 100,000 of sparse ones
     warm_up       hours at the start of the history that only serve as the past of later ones
     held_out      hours at its end that calibrate the intervals
-    threads       for OpenMP; 1 is safe in a forked Celery child
+    threads       that a fit takes; 1 is safe in a forked Celery child
     seed          of the draw and of the trees: the same data give the same model
     """
 
@@ -65,6 +67,7 @@ class Fitting:
     relative: bool | None = None
     members: int | None = None
     rounds: int | None = None
+    quantile_members: int | None = None
     quantile_rounds: int = 60
     depth: int | None = None
     quantile_depth: int | None = None
@@ -79,17 +82,31 @@ class Fitting:
     def __post_init__(self) -> None:
         if self.loss not in ("robust", "squared"):
             raise ValueError(f"loss={self.loss!r} is unknown. Use 'robust' or 'squared'.")
-        if self.members is not None and self.members < 1:
-            raise ValueError(f"members={self.members} make no model. Use 1 or more.")
+        for name in ("members", "quantile_members"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"{name}={count} make no model. Use 1 or more.")
 
     def rows(self, kind: str) -> int:
         """Give how many rows are drawn from series of a kind."""
         return ROWS[kind] if self.max_rows is None else self.max_rows
 
+    def counts(self, kind: str) -> tuple[int, int]:
+        """Give how many members the mean model and the quantile model of a kind have."""
+        mean, quantile = self.members, self.quantile_members
+        return (
+            MEMBERS[kind] if mean is None else mean,
+            QUANTILE_MEMBERS[kind] if quantile is None else quantile,
+        )
+
     def each(self, kind: str) -> list[Fitting]:
-        """Give how each member of a mean model of a kind is fitted: with a draw of its own."""
-        count = MEMBERS[kind] if self.members is None else self.members
-        return [replace(self, seed=self.seed + i) for i in range(count)]
+        """Give how the members of a kind are fitted: each with a draw of its own.
+
+        They share the threads: two members on a thread each are fitted quicker than one after the other on two.
+        """
+        count = max(self.counts(kind))
+        threads = max(self.threads // min(count, self.threads), 1)
+        return [replace(self, seed=self.seed + i, threads=threads) for i in range(count)]
 
     def trees(self, kind: str) -> int:
         """Give how many trees the mean model of a kind has."""

@@ -1,14 +1,15 @@
 """GlobalForecaster: one direct multi-horizon XGBoost for many entities, with intervals.
 
 One model, of some members whose outputs are averaged, gives the mean for every entity and lead: the lead is a
-feature, so a forecast never feeds on another. Another one gives the quantiles; hours that it has not seen calibrate
-them, lead by lead (see `intervals`).
+feature, so a forecast never feeds on another. Another one, of members too, gives the quantiles; hours that it has not
+seen calibrate them, lead by lead (see `intervals`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +30,8 @@ from forecasting.sampling import draw, draw_all
 
 __all__ = ["Fitting", "GlobalForecaster"]
 
-MEAN_FILE, QUANTILE_FILE, SPEC_FILE = "mean.ubj", "quantiles.ubj", "spec.json"
+SUFFIX = ".ubj"
+MEAN_FILE, QUANTILE_FILE, SPEC_FILE = f"mean{SUFFIX}", f"quantiles{SUFFIX}", "spec.json"
 
 
 class GlobalForecaster:
@@ -39,7 +41,7 @@ class GlobalForecaster:
         self.spec = spec or FeatureSpec()
         self.fitting = fitting or Fitting()
         self._means: list[xgb.Booster] = []
-        self._quantiles: xgb.Booster | None = None
+        self._quantiles: list[xgb.Booster] = []
         self._conformal = Conformal.none(self.spec.horizon)
         self._floor: float | None = None
         self.spec_ = self.spec  # once it is fitted: with all chosen that `spec` leaves open
@@ -47,7 +49,7 @@ class GlobalForecaster:
     @property
     def features(self) -> tuple[str, ...]:
         """The names of the features that it was fitted with. Raises NotFitted."""
-        return tuple(self._fitted()[1].feature_names or ())
+        return tuple(self._fitted()[0][0].feature_names or ())
 
     def fit(self, data: Panel | pd.DataFrame) -> Self:
         """Fit to a panel, or to the long format (unique_id, ds, y). Raises DataError when there is too little."""
@@ -65,13 +67,9 @@ class GlobalForecaster:
         lowest = float(np.min(panel.y, where=panel.weight > 0, initial=np.inf))
         self._floor = 0.0 if lowest >= 0 else None
         relative = self.fitting.relative if self.fitting.relative is not None else lowest > 0
-        self._means = []
-        for fitting in self.fitting.each(self.spec_.kind):
-            sample = draw_all(features, first, last, fitting.rows(self.spec_.kind), fitting.seed)
-            self._means.append(fit_mean(sample, features.names, fitting, self.spec_.kind, relative))
-        early = sample.until(cut)
-        del sample
-        self._quantiles = fit_quantiles(early, features.names, self.fitting, self.spec_.kind)
+        members = self._members(features, first, cut, relative)
+        self._means = [mean for mean, _ in members if mean is not None]
+        self._quantiles = [quantiles for _, quantiles in members if quantiles is not None]
         self._conformal = self._calibrate(features, cut + 1, last)
         return self
 
@@ -88,11 +86,16 @@ class GlobalForecaster:
         """Forecast from R origins (row numbers of the panel), each for its lead, as if it were that hour."""
         means, quantiles = self._fitted()
         rows = Features(panel, self.spec_).at(origins, leads)
+        if rows.x.shape[1] != means[0].num_features():
+            raise ModelError(
+                f"the model was fitted to {means[0].num_features()} features, and this version of the project makes "
+                f"{rows.x.shape[1]}. Train it again, or make another version live."
+            )
         x = _by_entity(rows)
-        mean = rows.base + rows.scale * (sum(_outputs(one, x, rows) for one in means) / len(means))
+        mean = rows.base + rows.scale * _average(means, x, rows)
         bounds: dict[str, Floats] = {}
         if intervals:
-            raw = _outputs(quantiles, x, rows)
+            raw = _average(quantiles, x, rows)
             bounds = {name: rows.base + rows.scale * raw[..., i] for name, i in _column_of_bounds().items()}
             bounds = tidy(mean, self._conformal.apply(leads, bounds))
         if self._floor is not None:
@@ -103,10 +106,12 @@ class GlobalForecaster:
     def save(self, folder: Path) -> None:
         """Write the model's files into a folder that exists."""
         means, quantiles = self._fitted()
-        for booster, name in zip([quantiles, *means], [QUANTILE_FILE, *_mean_files(len(means))], strict=True):
-            booster.save_model(folder / name)
+        for boosters, name in ((means, MEAN_FILE), (quantiles, QUANTILE_FILE)):
+            for booster, file in zip(boosters, _files(name, len(boosters)), strict=True):
+                booster.save_model(folder / file)
         spec = {"features": asdict(self.spec), "chosen": asdict(self.spec_), "fitting": asdict(self.fitting)}
-        learned = {"widening": self._conformal.to_json(), "floor": self._floor, "members": len(means)}
+        learned = {"widening": self._conformal.to_json(), "floor": self._floor}
+        learned |= {"members": len(means), "quantile_members": len(quantiles)}
         (folder / SPEC_FILE).write_text(json.dumps(spec | learned, indent=1))
 
     @classmethod
@@ -118,16 +123,16 @@ class GlobalForecaster:
             model._conformal = Conformal.from_json(stored["widening"])
             model.spec_ = _spec(stored["chosen"])
             model._floor = stored["floor"]
-            model._quantiles = _booster(folder / QUANTILE_FILE)
-            model._means = [_booster(folder / name) for name in _mean_files(stored["members"])]
+            model._means = _boosters(folder, MEAN_FILE, stored["members"])
+            model._quantiles = _boosters(folder, QUANTILE_FILE, stored["quantile_members"])
         except (OSError, KeyError, TypeError, ValueError, xgb.core.XGBoostError) as error:
             raise ModelError(
                 f"no model can be read from {folder} ({error}). Train it again, or make another version live."
             ) from None
         return model
 
-    def _fitted(self) -> tuple[list[xgb.Booster], xgb.Booster]:
-        if not self._means or self._quantiles is None:
+    def _fitted(self) -> tuple[list[xgb.Booster], list[xgb.Booster]]:
+        if not self._means or not self._quantiles:
             raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
         return self._means, self._quantiles
 
@@ -140,17 +145,39 @@ class GlobalForecaster:
             )
         )
 
+    def _members(
+        self, features: Features, first: int, cut: int, relative: bool
+    ) -> list[tuple[xgb.Booster | None, xgb.Booster | None]]:
+        """Fit the members of both models, the quantiles to what is known until the hour `cut`."""
+        kind, last = self.spec_.kind, len(features.panel) - 1
+        means, quantiles = self.fitting.counts(kind)
+
+        def member(number: int, fitting: Fitting) -> tuple[xgb.Booster | None, xgb.Booster | None]:
+            sample = draw_all(features, first, last, fitting.rows(kind), fitting.seed)
+            mean = fit_mean(sample, features.names, fitting, kind, relative) if number < means else None
+            if number >= quantiles:
+                return mean, None
+            return mean, fit_quantiles(sample.until(cut), features.names, fitting, kind)
+
+        each = self.fitting.each(kind)
+        together = min(self.fitting.threads, len(each))
+        if together == 1:  # no thread is started where it could be forked
+            return list(map(member, range(len(each)), each))
+        with ThreadPoolExecutor(together) as pool:
+            return list(pool.map(member, range(len(each)), each))
+
     def _calibrate(self, features: Features, first: int, last: int) -> Conformal:
         held_out = draw(features, first, last, self.fitting.rows(self.spec_.kind) // 2, self.fitting.seed)
-        assert self._quantiles is not None
-        raw = self._quantiles.inplace_predict(held_out.x, validate_features=False)
+        told = [one.inplace_predict(held_out.x, validate_features=False) for one in self._quantiles]
+        raw = np.mean(told, axis=0)
         bounds = {name: raw[:, i] for name, i in _column_of_bounds().items()}
         return Conformal.measure(held_out.leads, held_out.y, bounds, self.spec.horizon)
 
 
-def _mean_files(members: int) -> list[str]:
-    """The file of each member of the mean model."""
-    return [MEAN_FILE, *(f"mean-{i}.ubj" for i in range(2, members + 1))]
+def _files(first: str, members: int) -> list[str]:
+    """The file of each member of a model."""
+    stem = first.removesuffix(SUFFIX)
+    return [first, *(f"{stem}-{i}{SUFFIX}" for i in range(2, members + 1))]
 
 
 def _by_entity(rows: Rows) -> npt.NDArray[np.float32]:
@@ -158,6 +185,14 @@ def _by_entity(rows: Rows) -> npt.NDArray[np.float32]:
     count, entities = rows.base.shape
     x = rows.x.T.reshape(-1, count, entities)
     return np.ascontiguousarray(x.transpose(0, 2, 1)).reshape(len(x), -1).T
+
+
+def _average(members: Sequence[xgb.Booster], x: npt.NDArray[np.float32], rows: Rows) -> Floats:
+    """Give the average of what the members of a model say, in the shape of `_outputs`."""
+    found = _outputs(members[0], x, rows)
+    for one in members[1:]:
+        found = found + _outputs(one, x, rows)
+    return found / len(members)
 
 
 def _outputs(booster: xgb.Booster, x: npt.NDArray[np.float32], rows: Rows) -> Floats:
@@ -190,6 +225,10 @@ def _column_of_bounds() -> dict[str, int]:
 def _spec(stored: Mapping[str, Any]) -> FeatureSpec:
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
     return FeatureSpec(**fields)
+
+
+def _boosters(folder: Path, first: str, members: int) -> list[xgb.Booster]:
+    return [_booster(folder / name) for name in _files(first, members)]
 
 
 def _booster(path: Path) -> xgb.Booster:

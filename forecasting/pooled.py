@@ -27,7 +27,15 @@ SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
 BLOCK = 256  # entities that share a model
 # Quick rather than the best: 256 entities in a second or two.
 QUICK = Fitting(
-    rounds=40, quantile_rounds=14, depth=6, quantile_depth=5, eta=0.18, quantile_eta=0.3, max_rows=25_000
+    members=1,
+    rounds=50,
+    quantile_members=1,
+    quantile_rounds=14,
+    depth=6,
+    quantile_depth=5,
+    eta=0.15,
+    quantile_eta=0.3,
+    max_rows=20_000,
 )
 
 

@@ -13,7 +13,7 @@ from forecasting.features import Features
 from forecasting.panel import Floats, Ints
 
 YOUNG = 0.05  # of the rows are drawn from the start of the history, too
-BATCH = 256  # origins and leads whose features are made at a time: it bounds the memory beside them
+BATCH = 100_000  # rows whose features are made at a time, at least an hour's: it bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,10 @@ def _parts(features: Features, first: int, last: int, max_rows: int, seed: int) 
     wanted = count if observed <= max_rows else int(count * max_rows / observed)
     pairs = np.sort(rng.permutation(count)[:wanted])
     targets, leads = first + pairs // horizon, 1 + pairs % horizon
+    step = max(BATCH // max(len(panel.entities), 1), 1)
     return [
-        _rows(features, targets[i : i + BATCH], leads[i : i + BATCH])
-        for i in range(0, max(len(targets), 1), BATCH)
+        _rows(features, targets[i : i + step], leads[i : i + step])
+        for i in range(0, max(len(targets), 1), step)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_the_same_data_give_the_same_model(panel: Panel, model: GlobalForecaster
 
 def test_a_robust_loss_is_drawn_less_by_what_is_far_off(panel: Panel):
     y = panel.y.copy()
-    y[::17] *= 8
+    y[np.random.default_rng(3).random(len(y)) < 1 / 17] *= 8
     wild = Panel.from_frames(pd.DataFrame(y, index=panel.hours, columns=list(panel.entities)))
     means = {
         loss: GlobalForecaster(SPEC, Fitting(loss=loss, max_rows=4_000, rounds=40))
@@ -119,6 +120,8 @@ def test_a_robust_loss_is_drawn_less_by_what_is_far_off(panel: Panel):
 def test_a_loss_that_it_does_not_know_is_refused():
     with pytest.raises(ValueError, match=r"members=0 make no model\. Use 1 or more\."):
         Fitting(members=0)
+    with pytest.raises(ValueError, match=r"quantile_members=0 make no model\. Use 1 or more\."):
+        Fitting(quantile_members=0)
     with pytest.raises(ValueError, match=r"loss='sqaured' is unknown\. Use 'robust' or 'squared'\."):
         Fitting(loss="sqaured")
 
@@ -143,6 +146,43 @@ def test_what_cannot_be_read_is_an_error_that_says_what_to_do(model: GlobalForec
     (tmp_path / "mean.ubj").write_bytes(b"no model")
     with pytest.raises(ModelError, match="no model can be read"):
         GlobalForecaster.load(tmp_path)
+
+
+def test_a_model_of_other_features_says_so(panel: Panel, model: GlobalForecaster, tmp_path: Path):
+    model.save(tmp_path)
+    stored = json.loads((tmp_path / "spec.json").read_text())
+    stored["chosen"]["seasons"] = [24]  # as an earlier version made fewer
+    (tmp_path / "spec.json").write_text(json.dumps(stored))
+    older = GlobalForecaster.load(tmp_path)
+    with pytest.raises(
+        ModelError, match=r"fitted to \d+ features, and this version .* makes \d+\. Train it again"
+    ):
+        older.forecast(panel)
+
+
+def test_members_that_are_fitted_at_once_are_those_that_are_fitted_one_by_one(panel: Panel):
+    few = replace(FITTING, rounds=5, quantile_rounds=3, max_rows=2_000)
+    one, two = (GlobalForecaster(SPEC, replace(few, threads=n)).fit(panel).forecast(panel) for n in (1, 2))
+    np.testing.assert_array_equal(one.mean, two.mean)
+    np.testing.assert_array_equal(one.bounds["hi-95"], two.bounds["hi-95"])
+
+
+@pytest.mark.parametrize(("members", "quantile_members"), [(1, 2), (3, 1)])
+def test_each_model_has_as_many_members_as_were_asked_for(
+    panel: Panel, tmp_path: Path, members: int, quantile_members: int
+):
+    few = Fitting(
+        members=members, quantile_members=quantile_members, rounds=3, quantile_rounds=2, max_rows=1_000
+    )
+    model = GlobalForecaster(SPEC, few).fit(panel)
+    model.save(tmp_path)
+    kept = sorted(path.name for path in tmp_path.glob("*.ubj"))
+    assert len([name for name in kept if name.startswith("mean")]) == members
+    assert len([name for name in kept if name.startswith("quantiles")]) == quantile_members
+    loaded = GlobalForecaster.load(tmp_path)
+    np.testing.assert_array_equal(
+        loaded.forecast(panel).bounds["lo-80"], model.forecast(panel).bounds["lo-80"]
+    )
 
 
 def test_an_unfitted_model_says_so(panel: Panel, tmp_path: Path):

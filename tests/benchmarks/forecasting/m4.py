@@ -24,6 +24,7 @@ HORIZON = 48
 ORIGINS = (0, 48, 96)  # hours after the held out ones, the last origin first
 SHORT = Fitting(
     members=1,
+    quantile_members=1,
     rounds=40,
     quantile_rounds=16,
     depth=8,
