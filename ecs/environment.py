@@ -29,6 +29,7 @@ def template(own: Sequence[Role] = ()) -> Block:
         "Description": "celery-waves, an environment: one version of the code with its own queues and services.",
         "Parameters": PARAMETERS,
         "Conditions": {
+            "HasBeat": {"Fn::Equals": [ref("BeatCount"), "1"]},
             "HasApi": _given("ApiTokens"),
             "IsDefault": {"Fn::And": [{"Condition": "HasApi"}, {"Fn::Equals": [ref("Version"), MAIN]}]},
             "HasUpstream": _given("UpstreamTopic"),
@@ -94,7 +95,7 @@ PARAMETERS: Mapping[str, Block] = {
     "Flows": _text("PIPELINE_FLOWS: module[:flow],..."),
     "ApiTokens": _text("PIPELINE_TOKENS: NAME=sha256:HASH,...; hashes alone. Empty: no API.", ""),
     "ServeModel": _text("A model that is served; empty for none.", "", AllowedPattern="[A-Za-z0-9._-]*"),
-    "BeatCount": _number("1 to start waves by their schedules, 0 to leave that to `wave submit`.", 1),
+    "BeatCount": {**_number("1 to start waves by schedule, 0 for `wave submit` alone.", 1), "AllowedValues": [0, 1]},
     "MaxTasks": _number("Tasks of each kind of worker at most.", 50),
     "Goal": _number("Seconds within which a wave is to be done.", 600),
     "WorkerPolicyArn": _text("A managed policy: what your tasks may do in AWS besides. Empty for nothing.", ""),
@@ -254,7 +255,7 @@ def _running(role: Role) -> Block:
     }
     # A count that others change is not named: a deployment would set it back in the middle of a wave.
     if not role.scales and role is not WEB:
-        properties["DesiredCount"] = ref("BeatCount") if role is BEAT else 1
+        properties["DesiredCount"] = {"Fn::If": ["HasBeat", 1, 0]} if role is BEAT else 1
     depends = ["Capacity"]
     if role is WEB:
         depends.append("WebRule")
