@@ -15,6 +15,9 @@ Block = dict[str, Any]
 
 NAMESPACE = "CeleryWaves"  # that the control service writes to
 SLOW, QUICK = 300, 60  # seconds between two steps down, and up
+TOLD = (
+    180  # seconds after which the count of tasks is told for sure: until then nothing is added to zero again
+)
 REQUESTS = 3000  # a minute, that one task of the API is to answer
 PERIOD = 60  # seconds; ECS counts its tasks once a minute
 
@@ -67,6 +70,7 @@ def _measured(role: Role) -> list[Block]:
     found = {
         "backlog": _metric("backlog_seconds", role),
         "planned": _metric("planned_seconds", role),
+        "busy": _metric("in_flight", role),
         "tasks": _metric("DesiredTaskCount", role, "ECS/ContainerInsights"),
     }
     return [
@@ -75,13 +79,24 @@ def _measured(role: Role) -> list[Block]:
 
 
 # Without a number of tasks, or at none, the backlog is that of one task: the quotient is always defined.
-PER_TASK = "(backlog + FILL(planned, 0)) / IF(FILL(tasks, 0) > 1, FILL(tasks, 1), 1)"
-AT_ZERO = "IF(FILL(tasks, 0) < 1, backlog + FILL(planned, 0), 0)"
+TASKS = "IF(FILL(tasks, 0) > 1, FILL(tasks, 1), 1)"
+WORK = "backlog + FILL(planned, 0)"
+AT_ZERO = f"IF(FILL(tasks, 0) < 1, {WORK}, 0)"
+
+
+def per_task(role: Role) -> str:
+    """Write what is tracked: the backlog of a task, or the share of its slots that work, whichever is more.
+
+    By the backlog alone a service that keeps up has next to none, and would be taken away until it no longer does; so
+    slots that all work count as the target itself: no more tasks, and none less.
+    """
+    backlog, busy = f"({WORK}) / {TASKS}", f"FILL(busy, 0) / {TASKS} * {role.within}"
+    return f"IF({backlog} > {busy}, {backlog}, {busy})"
 
 
 def _tracking(role: Role) -> Block:
     metrics = [{**metric, "ReturnData": False} for metric in _measured(role)]
-    result = {"Id": "per_task", "Expression": PER_TASK, "ReturnData": True}
+    result = {"Id": "per_task", "Expression": per_task(role), "ReturnData": True}
     return _policy(
         role,
         "backlog",
@@ -108,7 +123,7 @@ def _from_zero(role: Role) -> Block:
         "StepScaling",
         StepScalingPolicyConfiguration={
             "AdjustmentType": "ChangeInCapacity",
-            "Cooldown": QUICK,
+            "Cooldown": TOLD,
             "MetricAggregationType": "Maximum",
             "StepAdjustments": steps,
         },

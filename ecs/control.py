@@ -25,7 +25,7 @@ from pipeline.presence import KEEPER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 
-HEAD = ("service", "backlog", "messages", "planned", "desired", "running", "wanted", "count")
+HEAD = ("service", "backlog", "messages", "in_flight", "planned", "desired", "running", "wanted", "count")
 
 
 @click.command(epilog='A service is {"name", "queues", "slots", "least", "most", "startup", "goal", ...}.')

@@ -41,6 +41,7 @@ class Decision:
     service: str
     backlog: float  # seconds of one slot in its queues, waiting and in flight
     messages: int
+    in_flight: int  # of them those that workers have
     planned: float  # seconds of waves' work that is in no queue yet, or will come with the next waves
     desired: int  # tasks, as ECS had it
     running: int
@@ -70,6 +71,7 @@ def decide(
         service.name,
         backlog,
         messages,
+        sum(found[queue].in_flight for queue in service.queues),
         max(sum(work.seconds for work in works) - backlog, 0.0),
         counts.desired,
         counts.running,
@@ -94,6 +96,7 @@ def metrics(cluster: Cluster, found: Mapping[str, Backlog], decisions: Iterable[
         lines += [
             Metric("backlog_seconds", one.backlog, own, "Seconds"),
             Metric("planned_seconds", one.planned, own, "Seconds"),
+            Metric("in_flight", one.in_flight, own, "Count"),
             Metric("backlog_per_task", backlog_per_task(total, max(one.running, one.count)), own, "Seconds"),
             Metric("tasks_wanted", one.wanted, own, "Count"),
         ]

@@ -15,7 +15,7 @@ import orjson
 from pipeline.messages import lists, units_of
 from pipeline.records import WaveSpec
 from pipeline.runtime import Runtime
-from pipeline.serving import demand
+from pipeline.serving.demand import demand
 from pipeline.serving.names import place_of
 from pipeline.unacked import HELD
 from pipeline.units import Unit
@@ -30,7 +30,9 @@ class Backlog:
 
     queue: str
     queued: int  # messages, of any priority
-    in_flight: int  # messages that workers have taken and not ended
+    in_flight: (
+        int  # messages that workers have taken and not ended; of a served model, the slots that call it
+    )
     seconds: float  # of work for one slot, in both
 
     @property
@@ -57,9 +59,10 @@ def backlogs(runtime: Runtime, queues: Sequence[str]) -> dict[str, Backlog]:
             length, sample = _look(runtime.client, key)
             queued += length
             seconds += length * sum(map(costs.of, sample)) / max(len(sample), 1)
-        if (place := place_of(queue)) is not None:
-            seconds = demand.seconds(runtime.client, place)
         found[queue] = Backlog(queue, queued, len(flying[queue]), seconds)
+        if (place := place_of(queue)) is not None:
+            asked = demand(runtime.client, place)
+            found[queue] = Backlog(queue, queued, asked.busy, asked.seconds)
     return found
 
 

@@ -18,7 +18,7 @@ from ecs.scenario import DEFAULT, FlowModel, Scenario, Stage, load
 from ecs.simulate import Arrival, Simulation
 from pipeline.errors import SettingsError
 
-SIZES = (1000, 5000)
+SIZES = (1000, 10_000, 100_000)
 
 
 @pytest.fixture(scope="module")

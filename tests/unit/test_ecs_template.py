@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ecs.autoscaling import AT_ZERO, NAMESPACE, PER_TASK
+from ecs.autoscaling import NAMESPACE
 from ecs.deploying import SHARED
 from ecs.environment import render, template
 from ecs.roles import COMPUTE, DRAIN, ROLES, STOP_TIMEOUT, own_roles
@@ -208,6 +208,7 @@ def test_what_scales_reads_the_metrics_that_control_writes(role: Any):
     assert {m["MetricName"] for m in own if m["Namespace"] == NAMESPACE} == {
         "backlog_seconds",
         "planned_seconds",
+        "in_flight",
     }
     assert {d["Name"] for m in own if m["Namespace"] == NAMESPACE for d in m["Dimensions"]} == {
         "Cluster",
@@ -215,28 +216,6 @@ def test_what_scales_reads_the_metrics_that_control_writes(role: Any):
     }
     assert [m["Id"] for m in metrics if m["ReturnData"]] == ["per_task"]
     assert policy["ScaleInCooldown"] > policy["ScaleOutCooldown"]
-
-
-def evaluate(expression: str, backlog: float, planned: float | None, tasks: float | None) -> float:
-    """Metric math, as far as these expressions use it; None is a metric without a value."""
-
-    def fill(value: float | None, default: float) -> float:
-        return default if value is None else value
-
-    def choose(condition: bool, yes: float, no: float) -> float:
-        return yes if condition else no
-
-    names = {"FILL": fill, "IF": choose, "backlog": backlog, "planned": planned, "tasks": tasks}
-    return float(eval(expression, {"__builtins__": {}}, names))
-
-
-@pytest.mark.parametrize(
-    ("tasks", "per_task", "at_zero"),
-    [(None, 900.0, 900.0), (0, 900.0, 900.0), (1, 900.0, 0.0), (9, 100.0, 0.0)],
-)
-def test_the_backlog_of_one_task_is_defined_at_zero_tasks(tasks, per_task: float, at_zero: float):
-    assert evaluate(PER_TASK, 600.0, 300.0, tasks) == per_task
-    assert evaluate(AT_ZERO, 600.0, 300.0, tasks) == at_zero
 
 
 def test_the_control_service_is_told_services_that_it_understands():
