@@ -115,6 +115,7 @@ def test_an_empty_cluster_stays_empty_and_says_so(runtime, cluster):
         "backlog_seconds main.compute": 0,
         f"backlog_seconds {SERVICE}": 0,
         f"planned_seconds {SERVICE}": 0,
+        f"in_flight {SERVICE}": 0,
         f"backlog_per_task {SERVICE}": 0,
         f"tasks_wanted {SERVICE}": 0,
     }
@@ -304,10 +305,11 @@ def test_one_round_shows_what_it_decided(redis_url, runtime, cluster, monkeypatc
         "service",
         "backlog",
         "messages",
+        "in_flight",
         "planned",
         "desired",
         "running",
         "wanted",
         "count",
     ]
-    assert line.split()[:4] == [SERVICE, "500.0", "250", "100.0"]
+    assert line.split()[:5] == [SERVICE, "500.0", "250", "0", "100.0"]
