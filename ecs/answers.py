@@ -99,9 +99,9 @@ def day(scenario: Scenario) -> list[Line]:
         scaling=replace(scenario.scaling, goal=serving.goal, hold=300.0),
     )
     arrivals = [
-        Arrival(hour * 3600.0 + second, max(round(rate), 1), known=False)
-        for hour, rate in enumerate(serving.day)
-        for second in range(3600)
+        Arrival(number * serving.part + second, max(round(rate), 1), known=False)
+        for number, rate in enumerate(serving.day)
+        for second in range(int(serving.part))
     ]
     limits = replace(bounds(own), least=1)
     peak = -(-int(max(serving.day) * serving.seconds * 10) // (7 * serving.slots))  # busy for 70 %
@@ -111,7 +111,7 @@ def day(scenario: Scenario) -> list[Line]:
         by_length(own.scaling, limits),
         by_backlog(own.scaling, limits, False),
     ]
-    until = len(serving.day) * 3600.0
+    until = len(serving.day) * serving.part
     return [
         Line(len(arrivals), policy.name, Simulation(own, policy, arrivals, peak, until).run())
         for policy in policies

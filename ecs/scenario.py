@@ -20,6 +20,7 @@ class Stage:
     name: str
     seconds: float
     cpu: float = 1.0
+    rate: float = 0.0  # entities a second that its source allows to all workers together; 0 for any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class Scaling:
 class Serving:
     """An uneven day of requests."""
 
-    day: tuple[float, ...] = (10.0,) * 24
+    day: tuple[float, ...] = (10.0,) * 24  # requests a second, in each part of it
+    part: float = 3600.0
     seconds: float = 0.05
     cpu: float = 1.0
     slots: int = 2

@@ -120,6 +120,7 @@ class Simulation:
         self.seen: deque[Seen] = deque()
         self.history: list[tuple[float, int, float]] = []
         self.launched = 0.0
+        self.let: dict[int, float] = {}  # stage -> when its source has let through all that was taken so far
 
     @property
     def flow(self) -> FlowModel:
@@ -187,9 +188,17 @@ class Simulation:
             plain = entities * self.flow.stages[stage].seconds
             self.runs[index].seconds -= plain
             took = max(plain * self.random.gauss(1.0, self.flow.spread / max(entities, 1) ** 0.5), 0.0)
-            took += self.flow.message
             start = max(self.now, since)
+            took = max(took, self._allowed(stage, entities, start) - start) + self.flow.message
             self._at(start + took, DONE, (container, index, stage, entities, took))
+
+    def _allowed(self, stage: int, entities: int, start: float) -> float:
+        """Give when a source of limited rate has let so many entities through; a slot waits until then."""
+        rate = self.flow.stages[stage].rate
+        if not rate:
+            return start
+        self.let[stage] = max(self.let.get(stage, 0.0), start) + entities / rate
+        return self.let[stage]
 
     def _done(self, container: Container, index: int, stage: int, entities: int, took: float) -> None:
         container.busy -= 1

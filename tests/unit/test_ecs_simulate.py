@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ecs.answers import Line, bounds, compare, needed, simulate
+from ecs.answers import Line, bounds, compare, day, needed, simulate
 from ecs.cli import ecs
 from ecs.policies import Fixed, Seen, Tracking, by_backlog
 from ecs.policy import Bounds
-from ecs.scenario import DEFAULT, FlowModel, Scenario, Stage, load
-from ecs.simulate import Arrival, Simulation
+from ecs.scenario import DEFAULT, FlowModel, Scenario, Serving, Stage, load
+from ecs.simulate import Arrival, Outcome, Simulation
 from pipeline.errors import SettingsError
 
 SIZES = (1000, 10_000, 100_000)
@@ -48,6 +48,14 @@ def test_work_is_shared_by_the_slots_that_are_there():
 def test_a_task_that_joins_takes_what_is_left():
     out = Simulation(plain(), Fixed(1), [Arrival(0.0, 100)], 1, joins=[4.0]).run()
     assert out.times == pytest.approx((7.0,))
+
+
+def test_a_source_of_limited_rate_is_not_made_faster_by_more_tasks():
+    scenario = plain()
+    slow = replace(scenario, flow=replace(scenario.flow, stages=(Stage("a", 0.1, rate=20.0),)))
+    for tasks, seconds in ((1, 10.0), (5, 5.0), (20, 5.0)):
+        out = Simulation(slow, Fixed(tasks), [Arrival(0.0, 100)], tasks).run()
+        assert out.times == pytest.approx((seconds,), rel=0.05)
 
 
 def test_what_is_paid_is_the_time_of_all_tasks():
@@ -86,6 +94,21 @@ def test_the_backlog_starts_tasks_from_zero_and_all_go_after_the_last_wave(lines
     out = lines[1000, "backlog"].outcome
     assert out.longest < 180.0
     assert [tasks for _, tasks, _ in out.history][-1] == 0
+
+
+def test_the_uneven_day_of_the_serving_benchmark_is_followed_by_the_backlog(scenario: Scenario):
+    """40, 200 and 40 requests a second of 0.2 s each, on tasks of ten slots: half of the burst is more than two do."""
+    serving = Serving((40, 200, 40), 1200.0, seconds=0.2, cpu=0.0, slots=10)
+
+    def waits(most: int) -> Outcome:
+        limited = replace(scenario, task=replace(scenario.task, most=most), serving=serving)
+        return next(line.outcome for line in day(limited) if line.policy == "backlog")
+
+    two, many = waits(2), waits(50)
+    assert two.wait(0.5) > 60.0, "two tasks are overrun, as in the benchmark, where they refuse"
+    assert many.wait(0.5) < 0.5
+    assert many.wait(0.99) < 60.0, "what came while the new tasks started"
+    assert many.history[-1][1] < 10, "and they go when the burst is over"
 
 
 def test_nothing_flaps(lines):
