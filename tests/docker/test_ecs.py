@@ -18,8 +18,6 @@ import boto3
 import orjson
 import pytest
 from click.testing import CliRunner
-from tests.docker.conftest import HERE, Image
-from tests.docker.engine import build, docker, wait
 
 from ecs import deploying
 from ecs.cli import ecs
@@ -33,6 +31,8 @@ from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests import stacks
 from tests.aws import REGION, ministack
+from tests.docker.conftest import HERE, Image
+from tests.docker.engine import build, docker, wait
 
 WORKER, WAVE = "celery-waves-ecs-worker:tests", "celery-waves-ecs-wave:tests"
 MAIN, BRANCH = Place("dev").stack, Place("dev", "try-2").stack
