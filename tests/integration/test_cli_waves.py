@@ -252,7 +252,8 @@ def test_watching_is_left_by_an_interrupt_without_a_traceback(wave, url, let_go)
     with subcommand(url, "watch", "held", "2013-06-25T16") as watching:
         watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
-        assert (watching.wait(10), watching.stderr.read()) == (130, "")
+        assert watching.wait(10) == 130
+        assert "Traceback" not in watching.stderr.read()  # it may say that all slots are busy, which is so
     let_go()
 
 
