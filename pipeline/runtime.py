@@ -129,7 +129,10 @@ class Runtime:
                 cluster.ping()
         else:
             with connect(url, timeout, patience=0.5) as found:
-                found.ping()
+                try:
+                    found.ping()
+                finally:
+                    found.connection_pool.disconnect()
 
 
 def unreachable(url: str, error: Exception) -> UnreachableError:

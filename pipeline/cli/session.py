@@ -59,6 +59,11 @@ class Session:
         found.check()
         return found
 
+    def close(self) -> None:
+        """Give the connections up that no thread uses any more."""
+        if "runtime" in self.__dict__:
+            self.runtime.client.connection_pool.disconnect(inuse_connections=False)
+
     @cached_property
     def flows(self) -> Flows:
         """The flows of PIPELINE_FLOWS or -F."""
@@ -148,8 +153,11 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Command[P, R]], Callable[
         @functools.wraps(command)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             session = Session(click.get_current_context().ensure_object(Chosen))
-            with answering(session):
-                return command(session, *args, **kwargs)
+            try:
+                with answering(session):
+                    return command(session, *args, **kwargs)
+            finally:
+                session.close()
 
         for option in reversed(options):
             call = option(call)
