@@ -38,6 +38,8 @@ MEMBERS = {"dense": 2, "sparse": 1}
 QUANTILE_MEMBERS = {"dense": 2, "sparse": 1}
 LEAVES = 600  # a leaf need not hold more than this part of the rows: where these are few, leaves are small
 ROWS = {"dense": 500_000, "sparse": 100_000}
+ENOUGH = 2  # rows for an observation: the same hour with further leads tells little more
+FEWEST = 100_000  # that are drawn, where there are as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Fitting:
     eta           learning rate of the mean model; None: 0.1 for dense series, 0.12 for sparse ones
     quantile_eta  learning rate of the quantiles
     max_rows      rows that are drawn from the history for each of them; None: as many as bring something,
-                  500,000 of dense series and 100,000 of sparse ones
+                  500,000 of dense series (fewer where there are not 250,000 observations), 100,000 of sparse ones
     warm_up       hours at the start of the history that only serve as the past of later ones
     held_out      hours at its end that calibrate the intervals
     threads       that a fit takes; 1 is safe in a forked Celery child
@@ -87,9 +89,11 @@ class Fitting:
             if count is not None and count < 1:
                 raise ValueError(f"{name}={count} make no model. Use 1 or more.")
 
-    def rows(self, kind: str) -> int:
-        """Give how many rows are drawn from series of a kind."""
-        return ROWS[kind] if self.max_rows is None else self.max_rows
+    def rows(self, kind: str, observations: int) -> int:
+        """Give how many rows are drawn from series of a kind with so many observations in all."""
+        if self.max_rows is not None:
+            return self.max_rows
+        return min(ROWS[kind], max(ENOUGH * observations, FEWEST))
 
     def counts(self, kind: str) -> tuple[int, int]:
         """Give how many members the mean model and the quantile model of a kind have."""

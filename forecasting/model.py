@@ -151,9 +151,10 @@ class GlobalForecaster:
         """Fit the members of both models, the quantiles to what is known until the hour `cut`."""
         kind, last = self.spec_.kind, len(features.panel) - 1
         means, quantiles = self.fitting.counts(kind)
+        rows = self._rows(features.panel)
 
         def member(number: int, fitting: Fitting) -> tuple[xgb.Booster | None, xgb.Booster | None]:
-            sample = draw_all(features, first, last, fitting.rows(kind), fitting.seed)
+            sample = draw_all(features, first, last, rows, fitting.seed)
             mean = fit_mean(sample, features.names, fitting, kind, relative) if number < means else None
             if number >= quantiles:
                 return mean, None
@@ -166,8 +167,11 @@ class GlobalForecaster:
         with ThreadPoolExecutor(together) as pool:
             return list(pool.map(member, range(len(each)), each))
 
+    def _rows(self, panel: Panel) -> int:
+        return self.fitting.rows(self.spec_.kind, int((panel.weight > 0).sum()))
+
     def _calibrate(self, features: Features, first: int, last: int) -> Conformal:
-        held_out = draw(features, first, last, self.fitting.rows(self.spec_.kind) // 2, self.fitting.seed)
+        held_out = draw(features, first, last, self._rows(features.panel) // 2, self.fitting.seed)
         told = [one.inplace_predict(held_out.x, validate_features=False) for one in self._quantiles]
         raw = np.mean(told, axis=0)
         bounds = {name: raw[:, i] for name, i in _column_of_bounds().items()}
