@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,43 +27,23 @@ class DenseSeries:
         self.clock = Clock(panel.hours, spec.timezone, spec.horizon)
         self.seasons = spec.seasons[:2]
         self.day, self.week = self.seasons[0], self.seasons[1] if len(self.seasons) > 1 else 0
-        hours = len(panel)
-        self.level = Moments(hours, lambda a, b: self._y[a:b])
-        self.square = Moments(hours, lambda a, b: self._y[a:b] ** 2)
-        self.changes = {lag: Moments(hours, partial(self._change, lag)) for lag in self.seasons}
-        self.sizes = {lag: Moments(hours, partial(self._size, lag)) for lag in (1, *self.seasons)}
+        y, filled = self._y, self._bridged
+
+        def means(compute: Callable[..., Floats], *arguments: Any) -> Moments:
+            # Of functions of arrays: one that held on to this object would keep it until the next collection.
+            return Moments(len(panel), partial(compute, *arguments))
+
+        self.level, self.square = means(_values, y), means(_squares, y)
+        self.changes = {lag: means(_change, y, filled, lag) for lag in self.seasons}
+        self.sizes = {lag: means(_size, y, filled, lag) for lag in (1, *self.seasons)}
         usual = tuple(zip(self.seasons, USUAL, strict=False))
-        self.surprises = {season: Moments(hours, partial(self._surprise, season, n)) for season, n in usual}
-        season, count = usual[-1]
-        self.surprise_sizes = Moments(hours, lambda a, b: np.abs(self._surprise(season, count, a, b)))
-        self.analogs = Analogs(self._y, self.day, self.week, spec.lookback)
+        self.surprises = {season: means(_surprise, y, filled, season, n) for season, n in usual}
+        self.surprise_sizes = means(_size_of_surprise, y, filled, *usual[-1])
+        self.analogs = Analogs(y, self.day, self.week, spec.lookback)
 
     def values(self, rows: Ints) -> Floats:
         """The series in some rows, gaps bridged, NaN before its start."""
-        found: Floats = self._bridged[np.maximum(rows, 0)]
-        if (early := rows < 0).any():
-            found[early] = np.nan
-        return found
-
-    def _change(self, lag: int, first: int, stop: int) -> Floats:
-        """The values of some rows less those `lag` rows before, where gaps are bridged."""
-        missing = min(max(lag - first, 0), stop - first)
-        start = first + missing
-        result = np.full((stop - first, self._y.shape[1]), np.nan)
-        np.subtract(self._y[start:stop], self._bridged[start - lag : stop - lag], out=result[missing:])
-        return result
-
-    def _size(self, lag: int, first: int, stop: int) -> Floats:
-        change = self._change(lag, first, stop)
-        return np.abs(change, out=change)
-
-    def _surprise(self, season: int, count: int, first: int, stop: int) -> Floats:
-        """The values of some rows less the mean of those one to `count` seasons before."""
-        rows = np.arange(first, stop)
-        usual: Floats = self._y[first:stop] - mean_of(
-            [self.values(rows - season * k) for k in range(1, count + 1)]
-        )
-        return usual
+        return _rows(self._bridged, rows)
 
 
 def bridged(y: Floats, day: int) -> Floats:
@@ -78,3 +60,43 @@ def bridged(y: Floats, day: int) -> Floats:
         block = filled[first : first + day]
         np.copyto(block, filled[first - day : first][: len(block)], where=missing[first : first + day])
     return filled
+
+
+def _rows(y: Floats, rows: Ints) -> Floats:
+    found: Floats = y[np.maximum(rows, 0)]
+    if (early := rows < 0).any():
+        found[early] = np.nan
+    return found
+
+
+def _values(y: Floats, first: int, stop: int) -> Floats:
+    return y[first:stop]
+
+
+def _squares(y: Floats, first: int, stop: int) -> Floats:
+    return y[first:stop] ** 2
+
+
+def _change(y: Floats, filled: Floats, lag: int, first: int, stop: int) -> Floats:
+    """The values of some rows less those `lag` rows before, where gaps are bridged."""
+    missing = min(max(lag - first, 0), stop - first)
+    start = first + missing
+    result = np.full((stop - first, y.shape[1]), np.nan)
+    np.subtract(y[start:stop], filled[start - lag : stop - lag], out=result[missing:])
+    return result
+
+
+def _size(y: Floats, filled: Floats, lag: int, first: int, stop: int) -> Floats:
+    change = _change(y, filled, lag, first, stop)
+    return np.abs(change, out=change)
+
+
+def _surprise(y: Floats, filled: Floats, season: int, count: int, first: int, stop: int) -> Floats:
+    """The values of some rows less the mean of those one to `count` seasons before."""
+    rows = np.arange(first, stop)
+    found: Floats = y[first:stop] - mean_of([_rows(filled, rows - season * k) for k in range(1, count + 1)])
+    return found
+
+
+def _size_of_surprise(y: Floats, filled: Floats, season: int, count: int, first: int, stop: int) -> Floats:
+    return np.abs(_surprise(y, filled, season, count, first, stop))
