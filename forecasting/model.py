@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 
+from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features import Features, FeatureSpec, Rows
 from forecasting.forecasts import Forecasts
@@ -34,7 +35,7 @@ SUFFIX = ".ubj"
 MEAN_FILE, QUANTILE_FILE, SPEC_FILE = f"mean{SUFFIX}", f"quantiles{SUFFIX}", "spec.json"
 
 
-class GlobalForecaster:
+class GlobalForecaster(Direct[FeatureSpec]):
     """One model for all entities of a panel, and for entities that it has never seen."""
 
     def __init__(self, spec: FeatureSpec | None = None, fitting: Fitting | None = None) -> None:
@@ -72,15 +73,6 @@ class GlobalForecaster:
         self._quantiles = [quantiles for _, quantiles in members if quantiles is not None]
         self._conformal = self._calibrate(features, cut + 1, last)
         return self
-
-    def predict(self, data: Panel | pd.DataFrame) -> pd.DataFrame:
-        """Forecast the hours after the last one, in the long format: unique_id, ds, lead, mean, lo-80, ..."""
-        return self.forecast(self._panel(data)).to_long()
-
-    def forecast(self, panel: Panel, *, intervals: bool = True) -> Forecasts:
-        """Forecast the leads 1 to `horizon` from the panel's last hour."""
-        leads = np.arange(1, self.spec.horizon + 1)
-        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads, intervals=intervals)
 
     def forecast_at(self, panel: Panel, origins: Ints, leads: Ints, *, intervals: bool = True) -> Forecasts:
         """Forecast from R origins (row numbers of the panel), each for its lead, as if it were that hour."""
@@ -137,13 +129,7 @@ class GlobalForecaster:
         return self._means, self._quantiles
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
-        return (
-            data
-            if isinstance(data, Panel)
-            else Panel.from_long(
-                data, past=self.spec.past or (), future=self.spec.future or (), static=self.spec.static or ()
-            )
-        )
+        return panel_of(data, self.spec)
 
     def _members(
         self, features: Features, first: int, cut: int, relative: bool

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features import FeatureSpec
 from forecasting.forecasts import Forecasts
@@ -39,7 +40,7 @@ QUICK = Fitting(
 )
 
 
-class PooledForecaster:
+class PooledForecaster(Direct[FeatureSpec]):
     """One model a block of entities.
 
     spec     the features, as of a GlobalForecaster
@@ -74,15 +75,6 @@ class PooledForecaster:
         if not self._blocks:
             raise DataError("there are no entities to fit a model to. Give at least one panel with some.")
         return self
-
-    def predict(self, data: Panel | pd.DataFrame) -> pd.DataFrame:
-        """Forecast the hours after the last one, in the long format: unique_id, ds, lead, mean, lo-80, ..."""
-        return self.forecast(self._panel(data)).to_long()
-
-    def forecast(self, panel: Panel, *, intervals: bool = True) -> Forecasts:
-        """Forecast the leads 1 to `horizon` from the panel's last hour."""
-        leads = np.arange(1, self.spec.horizon + 1)
-        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads, intervals=intervals)
 
     def forecast_at(self, panel: Panel, origins: Ints, leads: Ints, *, intervals: bool = True) -> Forecasts:
         """Forecast from R origins, each for its lead; entities that are in no block by the first block's model."""
@@ -147,10 +139,7 @@ class PooledForecaster:
         return self._blocks
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
-        spec = self.spec
-        if isinstance(data, Panel):
-            return data
-        return Panel.from_long(data, past=spec.past or (), future=spec.future or (), static=spec.static or ())
+        return panel_of(data, self.spec)
 
 
 def _some(panel: Panel, chosen: Ints) -> Panel:

@@ -253,10 +253,11 @@ class Forecasting:
 
     def _panel(self, frames: Mapping[str, Any]) -> Panel:
         y = frames[self.pipe]
+        horizon = self.horizon if self.model is None or self.future is None else horizon_of(self.model())
         return Panel.from_frames(
             y,
             past={pipe: frames[pipe] for pipe in self.past},
-            future=future_frames(self.pipe, self.future, y, horizon_of(self.estimator())),
+            future=future_frames(self.pipe, self.future, y, horizon),
             static=static_columns(self.pipe, self.static, y),
         )
 

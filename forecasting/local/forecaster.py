@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting import ridge
+from forecasting.direct import Direct
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.forecasts import Forecasts
 from forecasting.intervals import Conformal, tidy
@@ -45,7 +46,7 @@ CALIBRATION = 20_000  # errors that the intervals are measured on
 WIDTHS = {80: 1.28, 95: 1.96}  # of a raw interval on each side, in usual errors
 
 
-class LocalForecaster:
+class LocalForecaster(Direct[LocalSpec]):
     """A model for each entity of a panel."""
 
     def __init__(self, spec: LocalSpec | None = None) -> None:
@@ -83,15 +84,6 @@ class LocalForecaster:
         self._bank = _joined(blocks, own, ridge.common([block.ridge for block in blocks], fitter.mixing))
         self._conformal = _calibrated([block.held for block in blocks], self.spec.horizon)
         return self
-
-    def predict(self, data: Panel | pd.DataFrame) -> pd.DataFrame:
-        """Forecast the hours after the last one, in the long format: unique_id, ds, lead, mean, lo-80, ..."""
-        return self.forecast(self._panel(data)).to_long()
-
-    def forecast(self, panel: Panel, *, intervals: bool = True) -> Forecasts:
-        """Forecast the leads 1 to `horizon` from the panel's last hour."""
-        leads = np.arange(1, self.spec.horizon + 1)
-        return self.forecast_at(panel, np.full(len(leads), len(panel) - 1), leads, intervals=intervals)
 
     def forecast_at(self, panel: Panel, origins: Ints, leads: Ints, *, intervals: bool = True) -> Forecasts:
         """Forecast from R origins (row numbers of the panel), each for its lead, as if it were that hour."""
