@@ -98,11 +98,13 @@ def _watch() -> Watch | None:
     return found
 
 
-class Waves(Scheduler):
-    """What makes a beat scheduler one of waves: messages carry the hour that was due, a keeper runs beside it."""
+class WaveScheduler(Scheduler):
+    """The scheduler that beat uses by itself: messages carry the hour that was due, a keeper runs beside it."""
 
-    def begin(self) -> None:
-        """Start the keeper, once the schedule is set up."""
+    def setup_schedule(self) -> None:
+        """Take the schedules of the flows that PIPELINE_FLOWS names, and start the keeper."""
+        self.schedule = entries()
+        self.install_default_entries(self.schedule)
         client, version = runtime().client, settings.own_version()
         beside = Presence(client, Process.this(KEEPER, version))
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
@@ -137,13 +139,3 @@ class Waves(Scheduler):
         with suppress(RedisError, OSError):
             self._presence.leave()
         super().close()
-
-
-class WaveScheduler(Waves):
-    """The scheduler that beat uses by itself."""
-
-    def setup_schedule(self) -> None:
-        """Take the schedules of the flows that PIPELINE_FLOWS names."""
-        self.schedule = entries()
-        self.install_default_entries(self.schedule)
-        self.begin()
