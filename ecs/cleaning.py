@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 
 from pipeline.errors import SettingsError
+from pipeline.flows.pipe import check_version
 from pipeline.gate import DEADLINES, WAVES
-from pipeline.pipe import check_version
 from pipeline.runtime import Runtime
 from pipeline.totals import KEY as TOTALS
 

@@ -22,7 +22,7 @@ from ecs.policy import SlowDown, backlog_per_task, tasks_for_backlog, tasks_for_
 from ecs.scaling import Aws, Counts, Metric, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline.backlog import Backlog, backlogs
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.heartbeat import Heartbeat
 from pipeline.logs import get_logger
 from pipeline.runtime import Runtime

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 from ecs.policy import Work
 from ecs.services import Service
-from pipeline.cron import Cron
-from pipeline.flow import Flow
-from pipeline.pipe import stamp
-from pipeline.plan import Plan, compile_flow
+from pipeline.flows.cron import Cron
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import stamp
+from pipeline.flows.plan import Plan, compile_flow
 from pipeline.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime
 

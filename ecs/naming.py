@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.errors import SettingsError, near
-from pipeline.pipe import check_version
+from pipeline.flows.pipe import check_version
 
 STAGES = ("dev", "test", "prod")
 MAIN = "main"

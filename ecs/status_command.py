@@ -14,9 +14,9 @@ from ecs.deploying import scale as set_count
 from ecs.errors import clients, telling
 from ecs.naming import Place
 from ecs.stacks import Stacks
-from pipeline import durations
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
+from pipeline.flows import durations
 
 SERVICE = ("service", "desired", "running", "pending", "deployment")
 

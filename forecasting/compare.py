@@ -17,7 +17,7 @@ from forecasting.paired import Paired, diebold_mariano, holm
 from forecasting.panel import Floats
 from pipeline.app import settings
 from pipeline.errors import UnknownName
-from pipeline.pipe import ONE_HOUR, check_version, hour, stamp
+from pipeline.flows.pipe import ONE_HOUR, check_version, hour, stamp
 from pipeline.runtime import process_runtime
 from pipeline.store import Store
 

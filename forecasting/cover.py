@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from forecasting.names import MEAN
 from forecasting.stored import SAMPLE, Issues, Stored
-from pipeline.pipe import ONE_HOUR, floor, hour
+from pipeline.flows.pipe import ONE_HOUR, floor, hour
 from pipeline.store import Store
 
 

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from forecasting.errors import ModelError
 from forecasting.registry import Registry, process_registry
 from pipeline.cover import process_covers
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.logs import get_logger
 from pipeline.runtime import Runtime
 

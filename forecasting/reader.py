@@ -16,7 +16,7 @@ from datetime import datetime
 from forecasting.errors import NoForecast
 from forecasting.names import BOUNDS, FRESH, MEAN, MODEL, OLDER
 from forecasting.stored import FAR, HORIZON, Issues, Stored
-from pipeline.pipe import ONE_HOUR, hour, stamp
+from pipeline.flows.pipe import ONE_HOUR, hour, stamp
 from pipeline.store import Store
 
 __all__ = ["HORIZON", "Forecast", "read_forecast", "read_forecasts"]

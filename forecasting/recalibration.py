@@ -27,7 +27,7 @@ from forecasting.intervals import NARROWEST, tidy
 from forecasting.names import BOUNDS, LEVELS, MEAN, WIDENED
 from forecasting.panel import Floats, Panel
 from forecasting.trailing import divide
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import Store
 
 COUNT = 5  # issue dates that are looked at; 8 are no better

@@ -18,7 +18,7 @@ from forecasting.errors import ModelError
 from forecasting.panel import Panel
 from forecasting.registry import process_registry
 from forecasting.registry.calling import forecasts_of
-from pipeline.pipe import hour
+from pipeline.flows.pipe import hour
 
 LONGEST = 24 * 366 * 3  # hours of one series
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from forecasting.names import MEAN, OBSERVED
 from pipeline.app import settings
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.runtime import process_runtime
 from pipeline.store import Store
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pipeline.entity import Entity
 from pipeline.errors import PipelineError
-from pipeline.flow import Flow
-from pipeline.pipe import PipeKey
-from pipeline.state import State
-from pipeline.task import Task, task
+from pipeline.flows.entity import Entity
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import PipeKey
+from pipeline.flows.state import State
+from pipeline.flows.task import Task, task
 
 if TYPE_CHECKING:
     from pipeline.submit import submit_wave

@@ -25,7 +25,7 @@ from pipeline.alerts import CRITICAL, Alert, Bounds, alerts
 from pipeline.channels import NEW, RESOLVED, Channel, Notice
 from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.logs import get_logger
 from pipeline.observe import Observed, lately, observe, outcomes
 from pipeline.runtime import Runtime

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import status
-from pipeline.entity import Entity
 from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
 from pipeline.failures import Failures
-from pipeline.flow import Flow
+from pipeline.flows.entity import Entity
+from pipeline.flows.flow import Flow
+from pipeline.flows.state import State
+from pipeline.flows.task import Task
 from pipeline.gate import Claim, Gate, Receipt
 from pipeline.inputs import Source
 from pipeline.logs import get_logger
@@ -20,11 +22,9 @@ from pipeline.rate import RateLimiter
 from pipeline.records import Records, WaveSpec, scope_entity
 from pipeline.running import during
 from pipeline.slices import Slices
-from pipeline.state import State
 from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
 from pipeline.store import Store
 from pipeline.tally import Tally
-from pipeline.task import Task
 from pipeline.tracing import OFF, Tracer
 from pipeline.units import Unit
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped

@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from pipeline import status
-from pipeline.cron import Cron
 from pipeline.errors import KeyFormatError
-from pipeline.flow import Flow
+from pipeline.flows.cron import Cron
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import ONE_HOUR, floor
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.state import State
 from pipeline.gate import wave_key
-from pipeline.pipe import ONE_HOUR, floor
-from pipeline.plan import compile_flow
 from pipeline.registry import Group
 from pipeline.runtime import Runtime
-from pipeline.state import State
 from pipeline.submit import submit_wave, wave_id_of
 from pipeline.units import ALL
 from pipeline.wave import Wave

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
-from pipeline.plan import Parallel, Part, Series
+from pipeline.flows.plan import Parallel, Part, Series
+from pipeline.flows.task import CONTROL, SOLO
 from pipeline.records import WaveSpec
-from pipeline.task import CONTROL, SOLO
 from pipeline.units import Unit
 
 RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"

@@ -16,7 +16,7 @@ from typing import Protocol
 from redis.exceptions import RedisError
 
 from pipeline.errors import PipelineError
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.logs import get_logger
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

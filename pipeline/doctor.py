@@ -15,11 +15,11 @@ from redis.exceptions import RedisError
 from pipeline.app import KINDS, VISIBILITY
 from pipeline.embedded import OLDEST
 from pipeline.errors import listed
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
+from pipeline.flows.task import CONTROL, SOLO
 from pipeline.gate import DEADLINES
 from pipeline.presence import BEAT, REFUSED, Process, present
 from pipeline.runtime import Runtime
-from pipeline.task import CONTROL, SOLO
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 SKEW_WARN, SKEW_FAIL = 1.0, 30.0  # seconds

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline import durations
 from pipeline.errors import DurationError, SettingsError
+from pipeline.flows import durations
 
 
 def seconds(env: Mapping[str, str], name: str, default: float) -> float:

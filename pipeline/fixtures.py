@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.store import MemoryStore, Store
 from pipeline.testing import run_wave
 from pipeline.wave import Wave

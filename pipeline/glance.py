@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.observe import Observed, Standing, observe
 from pipeline.presence import Process
 from pipeline.runtime import Runtime

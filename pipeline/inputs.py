@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import RunError
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
+from pipeline.flows.task import Task
 from pipeline.store import Store
-from pipeline.task import Task
 from pipeline.units import ALL
 
 if TYPE_CHECKING:

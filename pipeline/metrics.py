@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 from pipeline.incidents import KINDS
 from pipeline.logs import get_logger
 from pipeline.observe import Observed, observe, outcomes

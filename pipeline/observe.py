@@ -12,14 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.backlog import Backlog, backlogs
-from pipeline.cron import Cron
-from pipeline.flow import Flow
+from pipeline.flows.cron import Cron
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import floor, stamp
+from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.gate import DEADLINES, WAVES
-from pipeline.pipe import floor, stamp
 from pipeline.presence import WORKER, Process, present
 from pipeline.records import WaveInfo
 from pipeline.runtime import Runtime
-from pipeline.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.wave import in_words
 
 LOOKED_AT = 12  # of a flow's waves, the newest

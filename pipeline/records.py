@@ -31,11 +31,11 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from pipeline.entity import Entity
+from pipeline.flows.entity import Entity
+from pipeline.flows.pipe import hour, stamp
+from pipeline.flows.plan import Plan
 from pipeline.gate import WAVES, wave_key
 from pipeline.incidents import Condition, Incident
-from pipeline.pipe import hour, stamp
-from pipeline.plan import Plan
 from pipeline.units import ALL, Unit, Units
 
 CONDITIONS = {"p": "pending", "r": "running", "d": "done"}

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pipeline.entity import Entity
 from pipeline.errors import KeyFormatError, PipelineError, UnknownName, listed, near
-from pipeline.flow import Flow
+from pipeline.flows.entity import Entity
+from pipeline.flows.flow import Flow
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.state import State
+from pipeline.flows.task import Task
 from pipeline.inputs import Source
-from pipeline.plan import compile_flow
 from pipeline.registry import Group, MemoryStates, Registry
 from pipeline.running import during
 from pipeline.series import Floats
-from pipeline.state import State
 from pipeline.store import MemoryStore, Store
-from pipeline.task import Task
 from pipeline.units import ALL
 from pipeline.work import Work, parameters, scoped
 

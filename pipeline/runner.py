@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.attempt import Attempt, Tools, report
-from pipeline.discover import Flows
+from pipeline.flows.discover import Flows
 from pipeline.gate import Claim
 from pipeline.records import WaveSpec
 from pipeline.status import TIMED_OUT

@@ -23,14 +23,14 @@ from pipeline.alerts import Bounds
 from pipeline.app import app, settings
 from pipeline.canvas import SUBMIT
 from pipeline.channels import channels
-from pipeline.cron import due_hour
-from pipeline.flow import Flow
+from pipeline.flows.cron import due_hour
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import stamp
+from pipeline.flows.task import CONTROL
 from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.logs import get_logger
-from pipeline.pipe import stamp
 from pipeline.presence import BEAT, KEEPER, Presence, Process
-from pipeline.task import CONTROL
 from pipeline.worker import known_flows, make_runner, runtime
 
 log = get_logger("pipeline.schedule")

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline import codec
-from pipeline.entity import check_entity_key
 from pipeline.errors import CodecError, KeyFormatError
-from pipeline.flow import Flow
-from pipeline.plan import Plan, members
+from pipeline.flows.entity import check_entity_key
+from pipeline.flows.flow import Flow
+from pipeline.flows.plan import Plan, members
+from pipeline.flows.state import Entities, State
 from pipeline.records import Shard
 from pipeline.settings import Settings
-from pipeline.state import Entities, State
 
 Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition, keys, features by key
 

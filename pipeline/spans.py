@@ -32,8 +32,8 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from pipeline import status
+from pipeline.flows.pipe import stamp
 from pipeline.logs import get_logger
-from pipeline.pipe import stamp
 from pipeline.records import Records, WaveInfo, WaveSpec
 from pipeline.tracing import Failed, Told
 from pipeline.units import Unit

@@ -15,19 +15,19 @@ import orjson
 
 from pipeline.app import settings as app_settings
 from pipeline.canvas import first_messages
-from pipeline.cron import Cron, due_hour
-from pipeline.durations import Duration, seconds
 from pipeline.errors import WaveError
-from pipeline.flow import Flow
+from pipeline.flows.cron import Cron, due_hour
+from pipeline.flows.durations import Duration, seconds
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import check_version, floor, hour, stamp
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.state import State
 from pipeline.gate import CHUNK
 from pipeline.keeper import arm, close
 from pipeline.logs import get_logger
-from pipeline.pipe import check_version, floor, hour, stamp
-from pipeline.plan import compile_flow
 from pipeline.records import Shard, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
-from pipeline.state import State
 from pipeline.wave import Wave
 
 SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept

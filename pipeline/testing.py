@@ -15,19 +15,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.attempt import Tools
-from pipeline.discover import Flows
 from pipeline.errors import WaveError
-from pipeline.flow import Flow
+from pipeline.flows.discover import Flows
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import check_version, floor, hour, stamp
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.state import State
 from pipeline.gate import Claim, Receipt
-from pipeline.pipe import check_version, floor, hour, stamp
-from pipeline.plan import compile_flow
 from pipeline.records import Shard, WaveInfo, WaveSpec
 from pipeline.registry import MemoryStates
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.shards import cut_shards, own_entities
-from pipeline.state import State
 from pipeline.store import MemoryStore, Store
 from pipeline.units import Unit
 from pipeline.wave import Wave

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.plan import Plan, members
+from pipeline.flows.plan import Plan, members
 
 ALL = "@all"
 

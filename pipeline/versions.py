@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.app import settings
 from pipeline.codec import is_numeric
 from pipeline.errors import RunError, UnknownName, listed
-from pipeline.pipe import check_version, hour, stamp
+from pipeline.flows.pipe import check_version, hour, stamp
 from pipeline.runtime import process_runtime
 from pipeline.store import Store
 

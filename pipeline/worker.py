@@ -32,15 +32,15 @@ from pipeline.app import app, settings
 from pipeline.attempt import Tools
 from pipeline.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.clients import WORKER_PATIENCE
-from pipeline.discover import Flows, load_flows
 from pipeline.errors import PipelineError
+from pipeline.flows.discover import Flows, load_flows
+from pipeline.flows.task import SOLO
 from pipeline.keeper import Keeper, finish
 from pipeline.logs import about, get_logger
 from pipeline.presence import REFUSED, WORKER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
-from pipeline.task import SOLO
 from pipeline.timers import tidy_timers
 from pipeline.tracing import check as check_traces
 from pipeline.units import Unit

@@ -26,9 +26,9 @@ from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, Unpack
 
-from pipeline import durations
 from pipeline.errors import TaskError, listed, near
-from pipeline.task import DEFAULT_TIME_LIMIT, RESERVED, Task
+from pipeline.flows import durations
+from pipeline.flows.task import DEFAULT_TIME_LIMIT, RESERVED, Task
 from tasks.declare import TaskOptions, answered, declare
 from tasks.errors import CommandError, SourceError
 from tasks.lines import request

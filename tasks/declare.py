@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
-from pipeline.durations import Duration
 from pipeline.errors import RunError, TaskError, TimedOut, listed, near
-from pipeline.task import Scope, Task, task
+from pipeline.flows.durations import Duration
+from pipeline.flows.task import Scope, Task, task
 from tasks.errors import SourceError
 
 
 class TaskOptions(TypedDict, total=False):
-    """The options of `@task` that a ready task takes and hands on. See `pipeline.task.task`."""
+    """The options of `@task` that a ready task takes and hands on. See `pipeline.flows.task.task`."""
 
     timeout: Duration | None
     time_limit: Duration

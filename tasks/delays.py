@@ -19,7 +19,7 @@ from datetime import datetime
 from forecasting.features import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from pipeline import Entity, Flow, State, task
-from pipeline.pipe import hour
+from pipeline.flows.pipe import hour
 from tasks import flights as source
 from tasks.errors import SourceError
 from tasks.forecasts import Forecasting

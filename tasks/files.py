@@ -22,7 +22,7 @@ from os import PathLike, fspath
 from typing import Any, Unpack
 
 from pipeline.errors import RunError, TaskError, listed, near
-from pipeline.task import Task
+from pipeline.flows.task import Task
 from tasks.declare import TaskOptions, answered, declare
 from tasks.errors import MissingExtra, SourceError
 from tasks.template import TIMES, Template

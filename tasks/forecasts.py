@@ -34,15 +34,15 @@ from forecasting.registry import process_registry
 from forecasting.registry.calling import horizon_of
 from forecasting.registry.live import me
 from forecasting.serving import forecast, train
-from pipeline import durations
-from pipeline.durations import HOUR, Duration
-from pipeline.entity import Entity
 from pipeline.errors import AnswerError, FlowError, TaskError, near
-from pipeline.flow import Flow
+from pipeline.flows import durations
+from pipeline.flows.durations import HOUR, Duration
+from pipeline.flows.entity import Entity
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import stamp
+from pipeline.flows.task import RESERVED, Task, task
 from pipeline.logs import get_logger
-from pipeline.pipe import stamp
 from pipeline.settings import Settings
-from pipeline.task import RESERVED, Task, task
 from tasks.inputs import Future, Static, future_frames, static_columns
 
 log = get_logger("tasks.forecasts")

@@ -22,10 +22,10 @@ from datetime import datetime
 from typing import Any, Unpack
 from urllib.parse import quote
 
-from pipeline import durations
-from pipeline.durations import Duration
 from pipeline.errors import RunError, TaskError, listed, near
-from pipeline.task import DEFAULT_TIME_LIMIT, Task
+from pipeline.flows import durations
+from pipeline.flows.durations import Duration
+from pipeline.flows.task import DEFAULT_TIME_LIMIT, Task
 from tasks.declare import TaskOptions, declare
 from tasks.http_source import Call, ClientFactory, HttpSource, Scalar, new_client
 from tasks.template import Template

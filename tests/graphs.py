@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from pipeline import Flow, task
-from pipeline.plan import MAX_TASKS, Part, Plan, Series, compile_flow, members
+from pipeline.flows.plan import MAX_TASKS, Part, Plan, Series, compile_flow, members
+from pipeline.flows.task import Task
 from pipeline.records import WaveSpec
-from pipeline.task import Task
 
 Edges = Mapping[str, tuple[str, ...]]  # task -> its inputs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.runtime import Runtime
 
 FLOWS = str(Path(__file__).parent / "integration" / "flows" / "shops.py")

@@ -19,7 +19,7 @@ from pipeline.cli.output import plain, plural, table, write_json
 from pipeline.cli.run import shown
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
-from pipeline.pipe import ONE_HOUR, stamp
+from pipeline.flows.pipe import ONE_HOUR, stamp
 from pipeline.versions import compare as side_by_side
 
 SOME_ROWS = 20

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import click
 
 from pipeline.cli.session import Session
-from pipeline.entity import check_entity_key
 from pipeline.errors import UnknownName, listed, near
-from pipeline.flow import Flow
-from pipeline.state import State
+from pipeline.flows.entity import check_entity_key
+from pipeline.flows.flow import Flow
+from pipeline.flows.state import State
 
 SUFFIX = "_forecast"  # of a task's name, after the pipe that it forecasts
 

@@ -17,7 +17,7 @@ from pipeline.cli.options import base_option, json_option, version_option
 from pipeline.cli.output import plural, some, table, write_json
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
-from pipeline.pipe import ONE_HOUR, floor, stamp
+from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 
 SOME_ENTITIES = 10  # that are named of those with the least cover
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from forecasting.dashboard.outlook import Hour, Outlook
 from forecasting.names import FRESH, LEVELS, OLDER
 from forecasting.reader import Forecast
-from pipeline.pipe import ONE_HOUR, stamp
+from pipeline.flows.pipe import ONE_HOUR, stamp
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 22, 46
 STRIP = 8  # pixels of the strip under the axis that tells each hour's source

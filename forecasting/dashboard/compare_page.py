@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from forecasting.dashboard.chart import number
 from forecasting.dashboard.comparison import asked, compare
 from pipeline.dashboard.pages import Pages
-from pipeline.discover import Flows
 from pipeline.errors import PipelineError
-from pipeline.pipe import floor, stamp
+from pipeline.flows.discover import Flows
+from pipeline.flows.pipe import floor, stamp
 from pipeline.runtime import Runtime
 
 WEEK = timedelta(days=7)

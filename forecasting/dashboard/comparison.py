@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import DataError
 from forecasting.names import MEAN
-from pipeline.entity import check_entity_key
 from pipeline.errors import UnknownName
-from pipeline.flow import Flow
-from pipeline.pipe import ONE_HOUR, check_version, stamp
-from pipeline.pipe import hour as parse_hour
+from pipeline.flows.entity import check_entity_key
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import ONE_HOUR, check_version, stamp
+from pipeline.flows.pipe import hour as parse_hour
 from pipeline.runtime import Runtime
 
 if TYPE_CHECKING:

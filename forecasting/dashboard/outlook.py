@@ -11,7 +11,7 @@ import numpy as np
 from forecasting.names import FRESH, MEAN, OBSERVED, OLDER
 from forecasting.reader import Forecast, read_forecasts
 from forecasting.stored import Issues, Stored
-from pipeline.pipe import ONE_HOUR, floor
+from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.store import Store
 
 AHEAD = 24  # hours that are shown where no forecast tells a horizon

@@ -20,11 +20,11 @@ from forecasting.registry import Registry, process_registry
 from pipeline.dashboard.additions import Link
 from pipeline.dashboard.entities import EntityView
 from pipeline.dashboard.pages import Pages, url
-from pipeline.discover import Flows
-from pipeline.entity import check_entity_key
 from pipeline.errors import PipelineError
-from pipeline.pipe import ONE_HOUR, check_version, floor, stamp
-from pipeline.pipe import hour as parse_hour
+from pipeline.flows.discover import Flows
+from pipeline.flows.entity import check_entity_key
+from pipeline.flows.pipe import ONE_HOUR, check_version, floor, stamp
+from pipeline.flows.pipe import hour as parse_hour
 from pipeline.runtime import Runtime
 
 STYLE = Path(__file__).with_name("static") / "forecasting.css"

@@ -21,7 +21,7 @@ from forecasting.errors import ModelError
 from forecasting.registry.files import Files
 from forecasting.registry.manifest import Manifest, Storable, class_of, features_of, kind_of, recipe_of
 from pipeline.errors import near
-from pipeline.pipe import stamp
+from pipeline.flows.pipe import stamp
 
 MANIFEST = "manifest.json"
 CACHED = 64  # models that a process keeps in memory

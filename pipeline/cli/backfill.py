@@ -12,14 +12,14 @@ from typing import Any
 import click
 from rich.progress import TextColumn
 
-from pipeline import durations
 from pipeline.backfill import IN_FLIGHT, Backfill, Tally, hours
 from pipeline.cli.options import base_option, json_option, only_option, version_option
 from pipeline.cli.output import length, plural, some, terminal, write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import progress_bar
 from pipeline.errors import DurationError
-from pipeline.pipe import floor, hour, stamp
+from pipeline.flows import durations
+from pipeline.flows.pipe import floor, hour, stamp
 
 SAY_EVERY = 5.0  # seconds between two plain lines
 

@@ -9,8 +9,8 @@ import click
 from pipeline.cli.options import json_option, only_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.session import Session, flow_argument, is_place, with_flows
-from pipeline.plan import compile_flow
-from pipeline.render import FORMATS, reads_as, shell
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.render import FORMATS, reads_as, shell
 
 
 @click.command()

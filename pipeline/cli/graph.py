@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.output import length, plural
+from pipeline.flows.levels import levels
+from pipeline.flows.plan import Plan
 from pipeline.kinds import KINDS, by_kind
-from pipeline.levels import levels
-from pipeline.plan import Plan
 from pipeline.wave import Progress
 
 WIDTH = 39  # of a box, with its borders

@@ -19,8 +19,8 @@ from pipeline.cli.output import length
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
 from pipeline.errors import UnknownName
+from pipeline.flows.pipe import check_version
 from pipeline.heartbeat import Heartbeat
-from pipeline.pipe import check_version
 from pipeline.processes import node_name, worker_env
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Entry, Source

@@ -13,7 +13,7 @@ from pipeline.cli.options import json_option, version_option
 from pipeline.cli.output import length, table, write_json
 from pipeline.cli.serve import added
 from pipeline.cli.session import Session, with_redis
-from pipeline.pipe import check_version
+from pipeline.flows.pipe import check_version
 from pipeline.serving.board import View, look
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.names import Place

@@ -18,13 +18,13 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from pipeline.cli.options import Chosen, flows_option, redis_option
-from pipeline.discover import Flows, load_flows
 from pipeline.errors import FlowError, KeyFormatError, PipelineError, UnknownName, listed, near
-from pipeline.flow import Flow
-from pipeline.pipe import floor, hour, stamp
+from pipeline.flows.discover import Flows, load_flows
+from pipeline.flows.flow import Flow
+from pipeline.flows.pipe import floor, hour, stamp
+from pipeline.flows.state import State
 from pipeline.runtime import Runtime, unreachable
 from pipeline.settings import Settings
-from pipeline.state import State
 from pipeline.wave import Wave
 
 P = ParamSpec("P")

@@ -13,7 +13,7 @@ from pipeline.cli.output import plural, write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
-from pipeline.state import State
+from pipeline.flows.state import State
 from pipeline.submit import submit_wave
 from pipeline.takers import slots_of, untaken
 from pipeline.wave import Wave

@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import durations
 from pipeline.cli.graph import bar
 from pipeline.cli.options import json_option
 from pipeline.cli.output import length, plain_table, plural, size, terminal, write_json
 from pipeline.cli.session import Session, with_session
+from pipeline.flows import durations
 from pipeline.glance import Line, Look, as_json, grouped, lines, look
 from pipeline.kinds import by_kind
 from pipeline.observe import Observed

@@ -11,18 +11,18 @@ from importlib.util import find_spec
 
 import click
 
-from pipeline import durations
 from pipeline.app import KINDS
 from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
 from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
 from pipeline.cli.web import address, check_installed, web_env
-from pipeline.discover import Flows
 from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
-from pipeline.pipe import check_version
+from pipeline.flows import durations
+from pipeline.flows.discover import Flows
+from pipeline.flows.pipe import check_version
+from pipeline.flows.task import COLLECT, SOLO
 from pipeline.processes import celery_command, node_name, worker_command, worker_env
-from pipeline.task import COLLECT, SOLO
 
 GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs
 

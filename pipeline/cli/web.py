@@ -13,7 +13,7 @@ import click
 from pipeline.cli.options import version_option
 from pipeline.cli.session import Session, with_redis
 from pipeline.errors import SettingsError
-from pipeline.pipe import check_version
+from pipeline.flows.pipe import check_version
 from pipeline.processes import worker_env
 from pipeline.supervise import READY
 

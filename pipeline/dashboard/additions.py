@@ -11,7 +11,7 @@ from fastapi import APIRouter
 
 from pipeline.dashboard.entities import EntityView
 from pipeline.dashboard.pages import Pages
-from pipeline.discover import Flows
+from pipeline.flows.discover import Flows
 from pipeline.logs import get_logger
 from pipeline.runtime import Runtime
 

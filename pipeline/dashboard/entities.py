@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from pipeline.pipe import hour
+from pipeline.flows.pipe import hour
 from pipeline.runtime import Runtime
 from pipeline.status import Status
 from pipeline.units import ALL

@@ -10,9 +10,9 @@ from datetime import datetime
 from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
 from pipeline.cover import Covered, by_flow
-from pipeline.cron import Cron
 from pipeline.dashboard.colours import verdict
-from pipeline.flow import Flow
+from pipeline.flows.cron import Cron
+from pipeline.flows.flow import Flow
 from pipeline.kinds import by_kind
 from pipeline.observe import Observed, Standing, lately, observe
 from pipeline.records import WaveInfo

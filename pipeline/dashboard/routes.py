@@ -18,8 +18,8 @@ from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
 from pipeline.dashboard.pages import HEADERS, Pages
 from pipeline.dashboard.waves import line, live, view
-from pipeline.discover import Flows
 from pipeline.errors import UnknownName
+from pipeline.flows.discover import Flows
 from pipeline.observe import observe
 from pipeline.runtime import Runtime
 from pipeline.wave import Wave

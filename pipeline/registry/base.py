@@ -12,9 +12,9 @@ from itertools import islice
 from typing import Any
 
 from pipeline import codec
-from pipeline.entity import check_entity_key
 from pipeline.errors import CodecError, KeyFormatError, UnknownName, listed, near
-from pipeline.state import Entities, State
+from pipeline.flows.entity import check_entity_key
+from pipeline.flows.state import Entities, State
 
 Group = tuple[str, list[str], dict[str, dict[str, Any]]]  # partition, keys, features of those with any
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline import codec, series
 from pipeline.codec import Encoded
 from pipeline.errors import CodecError, WindowError
-from pipeline.pipe import PipeKey, check_version, hour, stamp
+from pipeline.flows.pipe import PipeKey, check_version, hour, stamp
 
 L = TypeVar("L")
 

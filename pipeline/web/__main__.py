@@ -11,8 +11,8 @@ from pathlib import Path
 import uvloop
 
 from pipeline import logs
-from pipeline.discover import load_flows
 from pipeline.errors import PipelineError
+from pipeline.flows.discover import load_flows
 from pipeline.heartbeat import Heartbeat
 from pipeline.settings import Settings
 from pipeline.supervise import READY

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from pipeline.aclients import connect
 from pipeline.dashboard.routes import Dashboard
-from pipeline.discover import Flows
 from pipeline.errors import PipelineError
+from pipeline.flows.discover import Flows
 from pipeline.logs import get_logger
 from pipeline.metrics import WaveCollector
 from pipeline.runtime import Runtime

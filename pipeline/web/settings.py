@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import durations, environment
+from pipeline import environment
 from pipeline.errors import DurationError, SettingsError
+from pipeline.flows import durations
 from pipeline.web.tokens import Tokens
 
 

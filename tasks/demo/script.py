@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from pipeline.pipe import ONE_HOUR, stamp
+from pipeline.flows.pipe import ONE_HOUR, stamp
 from tasks.flights import AIRPORT_TIME
 
 NEW_YORK = ZoneInfo(AIRPORT_TIME)

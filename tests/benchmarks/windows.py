@@ -21,8 +21,8 @@ from redis import Redis
 
 from pipeline import series
 from pipeline.embedded import EmbeddedRedis
+from pipeline.flows.pipe import stamp
 from pipeline.inputs import frame
-from pipeline.pipe import stamp
 from pipeline.store import RedisStore
 
 VERSION, PIPE = "windows", "delay"

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import numpy as np
 
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.runtime import Runtime
 
 PIPE, OBSERVED = "sales_forecast", "sales"

@@ -27,9 +27,9 @@ from pipeline.backfill import Backfill
 from pipeline.cover import Covers
 from pipeline.dashboard.pages import url as address_of
 from pipeline.dashboard.routes import Dashboard
-from pipeline.discover import load_flows
 from pipeline.embedded import serving
-from pipeline.pipe import ONE_HOUR, floor, stamp
+from pipeline.flows.discover import load_flows
+from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

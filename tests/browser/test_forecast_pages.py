@@ -19,8 +19,8 @@ from forecasting.dashboard.pages import ForecastPages
 from forecasting.registry import Gate, ModelSettings, Registry
 from pipeline import submit_wave
 from pipeline.dashboard.routes import Dashboard
-from pipeline.discover import load_flows
-from pipeline.pipe import ONE_HOUR, floor, stamp
+from pipeline.flows.discover import load_flows
+from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

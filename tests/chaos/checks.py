@@ -11,8 +11,8 @@ from typing import Any
 from redis import Redis
 
 from pipeline import Wave
+from pipeline.flows.pipe import stamp
 from pipeline.gate import DEADLINES
-from pipeline.pipe import stamp
 from pipeline.runtime import Runtime
 from pipeline.units import Unit
 from tests.chaos.aof import written

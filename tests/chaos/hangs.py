@@ -24,8 +24,8 @@ from redis import Redis
 
 from pipeline import submit_wave
 from pipeline.app import make_app
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers, node_name, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -16,9 +16,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, Wave, submit_wave
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import UnreachableError
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -20,8 +20,8 @@ import click
 from redis import Redis
 
 from pipeline import submit_wave
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

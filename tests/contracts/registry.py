@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.errors import CodecError, KeyFormatError, UnknownName
-from pipeline.state import State
+from pipeline.flows.state import State
 from tests.contracts import Clock
 
 HOUR = 3600.0

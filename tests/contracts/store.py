@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import codec, series
 from pipeline.errors import CodecError, KeyFormatError, WindowError
-from pipeline.pipe import PipeKey
+from pipeline.flows.pipe import PipeKey
 
 HOUR, DAY = 3600.0, 86400.0
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)

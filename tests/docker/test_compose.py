@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from tests.docker.conftest import BRANCH, DOCKERFILE, HERE, flows
 from tests.docker.engine import BRANCH as BRANCH_FILE
 from tests.docker.engine import ROOT, STACK, Container, Project, build, run, wait

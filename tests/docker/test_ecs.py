@@ -26,7 +26,7 @@ from ecs.pushing import TARGETS, repository
 from ecs.roles import CELERY, Role
 from ecs.scaling import Aws
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests import stacks

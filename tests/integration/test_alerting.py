@@ -16,7 +16,7 @@ from pipeline.alerting import KEY, TURN, Teller, Watch
 from pipeline.alerts import Bounds
 from pipeline.channels import Webhook, channels
 from pipeline.embedded import EmbeddedRedis
-from pipeline.pipe import floor
+from pipeline.flows.pipe import floor
 from pipeline.processes import celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -12,10 +12,10 @@ import pytest
 from redis import RedisCluster
 
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
 from pipeline.doctor import examine
 from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import StoreError, UnreachableError
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pipeline.flows.plan import compile_flow
 from pipeline.gate import wave_key
-from pipeline.plan import compile_flow
 from pipeline.records import Records, WaveSpec
 from tests.graphs import flow_of
 

@@ -19,9 +19,9 @@ from pipeline.alerting import look
 from pipeline.alerts import Bounds
 from pipeline.cover import Covers
 from pipeline.dashboard.routes import Dashboard
-from pipeline.discover import Flows
+from pipeline.flows.discover import Flows
+from pipeline.flows.pipe import floor
 from pipeline.metrics import WaveCollector
-from pipeline.pipe import floor
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.contracts.models import GOOD, SPAN, Level

@@ -9,8 +9,8 @@ import pytest
 from forecasting.backtest_waves import Measured, folds, table
 from forecasting.registry import ModelSettings, Registry
 from pipeline.cli import COMMANDS
-from pipeline.discover import load_flows
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.discover import load_flows
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

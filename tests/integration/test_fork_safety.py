@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from pipeline.processes import celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

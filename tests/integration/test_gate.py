@@ -35,8 +35,8 @@ from pipeline import gate as gate_module
 from pipeline import status as statuses
 from pipeline.attempt import Tools
 from pipeline.canvas import Canvas, Message
-from pipeline.discover import Flows
 from pipeline.errors import UnreachableError, WaveError
+from pipeline.flows.discover import Flows
 from pipeline.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wave_key
 from pipeline.keeper import Keeper, finish
 from pipeline.records import Records, WaveSpec

@@ -16,10 +16,10 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
-from pipeline.entity import MAX_KEY_BYTES
 from pipeline.errors import KeyFormatError, PipelineError
+from pipeline.flows.discover import load_flows
+from pipeline.flows.entity import MAX_KEY_BYTES
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
@@ -155,7 +155,7 @@ def test_a_value_that_is_too_large_fails_its_entity_alone(runtime, workers, flow
 SUBMIT = """
 import json, resource, sys, time
 from pipeline import submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 

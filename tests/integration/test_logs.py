@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline import submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers, worker_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

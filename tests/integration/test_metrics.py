@@ -12,8 +12,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import Flow, State, submit_wave, task
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
+from pipeline.flows.discover import load_flows
 from pipeline.metrics import FLOWS_SHOWN, WaveCollector, registry
 from pipeline.observe import observe
 from pipeline.processes import Workers

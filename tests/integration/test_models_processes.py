@@ -12,8 +12,8 @@ import boto3
 import pytest
 
 from forecasting.registry import Registry
-from pipeline.discover import load_flows
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.discover import load_flows
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

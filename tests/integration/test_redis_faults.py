@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import UnknownName, UnreachableError
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

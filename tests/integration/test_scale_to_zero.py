@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import Wave, submit_wave
-from pipeline.discover import load_flows
+from pipeline.flows.discover import load_flows
 from pipeline.processes import celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

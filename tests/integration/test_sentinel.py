@@ -11,8 +11,8 @@ import pytest
 
 from pipeline import Wave, submit_wave
 from pipeline.clients import sentinels
-from pipeline.discover import load_flows
 from pipeline.errors import UnreachableError
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

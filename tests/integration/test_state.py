@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pipeline.flows.state import State
 from pipeline.registry import RedisStates
-from pipeline.state import State
 from tests.contracts.registry import RegistryContract
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from pipeline import Flow, Wave, submit_wave
-from pipeline.discover import load_flows
 from pipeline.errors import UnknownName, WaveError
+from pipeline.flows.discover import load_flows
 from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -19,9 +19,9 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
-from pipeline.cron import due_hour
-from pipeline.discover import load_flows
-from pipeline.pipe import stamp
+from pipeline.flows.cron import due_hour
+from pipeline.flows.discover import load_flows
+from pipeline.flows.pipe import stamp
 from pipeline.processes import Workers, celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from forecasting.registry import Registry
-from pipeline.discover import load_flows
 from pipeline.embedded import EmbeddedRedis
-from pipeline.flow import Flow
+from pipeline.flows.discover import load_flows
+from pipeline.flows.flow import Flow
 from pipeline.processes import Workers, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

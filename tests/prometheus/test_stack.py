@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from pipeline import submit_wave
-from pipeline.cron import due_hour
+from pipeline.flows.cron import due_hour
 from tests.prometheus.conftest import DOCKER, FLOWS, HERE, Stack
 from tests.servers import until
 

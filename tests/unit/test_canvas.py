@@ -18,7 +18,7 @@ from kombu.transport.memory import Channel
 from pipeline import Flow
 from pipeline.app import celery_settings
 from pipeline.canvas import HARD_LIMIT, JOIN, RUN, Canvas, Message, Sender, Single, first_messages, following
-from pipeline.plan import MAX_TASKS, Parallel, Part, Series
+from pipeline.flows.plan import MAX_TASKS, Parallel, Part, Series
 from pipeline.records import WaveSpec
 from pipeline.settings import Settings
 from pipeline.units import ALL, Unit

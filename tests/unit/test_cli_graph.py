@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.graph import bar, colour, graph, words
+from pipeline.flows.levels import levels
+from pipeline.flows.plan import compile_flow
 from pipeline.kinds import by_kind
-from pipeline.levels import levels
-from pipeline.plan import compile_flow
 from pipeline.wave import Progress
 from tests.graphs import flow_of
 

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import codec
-from pipeline.entity import Entity
 from pipeline.errors import CodecError
+from pipeline.flows.entity import Entity
 
 Pair = namedtuple("Pair", "a b")
 

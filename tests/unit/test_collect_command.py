@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from pipeline import Flow, task
-from pipeline.entity import Entity
 from pipeline.errors import DurationError, TaskError, TimedOut
+from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
 from tasks.command import command
 from tasks.errors import CommandError, SourceError

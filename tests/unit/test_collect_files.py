@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from pipeline import Flow
-from pipeline.entity import Entity
 from pipeline.errors import RunError, TaskError
+from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
 from tasks import file_rows
 from tasks.errors import SourceError

@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from pipeline import Flow
-from pipeline.entity import Entity
 from pipeline.errors import DurationError, RunError, TaskError
+from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
 from tasks import http_source
 from tasks.http import http_json

@@ -10,7 +10,7 @@ import pytest
 from forecasting.dashboard.comparison import Asked, asked, compare
 from forecasting.errors import DataError
 from pipeline.errors import KeyFormatError, PipelineError, UnknownName
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cron import Cron, due_hour
 from pipeline.errors import DurationError
+from pipeline.flows.cron import Cron, due_hour
 
 NOW = datetime(2013, 6, 25, 13, 30, tzinfo=UTC)  # a Tuesday
 DAY = 86400.0

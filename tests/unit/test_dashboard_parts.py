@@ -6,13 +6,13 @@ import pytest
 
 from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.backlog import Backlog
-from pipeline.cron import Cron
 from pipeline.dashboard import timeline as timelines
 from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import HEIGHT, WIDTH, draw
 from pipeline.dashboard.pages import short, url
 from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
+from pipeline.flows.cron import Cron
 from pipeline.incidents import Condition
 from pipeline.kinds import by_kind, kind
 from pipeline.observe import Observed, Standing

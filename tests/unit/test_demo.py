@@ -16,7 +16,7 @@ from rich.console import Console
 
 from forecasting.model import Fitting
 from forecasting.reader import Forecast
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from tasks.demo import demo, longer, picture, show, stop
 from tasks.demo.day import Day
 from tasks.demo.script import Script

@@ -11,8 +11,8 @@ from textwrap import dedent
 import pytest
 
 from pipeline import Flow
-from pipeline.discover import Flows, check_clash, load_flows
 from pipeline.errors import ClashError, FlowError, UnknownName
+from pipeline.flows.discover import Flows, check_clash, load_flows
 from tests.graphs import make
 
 ROOT = Path(__file__).parents[2]
@@ -214,7 +214,7 @@ def clash(theirs: Path, name: str) -> str:
     )
 
 
-LOAD = "from pipeline.discover import load_flows; print(list(load_flows(['my_flows.py'])))"
+LOAD = "from pipeline.flows.discover import load_flows; print(list(load_flows(['my_flows.py'])))"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

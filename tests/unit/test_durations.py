@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import durations
 from pipeline.errors import DefinitionError, DurationError
+from pipeline.flows import durations
 
 
 @pytest.mark.parametrize(

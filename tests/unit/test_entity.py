@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.entity import MAX_KEY_BYTES, Entity, check_entity_key
 from pipeline.errors import KeyFormatError
+from pipeline.flows.entity import MAX_KEY_BYTES, Entity, check_entity_key
 
 
 def test_an_entity_is_its_key_as_text_and_knows_its_features_and_partition():

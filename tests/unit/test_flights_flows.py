@@ -13,7 +13,7 @@ from forecasting.reader import read_forecasts
 from forecasting.recalibration import issue_dates
 from forecasting.registry import process_registry
 from pipeline import Wave
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
 from tasks import delays, flights

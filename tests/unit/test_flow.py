@@ -8,8 +8,8 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.errors import DefinitionError, DurationError, FlowError
-from pipeline.plan import compile_flow
-from pipeline.task import Task
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.task import Task
 
 
 def make(name: str, *inputs: str, **options) -> Task:

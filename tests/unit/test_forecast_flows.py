@@ -18,7 +18,7 @@ from forecasting.model import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry
 from pipeline import Flow, State, task
 from pipeline.errors import FlowError, TaskError
-from pipeline.pipe import ONE_HOUR
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
 from tasks.forecasts import Forecasting, with_forecasts

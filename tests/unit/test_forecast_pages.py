@@ -13,8 +13,8 @@ from pipeline import Flow, State, task
 from pipeline.alerts import Alert, Bounds, alerts
 from pipeline.cover import Covered, Covers, by_flow
 from pipeline.errors import StoreError
+from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.observe import Observed
-from pipeline.pipe import ONE_HOUR, floor
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore

@@ -13,7 +13,7 @@ from forecasting.dashboard.models import listed, look_at
 from forecasting.dashboard.pages import ForecastPages
 from forecasting.registry import Registry
 from pipeline.dashboard.routes import Dashboard
-from pipeline.discover import Flows
+from pipeline.flows.discover import Flows
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.web.guard import Guard

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import KeyFormatError
-from pipeline.pipe import PipeKey, check_version, floor, hour, stamp
+from pipeline.flows.pipe import PipeKey, check_version, floor, hour, stamp
 
 THEN = datetime(2013, 6, 25, 13, tzinfo=UTC)
 

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from pipeline import Flow, State, task
-from pipeline.plan import compile_flow
-from pipeline.render import FORMATS, as_json, mermaid, shell, tree
+from pipeline.flows.plan import compile_flow
+from pipeline.flows.render import FORMATS, as_json, mermaid, shell, tree
 
 
 @task

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from pipeline import status
 from pipeline.errors import SettingsError
-from pipeline.plan import compile_flow
+from pipeline.flows.plan import compile_flow
 from pipeline.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.entity import Entity, check_entity_key
 from pipeline.errors import DefinitionError, DurationError, KeyFormatError
-from pipeline.state import State
+from pipeline.flows.entity import Entity, check_entity_key
+from pipeline.flows.state import State
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a/b", "routes:x", "-x", 7, None])

@@ -10,10 +10,10 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline import durations
-from pipeline.flow import Flow
-from pipeline.plan import Parallel, Part, Plan
-from pipeline.task import Task
+from pipeline.flows import durations
+from pipeline.flows.flow import Flow
+from pipeline.flows.plan import Parallel, Part, Plan
+from pipeline.flows.task import Task
 
 _PER = {None: "entity", "partition": "partition", "wave": "wave"}
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, overload
 
-from pipeline import durations
-from pipeline.durations import Duration
 from pipeline.errors import DurationError, TaskError, listed, near
+from pipeline.flows import durations
+from pipeline.flows.durations import Duration
 
 RESERVED = ("entity", "date", "state")
 COLLECT, COMPUTE = "collect", "compute"

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import ClashError, FlowError, UnknownName, listed, near
-from pipeline.flow import Flow
-from pipeline.task import Task
+from pipeline.flows.flow import Flow
+from pipeline.flows.task import Task
 
 _SHIPPED = ("pipeline", "tasks", "forecasting", "ecs")
-_HOME = Path(__file__).resolve().parent.parent
+_HOME = Path(__file__).resolve().parents[2]
 _SHARED = ("site-packages", "dist-packages")  # what lies there is not the user's to rename
 _from_files: set[str] = set()  # names of the modules that were loaded from files
 

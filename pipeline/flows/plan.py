@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import FlowError
-from pipeline.flow import Flow
+from pipeline.flows.flow import Flow
 
 MAX_TASKS = 8  # of one canvas: its first message then stays under 4 KB
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import durations
-from pipeline.durations import Duration
-from pipeline.entity import check_entity_key
 from pipeline.errors import DefinitionError, KeyFormatError
+from pipeline.flows import durations
+from pipeline.flows.durations import Duration
+from pipeline.flows.entity import check_entity_key
 
 DEFAULT_PARTITION = "default"  # of the entities of a state that is not partitioned
 _WAVE = "all"  # "@all" is the key of what runs once a wave

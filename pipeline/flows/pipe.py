@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeline.entity import check_entity_key
 from pipeline.errors import KeyFormatError
+from pipeline.flows.entity import check_entity_key
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 _FORMAT = "%Y-%m-%dT%H"

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from pipeline import durations
-from pipeline.cron import Cron
-from pipeline.durations import Duration
 from pipeline.errors import DurationError, FlowError, near
-from pipeline.state import State
-from pipeline.task import Task
+from pipeline.flows import durations
+from pipeline.flows.cron import Cron
+from pipeline.flows.durations import Duration
+from pipeline.flows.state import State
+from pipeline.flows.task import Task
 
 DEFAULT_TIMEOUT = 600.0  # seconds
 TIMEOUT_STEP = 60.0  # by how much a default timeout is later than the latest of its inputs'
