@@ -13,11 +13,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from pipeline.app import KINDS, VISIBILITY
-from pipeline.embedded import OLDEST
 from pipeline.errors import listed
 from pipeline.flows.flow import Flow
 from pipeline.flows.task import CONTROL, SOLO
 from pipeline.gate import DEADLINES
+from pipeline.local.embedded import OLDEST
 from pipeline.presence import BEAT, REFUSED, Process, present
 from pipeline.runtime import Runtime
 

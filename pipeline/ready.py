@@ -15,7 +15,7 @@ from celery import signals
 
 from pipeline.errors import SettingsError
 from pipeline.heartbeat import Heartbeat
-from pipeline.supervise import READY
+from pipeline.local.supervise import READY
 
 
 @signals.worker_init.connect

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.parsers import QueryParser
 
-from pipeline.supervise import Processes
+from pipeline.local.supervise import Processes
 from tests.servers import free_port, until
 
 REGION = "eu-west-1"

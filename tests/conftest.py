@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from pipeline.embedded import serving
+from pipeline.local.embedded import serving
 
 
 @pytest.fixture(scope="session")

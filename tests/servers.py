@@ -15,8 +15,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline.embedded import redis_server_binary
-from pipeline.supervise import Child, Processes
+from pipeline.local.embedded import redis_server_binary
+from pipeline.local.supervise import Child, Processes
 
 PASSWORD = "sesame-open-4711"
 MASTER = "waves"

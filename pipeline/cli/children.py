@@ -16,11 +16,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.cli.session import Session
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.supervise import START_LIMIT, Processes
 from pipeline.logs import LOG, TEXT
 from pipeline.nearby import announced, nearby
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
-from pipeline.supervise import START_LIMIT, Processes
 
 EMBEDDED = "embedded"
 NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")

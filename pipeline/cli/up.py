@@ -22,7 +22,7 @@ from pipeline.flows import durations
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import check_version
 from pipeline.flows.task import COLLECT, SOLO
-from pipeline.processes import celery_command, node_name, worker_command, worker_env
+from pipeline.local.processes import celery_command, node_name, worker_command, worker_env
 
 GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs
 

@@ -14,8 +14,8 @@ from pipeline.cli.options import version_option
 from pipeline.cli.session import Session, with_redis
 from pipeline.errors import SettingsError
 from pipeline.flows.pipe import check_version
-from pipeline.processes import worker_env
-from pipeline.supervise import READY
+from pipeline.local.processes import worker_env
+from pipeline.local.supervise import READY
 
 NEEDED = ("fastapi", "jinja2", "prometheus_client", "uvicorn", "uvloop")
 

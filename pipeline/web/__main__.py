@@ -14,8 +14,8 @@ from pipeline import logs
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import load_flows
 from pipeline.heartbeat import Heartbeat
+from pipeline.local.supervise import READY
 from pipeline.settings import Settings
-from pipeline.supervise import READY
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings

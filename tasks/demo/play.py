@@ -17,10 +17,10 @@ from rich.console import Console
 from forecasting.reader import read_forecasts
 from pipeline.backfill import Backfill, Tally
 from pipeline.cli.session import Session
-from pipeline.embedded import serving
 from pipeline.errors import PipelineError, WaveError
 from pipeline.gate import WAVES
-from pipeline.processes import Workers
+from pipeline.local.embedded import serving
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.submit import submit_wave
 from pipeline.wave import Wave

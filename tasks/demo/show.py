@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from forecasting.backtest import by_age
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.settings import without_secret
 from pipeline.wave import Progress as WaveProgress
 from tasks.demo.day import Day, Mask

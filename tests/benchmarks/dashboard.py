@@ -21,9 +21,9 @@ from forecasting.flow_cover import flow_covers
 from pipeline import Flow, State, submit_wave, task
 from pipeline.cover import Covers
 from pipeline.dashboard.routes import Dashboard
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor
+from pipeline.local.embedded import EmbeddedRedis
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.sites import served

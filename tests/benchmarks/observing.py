@@ -26,12 +26,12 @@ import psutil
 from prometheus_client import generate_latest
 
 from pipeline import submit_wave
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.metrics import registry
-from pipeline.processes import Workers, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 from tests.benchmarks import flows
 from tests.benchmarks.harness import names, new_hours, state_of
 

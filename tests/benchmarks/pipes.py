@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
 from pipeline.store import ClusterStore, RedisStore
 
 PIPES = 50_000

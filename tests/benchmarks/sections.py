@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import Flow
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from tests.benchmarks import chords_app, flows
 from tests.benchmarks.child import Child
 from tests.benchmarks.harness import VERSION, Clock, Lab, names, rounds, slot

@@ -19,8 +19,8 @@ from pathlib import Path
 from ecs.policies import Fixed
 from ecs.scenario import FlowModel, Scenario, Stage, TaskModel
 from ecs.simulate import Arrival, Simulation
-from pipeline.embedded import serving
-from pipeline.processes import Workers
+from pipeline.local.embedded import serving
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.submit import submit_wave

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipeline.embedded import serving
-from pipeline.processes import Workers
-from pipeline.supervise import Processes
+from pipeline.local.embedded import serving
+from pipeline.local.processes import Workers
+from pipeline.local.supervise import Processes
 from tests.benchmarks import chords_app, flows, report, sections
 from tests.benchmarks.child import Child
 from tests.benchmarks.harness import VERSION, Clock, Lab, Places, own_peak_mb, peak_mb

@@ -20,9 +20,9 @@ import orjson
 from redis import Redis
 
 from pipeline import series
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.pipe import stamp
 from pipeline.inputs import frame
+from pipeline.local.embedded import EmbeddedRedis
 from pipeline.store import RedisStore
 
 VERSION, PIPE = "windows", "delay"

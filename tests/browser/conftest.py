@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pipeline import Flow
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.sites import served

@@ -27,10 +27,10 @@ from pipeline.backfill import Backfill
 from pipeline.cover import Covers
 from pipeline.dashboard.pages import url as address_of
 from pipeline.dashboard.routes import Dashboard
-from pipeline.embedded import serving
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
-from pipeline.processes import Workers
+from pipeline.local.embedded import serving
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.browser.flows.demand import CITIES, OUTAGE

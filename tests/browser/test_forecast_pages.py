@@ -21,7 +21,7 @@ from pipeline import submit_wave
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.browser.conftest import Site

@@ -24,12 +24,12 @@ from redis import Redis
 
 from pipeline import submit_wave
 from pipeline.app import make_app
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers, node_name, worker_env
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers, node_name, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 
 FLOWS = str(Path(__file__).with_name("hang_flows.py"))
 CASES = {

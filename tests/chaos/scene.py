@@ -16,13 +16,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, Wave, submit_wave
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
+from pipeline.local.supervise import Child
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Child
 from tests.chaos.flows import deliver_some_twice
 
 FLOWS = str(Path(__file__).with_name("flows.py"))

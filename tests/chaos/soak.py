@@ -20,9 +20,9 @@ import click
 from redis import Redis
 
 from pipeline import submit_wave
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.chaos.scene import CITIES, START

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from pipeline.processes import worker_env
+from pipeline.local.processes import worker_env
+from pipeline.local.supervise import Child, Processes
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
-from pipeline.supervise import Child, Processes
 from tests.servers import free_port, until
 
 ROOT = Path(__file__).parents[2]

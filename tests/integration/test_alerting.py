@@ -15,12 +15,12 @@ from pipeline import Flow, State, submit_wave, task
 from pipeline.alerting import KEY, TURN, Teller, Watch
 from pipeline.alerts import Bounds
 from pipeline.channels import Webhook, channels
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.pipe import floor
-from pipeline.processes import celery_command, worker_env
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import celery_command, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 from tests.aws import REGION, aws
 from tests.hooks import Hook, hook
 from tests.servers import until

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.store import RedisStore
 from tests.servers import until
 from tests.terminal import terminal

@@ -13,10 +13,10 @@ from redis import RedisCluster
 
 from pipeline import Wave, submit_wave
 from pipeline.doctor import examine
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import StoreError, UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore

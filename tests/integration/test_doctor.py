@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.presence import present
-from pipeline.processes import Workers, celery_command, worker_env
 from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

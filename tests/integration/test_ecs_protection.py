@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.ecs_agent import agent_running

@@ -13,14 +13,14 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, ConnectionError
 
-from pipeline import embedded
-from pipeline.embedded import EmbeddedRedis, serving
 from pipeline.errors import UnreachableError
+from pipeline.local import embedded
+from pipeline.local.embedded import EmbeddedRedis, serving
 from tests.servers import until
 
 OWNER = """
 import sys, time
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
 with EmbeddedRedis() as redis:
     print(redis.pid, redis.url, flush=True)
     time.sleep(60)

@@ -14,13 +14,13 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 
 from forecasting.http import router
-from pipeline.embedded import EmbeddedRedis
-from pipeline.processes import worker_env
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Source
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.processes import celery_command, worker_env
+from pipeline.local.processes import celery_command, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 
 FLOWS = str(Path(__file__).parent / "flows" / "models.py")
 DATE = "2026-04-01T07"

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from pipeline.alive import main
-from pipeline.processes import celery_command, worker_command, worker_env
-from pipeline.supervise import Processes
+from pipeline.local.processes import celery_command, worker_command, worker_env
+from pipeline.local.supervise import Processes
 from tests.servers import free_port, until
 
 COMMANDS = {

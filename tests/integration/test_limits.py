@@ -16,11 +16,11 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import KeyFormatError, PipelineError
 from pipeline.flows.discover import load_flows
 from pipeline.flows.entity import MAX_KEY_BYTES
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 

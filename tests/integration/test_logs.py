@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers, worker_command, worker_env
+from pipeline.local.processes import Workers, worker_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 

@@ -12,11 +12,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import Flow, State, submit_wave, task
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.discover import load_flows
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.metrics import FLOWS_SHOWN, WaveCollector, registry
 from pipeline.observe import observe
-from pipeline.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.servers import until

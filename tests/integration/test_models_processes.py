@@ -14,7 +14,7 @@ import pytest
 from forecasting.registry import Registry
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.submit import submit_wave

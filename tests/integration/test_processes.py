@@ -11,15 +11,15 @@ import psutil
 import pytest
 
 from pipeline.errors import ProcessError
-from pipeline.processes import Workers
-from pipeline.supervise import Processes
+from pipeline.local.processes import Workers
+from pipeline.local.supervise import Processes
 from tests.servers import until
 
 SLEEPER = [sys.executable, "-c", "import time; print('slept well', flush=True); time.sleep(60)"]
 
 OWNER = """
 import sys, time
-from pipeline.supervise import Processes
+from pipeline.local.supervise import Processes
 with Processes() as processes:
     child = processes.start("child", ["/bin/sh", "-c", "sleep 61 & sleep 62"], {})
     print(child.pid, flush=True)

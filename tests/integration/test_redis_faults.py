@@ -11,10 +11,10 @@ import pytest
 from redis import Redis
 
 from pipeline import Wave, submit_wave
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import UnknownName, UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.servers import until

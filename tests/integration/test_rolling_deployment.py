@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.servers import until

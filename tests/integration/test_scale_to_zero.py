@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.processes import celery_command, worker_env
+from pipeline.local.processes import celery_command, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

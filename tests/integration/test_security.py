@@ -15,11 +15,11 @@ from pipeline import Wave, submit_wave
 from pipeline.app import make_app
 from pipeline.clients import CONTROL_RIGHTS, PIPE_RIGHTS
 from pipeline.doctor import WARN, examine
-from pipeline.embedded import EmbeddedRedis
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.presence import REFUSED
-from pipeline.processes import Workers, celery_command, worker_env
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.servers import over_tls, until

@@ -13,7 +13,7 @@ from pipeline import Wave, submit_wave
 from pipeline.clients import sentinels
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from tests.servers import PASSWORD, Watched, until, watched

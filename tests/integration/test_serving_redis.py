@@ -15,8 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from pipeline import aclients, clients
 from pipeline.errors import ProcessError, UnreachableError
+from pipeline.local.supervise import Processes
 from pipeline.serving.catalogue import Catalogue
-from pipeline.supervise import Processes
 from tests.integration.serving_stack import Stack, predict
 from tests.servers import over_tls, until, watched
 

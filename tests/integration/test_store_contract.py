@@ -9,7 +9,7 @@ import pytest
 from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
-from pipeline.embedded import EmbeddedRedis
+from pipeline.local.embedded import EmbeddedRedis
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore, RedisStore

@@ -16,7 +16,7 @@ from redis import Redis
 from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnknownName, WaveError
 from pipeline.flows.discover import load_flows
-from pipeline.processes import Workers
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 

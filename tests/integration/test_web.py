@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.embedded import EmbeddedRedis
-from pipeline.processes import worker_env
-from pipeline.supervise import Processes
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import worker_env
+from pipeline.local.supervise import Processes
 from pipeline.web.tokens import line, new_token
 from tests.servers import free_port, until
 

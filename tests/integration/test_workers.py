@@ -22,10 +22,10 @@ from pipeline import Wave, submit_wave
 from pipeline.flows.cron import due_hour
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import stamp
-from pipeline.processes import Workers, celery_command, worker_env
+from pipeline.local.processes import Workers, celery_command, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 
 FLOWS = Path(__file__).parent / "flows"
 GRAPHS, FAULTS = str(FLOWS / "graphs.py"), str(FLOWS / "faults.py")

@@ -18,13 +18,13 @@ import pytest
 import yaml
 
 from forecasting.registry import Registry
-from pipeline.embedded import EmbeddedRedis
 from pipeline.flows.discover import load_flows
 from pipeline.flows.flow import Flow
-from pipeline.processes import Workers, worker_env
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers, worker_env
+from pipeline.local.supervise import Processes
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.supervise import Processes
 from tests.contracts.models import GOOD, SPAN, Level
 from tests.servers import free_port, until
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import embedded
-from pipeline.embedded import redis_server_binary, serving
 from pipeline.errors import SettingsError
+from pipeline.local import embedded
+from pipeline.local.embedded import redis_server_binary, serving
 
 
 def program(folder: Path, name: str, says: str) -> Path:

@@ -22,8 +22,8 @@ from forecasting.panel import Panel
 from forecasting.registry import ModelSettings, Registry
 from pipeline import series, submit_wave
 from pipeline.app import app, celery_settings
-from pipeline.embedded import EmbeddedRedis
-from pipeline.processes import Workers
+from pipeline.local.embedded import EmbeddedRedis
+from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import RedisStore

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from pipeline.supervise import PATIENCE, Child, Processes, Show
+from pipeline.local.supervise import PATIENCE, Child, Processes, Show
 
 _ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
 

@@ -25,7 +25,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.errors import SettingsError, UnreachableError
-from pipeline.supervise import Child, Processes
+from pipeline.local.supervise import Child, Processes
 
 OLDEST = (6, 2)
 START_LIMIT = 10.0  # seconds until a server must answer
