@@ -22,8 +22,8 @@ from pipeline.flows.task import Task
 from pipeline.inputs import Source
 from pipeline.registry import Group, MemoryStates, Registry
 from pipeline.running import during
-from pipeline.series import Floats
 from pipeline.store import MemoryStore, Store
+from pipeline.store.series import Floats
 from pipeline.units import ALL
 from pipeline.work import Work, parameters, scoped
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline import codec
 from pipeline.errors import CodecError, KeyFormatError
 from pipeline.flows.entity import check_entity_key
 from pipeline.flows.flow import Flow
@@ -13,6 +12,7 @@ from pipeline.flows.plan import Plan, members
 from pipeline.flows.state import Entities, State
 from pipeline.records import Shard
 from pipeline.settings import Settings
+from pipeline.store import codec
 
 Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition, keys, features by key
 

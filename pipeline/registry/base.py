@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from pipeline import codec
 from pipeline.errors import CodecError, KeyFormatError, UnknownName, listed, near
 from pipeline.flows.entity import check_entity_key
 from pipeline.flows.state import Entities, State
+from pipeline.store import codec
 
 Group = tuple[str, list[str], dict[str, dict[str, Any]]]  # partition, keys, features of those with any
 

@@ -1,4 +1,7 @@
-"""The pipe store: one interface, over memory, one Redis, or a Redis Cluster."""
+"""The pipe store: values, series and windows, over memory, one Redis, or a Redis Cluster behind one interface.
+
+Uses `flows` for keys and `settings`. Begin with `base`; `codec` and `series` are the forms of what is stored.
+"""
 
 from pipeline.store.base import Store
 from pipeline.store.cluster import ClusterStore

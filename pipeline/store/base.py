@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline import codec, series
-from pipeline.codec import Encoded
 from pipeline.errors import CodecError, WindowError
 from pipeline.flows.pipe import PipeKey, check_version, hour, stamp
+from pipeline.store import codec, series
+from pipeline.store.codec import Encoded
 
 L = TypeVar("L")
 

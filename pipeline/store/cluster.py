@@ -13,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from redis import Redis, RedisCluster
 from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 
-from pipeline import series
 from pipeline.errors import StoreError
+from pipeline.store import series
 from pipeline.store.base import BLOCK, SLICE, Store
 
 # A series that has to live longer gets an hour more than it needs, so that the next puts find it long enough.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from threading import RLock
 from typing import Any
 
-from pipeline import series
+from pipeline.store import series
 from pipeline.store.base import Store
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-from pipeline import series
+from pipeline.store import series
 from pipeline.store.base import BLOCK, SLICE
 from pipeline.store.cluster import EXTEND, ClusterStore, telling, unpack
 from pipeline.store.wire import Batch, Wire, argument, arguments

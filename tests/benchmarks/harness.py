@@ -13,10 +13,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 from redis import Redis
 
-from pipeline import Flow, State, series
+from pipeline import Flow, State
 from pipeline.app import app, celery_settings
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.store import series
 from pipeline.submit import submit_wave
 from pipeline.wave import Wave
 

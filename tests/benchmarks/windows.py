@@ -19,11 +19,10 @@ import numpy as np
 import orjson
 from redis import Redis
 
-from pipeline import series
 from pipeline.flows.pipe import stamp
 from pipeline.inputs import frame
 from pipeline.local.embedded import EmbeddedRedis
-from pipeline.store import RedisStore
+from pipeline.store import RedisStore, series
 
 VERSION, PIPE = "windows", "delay"
 ENTITIES, HOURS = 10_000, 28 * 24

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import codec, series
 from pipeline.errors import CodecError, KeyFormatError, WindowError
 from pipeline.flows.pipe import PipeKey
+from pipeline.store import codec, series
 
 HOUR, DAY = 3600.0, 86400.0
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)

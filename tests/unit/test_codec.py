@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import codec
 from pipeline.errors import CodecError
 from pipeline.flows.entity import Entity
+from pipeline.store import codec
 
 Pair = namedtuple("Pair", "a b")
 

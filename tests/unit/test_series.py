@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import series
+from pipeline.store import series
 
 FLOATS = st.lists(st.floats(width=64), min_size=1)
 HOURS = st.integers(-90_000, 1_200_000).map(

@@ -20,13 +20,13 @@ from redis import Redis
 
 from forecasting.panel import Panel
 from forecasting.registry import ModelSettings, Registry
-from pipeline import series, submit_wave
+from pipeline import submit_wave
 from pipeline.app import app, celery_settings
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.store import RedisStore
+from pipeline.store import RedisStore, series
 from tests.benchmarks.forecasting import loop, wave_flows
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 from tests.benchmarks.forecasting.m4 import Fitted

@@ -2,7 +2,7 @@
 
     a plain value            JSON as it is, so that redis-cli shows it
     bytes                    \\x01 and then the bytes
-    a DataFrame or Series    \\x02 and then an Arrow IPC stream (extra [arrow]; see pipeline.frames)
+    a DataFrame or Series    \\x02 and then an Arrow IPC stream (extra [arrow]; see pipeline.store.frames)
 
 JSON text begins with neither byte. Plain are None, booleans, numbers, texts, lists, and dictionaries with
 texts as keys. What would not come back as it went in is refused, with two exceptions: a tuple comes back as a
@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from pipeline import frames
 from pipeline.errors import CodecError
+from pipeline.store import frames
 
 MAX_BYTES = 1_000_000
 RAW, ARROW = b"\x01", b"\x02"
