@@ -20,8 +20,8 @@ from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.gate import wave_key
-from pipeline.registry import Group
 from pipeline.runtime import Runtime
+from pipeline.states import Group
 from pipeline.submit import submit_wave, wave_id_of
 from pipeline.units import ALL
 from pipeline.wave import Wave

@@ -20,8 +20,8 @@ from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.flows.task import Task
 from pipeline.inputs import Source
-from pipeline.registry import Group, MemoryStates, Registry
 from pipeline.running import during
+from pipeline.states import Group, MemoryStates, Registry
 from pipeline.store import MemoryStore, Store
 from pipeline.store.series import Floats
 from pipeline.units import ALL

@@ -22,8 +22,8 @@ from pipeline.errors import UnreachableError
 from pipeline.gate import Gate
 from pipeline.rate import RateLimiter
 from pipeline.records import Records
-from pipeline.registry import RedisStates
 from pipeline.settings import Settings, without_secret
+from pipeline.states import RedisStates
 from pipeline.store import ClusterStore, RedisStore, Store
 from pipeline.tracing import OFF, Tracer, check
 

@@ -23,11 +23,11 @@ from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.gate import Claim, Receipt
 from pipeline.records import Shard, WaveInfo, WaveSpec
-from pipeline.registry import MemoryStates
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.shards import cut_shards, own_entities
+from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, Store
 from pipeline.units import Unit
 from pipeline.wave import Wave

@@ -9,7 +9,7 @@ from pipeline.cli.output import plural, table, write_json
 from pipeline.cli.run import features_of
 from pipeline.cli.session import Session, with_session
 from pipeline.flows.state import State
-from pipeline.registry import Registry
+from pipeline.states import Registry
 
 SOME_ENTITIES = 50
 

@@ -1,4 +1,4 @@
-"""State: the definition of a registry of active entities. Pure; `pipeline.registry` holds the entities.
+"""State: the definition of a registry of active entities. Pure; `pipeline.states` holds the entities.
 
 routes = State("routes", partition_by="origin", ttl="7d")
 """

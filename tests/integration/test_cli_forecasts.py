@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli.group import CommandGroup
-from pipeline.registry import RedisStates
+from pipeline.states import RedisStates
 from pipeline.store import RedisStore
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

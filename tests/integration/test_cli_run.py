@@ -13,8 +13,8 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.errors import KeyFormatError, UnknownName
-from pipeline.registry import MemoryStates
 from pipeline.replay import Replay
+from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, RedisStore
 
 AT = datetime(2013, 6, 25, 13, tzinfo=UTC)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.flows.state import State
-from pipeline.registry import RedisStates
+from pipeline.states import RedisStates
 from tests.contracts.registry import RegistryContract
 
 

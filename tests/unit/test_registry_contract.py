@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.registry import MemoryStates
+from pipeline.states import MemoryStates
 from tests.contracts.registry import RegistryContract
 
 

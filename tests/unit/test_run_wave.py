@@ -14,7 +14,7 @@ import pytest
 
 from pipeline import Entity, Flow, State, task
 from pipeline.errors import FlowError, KeyFormatError, UnknownName, WaveError
-from pipeline.registry import MemoryStates
+from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
 from tests.graphs import make

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import RLock
 
-from pipeline.registry.base import States
+from pipeline.states.base import States
 
 
 class MemoryStates(States):

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from pipeline.registry.base import SLICE, States
+from pipeline.states.base import SLICE, States
 
 # In one piece, so that an entity that is seen again at the same moment stays.
 _DROP = """
