@@ -18,7 +18,7 @@ from ecs.services import CLUSTER, VARIABLE, Cluster
 from pipeline.attempt import Tools
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, with_session
-from pipeline.clients import WORKER_PATIENCE
+from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.presence import KEEPER, Presence, Process

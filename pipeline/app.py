@@ -14,7 +14,7 @@ from celery import Celery, signals
 from kombu import Queue
 
 from pipeline.broker import install
-from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
+from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
 from pipeline.logs import dress, form
 from pipeline.settings import Settings

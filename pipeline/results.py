@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.backends.redis import RedisBackend
 
-from pipeline.clients import WORKER_PATIENCE, connect
+from pipeline.connections.sync_clients import WORKER_PATIENCE, connect
 from pipeline.settings import without_secret
 
 

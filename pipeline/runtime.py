@@ -17,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
 from pipeline.canvas import Sender
-from pipeline.clients import PATIENCE, connect, connect_cluster, is_cluster
+from pipeline.connections.sync_clients import PATIENCE, connect, connect_cluster, is_cluster
 from pipeline.errors import UnreachableError
 from pipeline.gate import Gate
 from pipeline.rate import RateLimiter

@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
 from pipeline.canvas import AND, JOIN, RUN, SUBMIT, Single
-from pipeline.clients import WORKER_PATIENCE
+from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO

@@ -22,7 +22,7 @@ from typing import Any
 from celery import bootsteps, signals
 from celery.worker.consumer import Tasks
 
-from pipeline.clients import WORKER_PATIENCE, connect
+from pipeline.connections.sync_clients import WORKER_PATIENCE, connect
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.logs import get_logger
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, app, settings

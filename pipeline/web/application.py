@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from pipeline.aclients import connect
+from pipeline.connections.async_clients import connect
 from pipeline.dashboard.routes import Dashboard
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows

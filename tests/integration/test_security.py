@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError
 
 from pipeline import Wave, submit_wave
 from pipeline.app import make_app
-from pipeline.clients import CONTROL_RIGHTS, PIPE_RIGHTS
+from pipeline.connections.sync_clients import CONTROL_RIGHTS, PIPE_RIGHTS
 from pipeline.doctor import WARN, examine
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import Wave, submit_wave
-from pipeline.clients import sentinels
+from pipeline.connections.sync_clients import sentinels
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers

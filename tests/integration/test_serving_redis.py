@@ -13,7 +13,7 @@ import httpx
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from pipeline import aclients, clients
+from pipeline.connections import async_clients, sync_clients
 from pipeline.errors import ProcessError, UnreachableError
 from pipeline.local.supervise import Processes
 from pipeline.serving.catalogue import Catalogue
@@ -26,7 +26,7 @@ PASSWORD = "p@ss/w:rd-4711"  # with all that a URL must escape
 @contextmanager
 def on(url: str) -> Iterator[Stack]:
     with Processes(patience=0) as processes:
-        client = clients.connect(url, 2.0, 5.0)
+        client = sync_clients.connect(url, 2.0, 5.0)
         yield Stack(url, processes, Catalogue(client, "main"), client)
         client.connection_pool.disconnect()
         manager = getattr(client.connection_pool, "sentinel_manager", None)
@@ -73,7 +73,7 @@ def test_models_are_served_again_within_seconds_of_a_failover():
 
 def test_a_client_for_asyncio_knows_what_the_others_know():
     async def ping(url: str) -> None:
-        client = aclients.connect(url, 1.0)
+        client = async_clients.connect(url, 1.0)
         try:
             await client.ping()
         finally:
@@ -87,4 +87,4 @@ def test_a_client_for_asyncio_knows_what_the_others_know():
         with pytest.raises(
             UnreachableError, match=r"names no single Redis, which serving needs\. Set REDIS_URL"
         ):
-            aclients.connect(url, 1.0)
+            async_clients.connect(url, 1.0)

@@ -8,7 +8,7 @@ import time
 import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError, ResponseError
 
-from pipeline.clients import KEEP_ALIVE, Patience, broker_settings, connect, is_cluster
+from pipeline.connections.sync_clients import KEEP_ALIVE, Patience, broker_settings, connect, is_cluster
 from pipeline.errors import UnreachableError
 
 

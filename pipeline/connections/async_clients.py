@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from pipeline.clients import HEALTH_CHECK, KEEP_ALIVE, is_cluster, sentinels
+from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, is_cluster, sentinels
 from pipeline.errors import UnreachableError
 from pipeline.settings import without_secret
 
