@@ -12,9 +12,9 @@ from typing import Any
 
 from pipeline.errors import SettingsError
 from pipeline.flows.pipe import check_version
-from pipeline.gate import DEADLINES, WAVES
+from pipeline.gate.flow_totals import KEY as TOTALS
+from pipeline.gate.gate import DEADLINES, WAVES
 from pipeline.runtime import Runtime
-from pipeline.totals import KEY as TOTALS
 
 PAGE = 1000  # keys that one SCAN looks at, and that one go removes
 KINDS = ("wave", "totals", "scheduled", "costs", "serve")  # keys `kind:version/name ...`

@@ -17,7 +17,7 @@ from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.plan import Plan, compile_flow
-from pipeline.records import WaveInfo, WaveSpec
+from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime
 
 NEWEST = 200  # waves that are looked at; older ones have ended, or their messages tell of them

@@ -40,7 +40,7 @@ class FlowModel:
         return sum(stage.seconds for stage in self.stages)
 
     def shard_size(self, entities: int) -> int:
-        """Give the entities of a shard, as `pipeline.shards` cuts them from measured costs."""
+        """Give the entities of a shard, as `pipeline.gate.shards` cuts them from measured costs."""
         if self.shard:
             return self.shard
         dearest = max(stage.seconds for stage in self.stages)

@@ -8,25 +8,25 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import status
 from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
 from pipeline.failures import Failures
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.state import State
 from pipeline.flows.task import Task
-from pipeline.gate import Claim, Gate, Receipt
+from pipeline.gate import status
+from pipeline.gate.gate import Claim, Gate, Receipt
+from pipeline.gate.rate_limiter import RateLimiter
+from pipeline.gate.records import Records, WaveSpec, scope_entity
+from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
+from pipeline.gate.unit_statuses import Tally
+from pipeline.gate.units import Unit
 from pipeline.inputs import Source
 from pipeline.logs import get_logger
-from pipeline.rate import RateLimiter
-from pipeline.records import Records, WaveSpec, scope_entity
 from pipeline.running import during
 from pipeline.slices import Slices
-from pipeline.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
 from pipeline.store import Store
-from pipeline.tally import Tally
 from pipeline.tracing import OFF, Tracer
-from pipeline.units import Unit
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped
 
 log = get_logger("pipeline.attempt")

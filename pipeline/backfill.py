@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from pipeline import status
 from pipeline.errors import KeyFormatError
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
-from pipeline.gate import wave_key
+from pipeline.gate import status
+from pipeline.gate.gate import wave_key
+from pipeline.gate.units import ALL
 from pipeline.runtime import Runtime
 from pipeline.states import Group
 from pipeline.submit import submit_wave, wave_id_of
-from pipeline.units import ALL
 from pipeline.wave import Wave
 
 IN_FLIGHT = 8

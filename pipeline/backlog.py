@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
+from pipeline.gate.records import WaveSpec
+from pipeline.gate.units import Unit
 from pipeline.messages import lists, units_of
-from pipeline.records import WaveSpec
 from pipeline.runtime import Runtime
 from pipeline.serving.demand import demand
 from pipeline.serving.names import place_of
 from pipeline.unacked import HELD
-from pipeline.units import Unit
 
 SAMPLE = 100  # messages at either end of a list that are read; those between are taken to be like them
 PAGE = 500  # messages in flight that are read at once

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.flows.flow import Flow
+from pipeline.gate.flow_totals import Totals, read_totals
 from pipeline.observe import Observed, Standing, observe
 from pipeline.presence import Process
 from pipeline.runtime import Runtime
-from pipeline.totals import Totals, read_totals
 from pipeline.wave import Progress, Wave
 
 Named = tuple[str, str]  # version, flow

@@ -16,8 +16,8 @@ import numpy as np
 from pipeline.errors import RunError
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.flows.task import Task
+from pipeline.gate.units import ALL
 from pipeline.store import Store
-from pipeline.units import ALL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from pipeline.canvas import AND, JOIN, RUN, SUBMIT
-from pipeline.units import Unit
+from pipeline.gate.units import Unit
 
 GZIP = "application/x-gzip"  # what kombu calls zlib's compression
 STEP = "\x06\x16"  # between the name of a queue and a priority, in the key of the list

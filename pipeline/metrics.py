@@ -22,12 +22,12 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
 from pipeline.flows.flow import Flow
-from pipeline.incidents import KINDS
+from pipeline.gate.flow_totals import Histogram, Totals, read_totals
+from pipeline.gate.incidents import KINDS
 from pipeline.logs import get_logger
 from pipeline.observe import Observed, observe, outcomes
 from pipeline.presence import REFUSED
 from pipeline.runtime import Runtime
-from pipeline.totals import Histogram, Totals, read_totals
 
 log = get_logger("pipeline.metrics")
 

@@ -16,9 +16,9 @@ from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
-from pipeline.gate import DEADLINES, WAVES
+from pipeline.gate.gate import DEADLINES, WAVES
+from pipeline.gate.records import WaveInfo
 from pipeline.presence import WORKER, Process, present
-from pipeline.records import WaveInfo
 from pipeline.runtime import Runtime
 from pipeline.wave import in_words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.status import REASONS
+from pipeline.gate.status import REASONS
 from pipeline.wave import Wave
 
 

@@ -19,12 +19,12 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.flows.task import Task
+from pipeline.gate.units import ALL
 from pipeline.inputs import Source
 from pipeline.running import during
 from pipeline.states import Group, MemoryStates, Registry
 from pipeline.store import MemoryStore, Store
 from pipeline.store.series import Floats
-from pipeline.units import ALL
 from pipeline.work import Work, parameters, scoped
 
 FOREVER = 10 * 365 * 86400.0  # seconds; a time limit that nobody meets

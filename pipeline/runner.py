@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from pipeline.attempt import Attempt, Tools, report
 from pipeline.flows.discover import Flows
-from pipeline.gate import Claim
-from pipeline.records import WaveSpec
-from pipeline.status import TIMED_OUT
-from pipeline.tally import Tally
-from pipeline.units import Unit
+from pipeline.gate.gate import Claim
+from pipeline.gate.records import WaveSpec
+from pipeline.gate.status import TIMED_OUT
+from pipeline.gate.unit_statuses import Tally
+from pipeline.gate.units import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from pipeline import status
 from pipeline.flows.pipe import stamp
+from pipeline.gate import status
+from pipeline.gate.records import Records, WaveInfo, WaveSpec
+from pipeline.gate.units import Unit
 from pipeline.logs import get_logger
-from pipeline.records import Records, WaveInfo, WaveSpec
 from pipeline.tracing import Failed, Told
-from pipeline.units import Unit
 
 PATH = "/v1/traces"  # where collectors take them
 TIMEOUT = 2.0  # seconds that the collector may take: a worker that ends waits for it

@@ -22,12 +22,12 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
-from pipeline.gate import CHUNK
+from pipeline.gate.gate import CHUNK
+from pipeline.gate.records import Shard, WaveSpec
+from pipeline.gate.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.keeper import arm, close
 from pipeline.logs import get_logger
-from pipeline.records import Shard, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
-from pipeline.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.wave import Wave
 
 SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.backlog import backlogs
+from pipeline.gate.records import WaveSpec
 from pipeline.presence import WORKER, present
-from pipeline.records import WaveSpec
 from pipeline.runtime import Runtime
 
 

@@ -21,15 +21,15 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
-from pipeline.gate import Claim, Receipt
-from pipeline.records import Shard, WaveInfo, WaveSpec
+from pipeline.gate.gate import Claim, Receipt
+from pipeline.gate.records import Shard, WaveInfo, WaveSpec
+from pipeline.gate.shards import cut_shards, own_entities
+from pipeline.gate.units import Unit
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.shards import cut_shards, own_entities
 from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, Store
-from pipeline.units import Unit
 from pipeline.wave import Wave
 
 SHARD_SIZE = 500

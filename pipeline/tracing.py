@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from pipeline.errors import SettingsError
-from pipeline.records import WaveSpec
+from pipeline.gate.records import WaveSpec
+from pipeline.gate.units import Unit
 from pipeline.settings import Settings
-from pipeline.units import Unit
 
 Failed = Iterable[Mapping[str, str | int]]  # what is logged of failures: a text, and how often it came
 Told = Callable[[str, Failed], None]  # takes the characters of a run's entities, and their failures

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline import status
 from pipeline.app import settings as app_settings
 from pipeline.canvas import Single
 from pipeline.errors import UnknownName, WaveError, near
-from pipeline.incidents import Incident, why_open
+from pipeline.gate import status
+from pipeline.gate.incidents import Incident, why_open
+from pipeline.gate.records import WaveInfo, WaveSpec
+from pipeline.gate.status import Status
+from pipeline.gate.units import ALL, Unit
 from pipeline.keeper import close
-from pipeline.records import WaveInfo, WaveSpec
 from pipeline.runtime import Runtime, process_runtime
-from pipeline.status import Status
-from pipeline.units import ALL, Unit
 
 PAUSE = 0.05  # of the time waited so far, until Redis is asked again: what is told late is late by so much at most
 

@@ -35,6 +35,7 @@ from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
+from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
 from pipeline.logs import about, get_logger
 from pipeline.presence import REFUSED, WORKER, Presence, Process
@@ -43,7 +44,6 @@ from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
 from pipeline.timers import tidy_timers
 from pipeline.tracing import check as check_traces
-from pipeline.units import Unit
 
 log = get_logger("pipeline.worker")
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from pipeline.cli.output import length, plural
 from pipeline.flows.levels import levels
 from pipeline.flows.plan import Plan
-from pipeline.kinds import KINDS, by_kind
+from pipeline.gate.status_groups import KINDS, by_kind
 from pipeline.wave import Progress
 
 WIDTH = 39  # of a box, with its borders

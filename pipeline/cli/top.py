@@ -18,8 +18,8 @@ from pipeline.cli.options import json_option
 from pipeline.cli.output import length, plain_table, plural, size, terminal, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
+from pipeline.gate.status_groups import by_kind
 from pipeline.glance import Line, Look, as_json, grouped, lines, look
-from pipeline.kinds import by_kind
 from pipeline.observe import Observed
 
 PAUSE = 1.0  # seconds between the two looks of a single answer: rates need some time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.kinds import by_kind
+from pipeline.gate.status_groups import by_kind
 
 
 def shares(counts: Mapping[str, int], width: int, running: int = 0) -> list[tuple[str, float, float]]:

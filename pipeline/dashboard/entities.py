@@ -9,9 +9,9 @@ from threading import Lock
 from typing import Any
 
 from pipeline.flows.pipe import hour
+from pipeline.gate.status import Status
+from pipeline.gate.units import ALL
 from pipeline.runtime import Runtime
-from pipeline.status import Status
-from pipeline.units import ALL
 from pipeline.wave import Wave
 
 PAGE = 50  # entities

@@ -13,9 +13,9 @@ from pipeline.cover import Covered, by_flow
 from pipeline.dashboard.colours import verdict
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
-from pipeline.kinds import by_kind
+from pipeline.gate.records import WaveInfo
+from pipeline.gate.status_groups import by_kind
 from pipeline.observe import Observed, Standing, lately, observe
-from pipeline.records import WaveInfo
 from pipeline.runtime import Runtime
 from pipeline.wave import in_words
 

@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pipeline.cli.output import length, plural
 from pipeline.cost import money
-from pipeline.kinds import KINDS, kind
+from pipeline.gate.status_groups import KINDS, kind
 
 SHOWN = 120  # characters of a value in a table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.incidents import Condition
-from pipeline.units import Unit
+from pipeline.gate.incidents import Condition
+from pipeline.gate.units import Unit
 
 ROWS = 40  # places that are drawn, those that took longest
 WIDTH, HEIGHT, LABEL = 900, 14, 90  # of the drawing, of a row, and what its name takes; in pixels

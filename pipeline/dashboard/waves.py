@@ -10,10 +10,10 @@ from pipeline.cost import Cost
 from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
-from pipeline.incidents import Incident, grouped
-from pipeline.kinds import by_kind
+from pipeline.gate.incidents import Incident, grouped
+from pipeline.gate.records import WaveInfo
+from pipeline.gate.status_groups import by_kind
 from pipeline.reasons import Reason, reasons
-from pipeline.records import WaveInfo
 from pipeline.wave import Progress, Wave
 from pipeline.wave import in_words as statuses
 

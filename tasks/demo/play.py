@@ -18,7 +18,7 @@ from forecasting.reader import read_forecasts
 from pipeline.backfill import Backfill, Tally
 from pipeline.cli.session import Session
 from pipeline.errors import PipelineError, WaveError
-from pipeline.gate import WAVES
+from pipeline.gate.gate import WAVES
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
 from pipeline.runtime import Runtime

@@ -12,9 +12,9 @@ from redis import Redis
 
 from pipeline import Wave
 from pipeline.flows.pipe import stamp
-from pipeline.gate import DEADLINES
+from pipeline.gate.gate import DEADLINES
+from pipeline.gate.units import Unit
 from pipeline.runtime import Runtime
-from pipeline.units import Unit
 from tests.chaos.aof import written
 
 TERMINAL = {"finished", "failed", "skipped"}

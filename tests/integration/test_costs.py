@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.flows.plan import compile_flow
-from pipeline.gate import wave_key
-from pipeline.records import Records, WaveSpec
+from pipeline.gate.gate import wave_key
+from pipeline.gate.records import Records, WaveSpec
 from tests.graphs import flow_of
 
 PLAN = compile_flow(flow_of({"a": (), "b": ("a",), "model": ("b",)}, {"model": "wave"}))

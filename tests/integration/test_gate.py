@@ -1,7 +1,7 @@
 """The gate under every fault: the real code of submission, runs, keepers and retries, ended and mixed at any call.
 
 Hypothesis decides who makes its next call to Redis, which messages are lost, doubled or early, who dies where and
-when time passes. After each step the invariants of `pipeline.gate` must hold, and in the end the wave must end.
+when time passes. After each step the invariants of `pipeline.gate.gate` must hold, and in the end the wave must end.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
-from pipeline import gate as gate_module
-from pipeline import status as statuses
 from pipeline.attempt import Tools
 from pipeline.canvas import Canvas, Message
 from pipeline.errors import UnreachableError, WaveError
 from pipeline.flows.discover import Flows
-from pipeline.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wave_key
+from pipeline.gate import gate as gate_module
+from pipeline.gate import status as statuses
+from pipeline.gate.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wave_key
+from pipeline.gate.records import Records, WaveSpec
+from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
-from pipeline.records import Records, WaveSpec
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore
-from pipeline.units import Unit
 from tests.actors import Actor, SteppedRedis, die, stepped
 
 LEASE = 30.0

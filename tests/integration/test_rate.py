@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.rate import RateLimiter
+from pipeline.gate.rate_limiter import RateLimiter
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rich.console import Console
 from pipeline.cli.graph import bar, colour, graph, words
 from pipeline.flows.levels import levels
 from pipeline.flows.plan import compile_flow
-from pipeline.kinds import by_kind
+from pipeline.gate.status_groups import by_kind
 from pipeline.wave import Progress
 from tests.graphs import flow_of
 

@@ -13,11 +13,11 @@ from pipeline.dashboard.pages import short, url
 from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
 from pipeline.flows.cron import Cron
-from pipeline.incidents import Condition
-from pipeline.kinds import by_kind, kind
+from pipeline.gate.incidents import Condition
+from pipeline.gate.status_groups import by_kind, kind
+from pipeline.gate.units import Unit
 from pipeline.observe import Observed, Standing
 from pipeline.presence import WORKER, Process
-from pipeline.units import Unit
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}

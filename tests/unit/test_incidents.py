@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.incidents import Condition, Incident, grouped, why_open
-from pipeline.units import Unit
+from pipeline.gate.incidents import Condition, Incident, grouped, why_open
+from pipeline.gate.units import Unit
 
 
 def test_a_line_of_the_gate_is_read():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pipeline import Flow, State, task
 from pipeline.errors import CodecError, KeyFormatError
 from pipeline.flows.plan import compile_flow
+from pipeline.gate.shards import cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.settings import Settings
-from pipeline.shards import cut_shards, fair_share, fused_segments, own_entities, shard_size
 from tests.graphs import flow_of
 
 ANY = State("entities")

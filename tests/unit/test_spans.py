@@ -10,15 +10,15 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from pipeline import status
 from pipeline.errors import SettingsError
 from pipeline.flows.plan import compile_flow
-from pipeline.records import WaveInfo, WaveSpec
+from pipeline.gate import status
+from pipeline.gate.records import WaveInfo, WaveSpec
+from pipeline.gate.units import Unit
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.spans import SpanTracer, ids_of
 from pipeline.tracing import OFF, check
-from pipeline.units import Unit
 from tests.graphs import flow_of
 
 WAVE = "main/f 2026-04-01T07"

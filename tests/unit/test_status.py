@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import status
-from pipeline.status import (
+from pipeline.gate import status
+from pipeline.gate.status import (
     CANCELLED,
     DEGRADED,
     EMPTY,

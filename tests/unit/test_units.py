@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 
-from pipeline.units import ALL, Unit
+from pipeline.gate.units import ALL, Unit
 from tests.graphs import flow_of, spec_of, waves
 
 FEW = settings(deadline=None, max_examples=100)

@@ -34,9 +34,9 @@ from redis import Redis
 from pipeline.flows.entity import Entity
 from pipeline.flows.pipe import hour, stamp
 from pipeline.flows.plan import Plan
-from pipeline.gate import WAVES, wave_key
-from pipeline.incidents import Condition, Incident
-from pipeline.units import ALL, Unit, Units
+from pipeline.gate.gate import WAVES, wave_key
+from pipeline.gate.incidents import Condition, Incident
+from pipeline.gate.units import ALL, Unit, Units
 
 CONDITIONS = {"p": "pending", "r": "running", "d": "done"}
 MEMORY = 0.7  # of what is known of the tasks' costs, how much still counts after one more wave

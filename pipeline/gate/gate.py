@@ -36,9 +36,9 @@ Who may do what, and why it is safe:
 - The wave has a score too: its expiry; before that, while it is being submitted, 5 s after it was made, so that a
   keeper arms what a submission that died did not.
 - What went otherwise than it should is written into the list `{wave} incidents`, as `time kind number unit`, where it
-  is decided (see `pipeline.incidents`); a wave in which all goes well writes none.
+  is decided (see `pipeline.gate.incidents`); a wave in which all goes well writes none.
 - When a wave ends, what became of its entities is added to `totals:{version}/{flow}` in the same script, so that
-  they count once whoever asks; after a retry what is new (see `pipeline.totals`).
+  they count once whoever asks; after a retry what is new (see `pipeline.gate.flow_totals`).
 - `close` ends a wave whatever is open. Claims and reports are refused from then on.
 - A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
   nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
@@ -62,8 +62,8 @@ from uuid import uuid4
 
 from redis import Redis
 
-from pipeline.status import CANCELLED, EXPIRED, char
-from pipeline.units import Unit
+from pipeline.gate.status import CANCELLED, EXPIRED, char
+from pipeline.gate.units import Unit
 
 DEADLINES = "deadlines"
 WAVES = "waves"

@@ -21,8 +21,8 @@ from typing import Any
 
 from redis import Redis
 
-from pipeline.gate import RUN_BOUNDS, WAVE_BOUNDS
-from pipeline.status import decode
+from pipeline.gate.gate import RUN_BOUNDS, WAVE_BOUNDS
+from pipeline.gate.status import decode
 
 KEY = "totals"
 

@@ -10,7 +10,7 @@ from pipeline.flows.entity import check_entity_key
 from pipeline.flows.flow import Flow
 from pipeline.flows.plan import Plan, members
 from pipeline.flows.state import Entities, State
-from pipeline.records import Shard
+from pipeline.gate.records import Shard
 from pipeline.settings import Settings
 from pipeline.store import codec
 

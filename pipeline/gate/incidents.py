@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.units import Unit
+from pipeline.gate.units import Unit
 
 # What each kind says of its task; the number is that of the attempt, or what the text says it is.
 _TEXTS: Mapping[str, str] = {

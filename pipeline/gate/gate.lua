@@ -1,4 +1,4 @@
--- The scripts of pipeline.gate, which says what they are for. Each begins with a line `--- name`; what stands before
+-- The scripts of pipeline.gate.gate, which says what they are for. Each begins with a line `--- name`; what stands before
 -- the first is part of all of them. Constants (READY, ALONE, ...) and now_ms() come from there too.
 
 local function int(x) return string.format('%.0f', x) end

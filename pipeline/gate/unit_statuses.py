@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import status
-from pipeline.status import PENDING_CHAR
+from pipeline.gate import status
+from pipeline.gate.status import PENDING_CHAR
 
 
 @dataclass
