@@ -13,10 +13,10 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Queue
 
-from pipeline.broker import install
 from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
 from pipeline.logs import dress, form
+from pipeline.messaging.transport import install
 from pipeline.settings import Settings
 
 KINDS = (CONTROL, COLLECT, COMPUTE)
@@ -41,7 +41,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": named["broker_url"],
         "broker_use_ssl": named["broker_use_ssl"],
-        "result_backend": f"pipeline.results:ChordBackend+{settings.redis_url}",
+        "result_backend": f"pipeline.messaging.result_backend:ChordBackend+{settings.redis_url}",
         "include": ["pipeline.worker"],
         # JSON only: a message of another kind is refused, never unpickled.
         "accept_content": ["json"],

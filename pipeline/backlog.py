@@ -14,11 +14,11 @@ import orjson
 
 from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import Unit
-from pipeline.messages import lists, units_of
+from pipeline.messaging.lost_messages import HELD
+from pipeline.messaging.queue_contents import lists, units_of
 from pipeline.runtime import Runtime
 from pipeline.serving.demand import demand
 from pipeline.serving.names import place_of
-from pipeline.unacked import HELD
 
 SAMPLE = 100  # messages at either end of a list that are read; those between are taken to be like them
 PAGE = 500  # messages in flight that are read at once

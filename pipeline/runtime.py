@@ -16,12 +16,12 @@ from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
-from pipeline.canvas import Sender
 from pipeline.connections.sync_clients import PATIENCE, connect, connect_cluster, is_cluster
 from pipeline.errors import UnreachableError
 from pipeline.gate.gate import Gate
 from pipeline.gate.rate_limiter import RateLimiter
 from pipeline.gate.records import Records
+from pipeline.messaging.canvas import Sender
 from pipeline.settings import Settings, without_secret
 from pipeline.states import RedisStates
 from pipeline.store import ClusterStore, RedisStore, Store

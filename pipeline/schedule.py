@@ -21,7 +21,6 @@ from redis.exceptions import RedisError
 from pipeline.alerting import Teller, Watch
 from pipeline.alerts import Bounds
 from pipeline.app import app, settings
-from pipeline.canvas import SUBMIT
 from pipeline.channels import channels
 from pipeline.flows.cron import due_hour
 from pipeline.flows.flow import Flow
@@ -30,6 +29,7 @@ from pipeline.flows.task import CONTROL
 from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.logs import get_logger
+from pipeline.messaging.canvas import SUBMIT
 from pipeline.presence import BEAT, KEEPER, Presence, Process
 from pipeline.worker import known_flows, make_runner, runtime
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 import orjson
 
 from pipeline.app import settings as app_settings
-from pipeline.canvas import first_messages
 from pipeline.errors import WaveError
 from pipeline.flows.cron import Cron, due_hour
 from pipeline.flows.durations import Duration, seconds
@@ -27,6 +26,7 @@ from pipeline.gate.records import Shard, WaveSpec
 from pipeline.gate.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.keeper import arm, close
 from pipeline.logs import get_logger
+from pipeline.messaging.canvas import first_messages
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.wave import Wave
 

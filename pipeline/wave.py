@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.app import settings as app_settings
-from pipeline.canvas import Single
 from pipeline.errors import UnknownName, WaveError, near
 from pipeline.gate import status
 from pipeline.gate.incidents import Incident, why_open
@@ -17,6 +16,7 @@ from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.gate.status import Status
 from pipeline.gate.units import ALL, Unit
 from pipeline.keeper import close
+from pipeline.messaging.canvas import Single
 from pipeline.runtime import Runtime, process_runtime
 
 PAUSE = 0.05  # of the time waited so far, until Redis is asked again: what is told late is late by so much at most

@@ -30,7 +30,6 @@ from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.attempt import Tools
-from pipeline.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows, load_flows
@@ -38,6 +37,7 @@ from pipeline.flows.task import SOLO
 from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
 from pipeline.logs import about, get_logger
+from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.presence import REFUSED, WORKER, Presence, Process
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.app import make_app
-from pipeline.broker import install
+from pipeline.messaging.transport import install
 from pipeline.settings import Settings
 
 MODEL, SLOTS = "PIPELINE_SERVE", "PIPELINE_SERVE_SLOTS"

@@ -29,7 +29,7 @@ def configure(broker: str, pipes: str) -> None:
     """Point the application at its Redis."""
     app.conf.update(
         broker_url=broker,
-        result_backend=f"pipeline.results:ChordBackend+{broker}",
+        result_backend=f"pipeline.messaging.result_backend:ChordBackend+{broker}",
         pipes_url=pipes,
         task_ignore_result=True,
         task_default_queue="chords",

@@ -193,7 +193,10 @@ def measure(cases: Sequence[str]) -> dict[str, tuple[End, End]]:
     """Run the cases, on either side."""
     found = {}
     with EmbeddedRedis() as first, EmbeddedRedis() as second:
-        os.environ |= {"REDIS_URL": first.url, "PLAIN_BACKEND": f"pipeline.results:ChordBackend+{first.url}"}
+        os.environ |= {
+            "REDIS_URL": first.url,
+            "PLAIN_BACKEND": f"pipeline.messaging.result_backend:ChordBackend+{first.url}",
+        }
         with plain(first.url) as one, ours(second.url) as other:
             for case in cases:
                 found[case] = (one.run(case), other.run(case))

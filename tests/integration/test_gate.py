@@ -32,7 +32,6 @@ from redis.exceptions import RedisError
 
 from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
 from pipeline.attempt import Tools
-from pipeline.canvas import Canvas, Message
 from pipeline.errors import UnreachableError, WaveError
 from pipeline.flows.discover import Flows
 from pipeline.gate import gate as gate_module
@@ -41,6 +40,7 @@ from pipeline.gate.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wa
 from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
+from pipeline.messaging.canvas import Canvas, Message
 from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings

@@ -6,12 +6,12 @@ import orjson
 import pytest
 from redis import Redis
 
-from pipeline.canvas import Canvas, Single
 from pipeline.gate.gate import wave_key
 from pipeline.gate.units import Unit
+from pipeline.messaging.canvas import Canvas, Single
+from pipeline.messaging.lost_messages import HELD, INDEX, sweep
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.unacked import HELD, INDEX, sweep
 from tests.graphs import flow_of, spec_of
 
 SPEC = spec_of(flow_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}))

@@ -17,10 +17,20 @@ from kombu.transport.memory import Channel
 
 from pipeline import Flow
 from pipeline.app import celery_settings
-from pipeline.canvas import HARD_LIMIT, JOIN, RUN, Canvas, Message, Sender, Single, first_messages, following
 from pipeline.flows.plan import MAX_TASKS, Parallel, Part, Series
 from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import ALL, Unit
+from pipeline.messaging.canvas import (
+    HARD_LIMIT,
+    JOIN,
+    RUN,
+    Canvas,
+    Message,
+    Sender,
+    Single,
+    first_messages,
+    following,
+)
 from pipeline.settings import Settings
 from tests.graphs import flow_of, make, spec_of, waves
 

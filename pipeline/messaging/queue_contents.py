@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.canvas import AND, JOIN, RUN, SUBMIT
 from pipeline.gate.units import Unit
+from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT
 
 GZIP = "application/x-gzip"  # what kombu calls zlib's compression
 STEP = "\x06\x16"  # between the name of a queue and a priority, in the key of the list

@@ -15,7 +15,7 @@ import orjson
 from redis import Redis
 
 from pipeline.gate.gate import wave_key
-from pipeline.messages import units_of
+from pipeline.messaging.queue_contents import units_of
 
 HELD, INDEX = "unacked", "unacked_index"  # the names that kombu gives them
 LOCK = "unacked:swept"
