@@ -26,7 +26,7 @@ from celery import signals
 from celery.worker import state as worker_state
 
 from pipeline.errors import PipelineError
-from pipeline.logs import get_logger
+from pipeline.telemetry.logs import get_logger
 from pipeline.worker import held
 
 log = get_logger("ecs.protection")

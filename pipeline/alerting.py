@@ -26,10 +26,10 @@ from pipeline.channels import NEW, RESOLVED, Channel, Notice
 from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
 from pipeline.flows.flow import Flow
-from pipeline.logs import get_logger
 from pipeline.observe import Observed, lately, observe, outcomes
 from pipeline.runtime import Runtime
 from pipeline.settings import without_secret
+from pipeline.telemetry.logs import get_logger
 
 log = get_logger("pipeline.alerting")
 

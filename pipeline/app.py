@@ -15,9 +15,9 @@ from kombu import Queue
 
 from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
-from pipeline.logs import dress, form
 from pipeline.messaging.transport import install
 from pipeline.settings import Settings
+from pipeline.telemetry.logs import dress, form
 
 KINDS = (CONTROL, COLLECT, COMPUTE)
 VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims rescue what is lost long before

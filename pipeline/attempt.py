@@ -22,11 +22,11 @@ from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, 
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit
 from pipeline.inputs import Source
-from pipeline.logs import get_logger
 from pipeline.running import during
 from pipeline.slices import Slices
 from pipeline.store import Store
-from pipeline.tracing import OFF, Tracer
+from pipeline.telemetry.logs import get_logger
+from pipeline.telemetry.tracing import OFF, Tracer
 from pipeline.work import MissingInput, Outcome, Work, describe, scoped
 
 log = get_logger("pipeline.attempt")

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from pipeline.alerts import Alert
 from pipeline.errors import SettingsError
-from pipeline.logs import get_logger
+from pipeline.telemetry.logs import get_logger
 
 log = get_logger("pipeline.channels")
 

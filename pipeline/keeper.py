@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 from pipeline.gate.gate import Gate
 from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
-from pipeline.logs import get_logger
 from pipeline.messaging.canvas import Sender, Single, following
 from pipeline.messaging.lost_messages import EVERY, sweep
 from pipeline.presence import Presence
 from pipeline.runner import Ran, Runner
-from pipeline.tracing import OFF, Tracer
+from pipeline.telemetry.logs import get_logger
+from pipeline.telemetry.tracing import OFF, Tracer
 
 log = get_logger("pipeline.keeper")
 

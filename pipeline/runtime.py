@@ -25,7 +25,7 @@ from pipeline.messaging.canvas import Sender
 from pipeline.settings import Settings, without_secret
 from pipeline.states import RedisStates
 from pipeline.store import ClusterStore, RedisStore, Store
-from pipeline.tracing import OFF, Tracer, check
+from pipeline.telemetry.tracing import OFF, Tracer, check
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Runtime:
         if not self.settings.traces:
             return OFF
         check(self.settings)
-        from pipeline.spans import SpanTracer, sending_to  # noqa: PLC0415 - an optional extra
+        from pipeline.telemetry.spans import SpanTracer, sending_to  # noqa: PLC0415 - an optional extra
 
         return SpanTracer(sending_to(self.settings.traces), self.records)
 

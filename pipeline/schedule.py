@@ -28,9 +28,9 @@ from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
 from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
-from pipeline.logs import get_logger
 from pipeline.messaging.canvas import SUBMIT
 from pipeline.presence import BEAT, KEEPER, Presence, Process
+from pipeline.telemetry.logs import get_logger
 from pipeline.worker import known_flows, make_runner, runtime
 
 log = get_logger("pipeline.schedule")

@@ -41,8 +41,8 @@ from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import RESERVED, Task, task
-from pipeline.logs import get_logger
 from pipeline.settings import Settings
+from pipeline.telemetry.logs import get_logger
 from tasks.inputs import Future, Static, future_frames, static_columns
 
 log = get_logger("tasks.forecasts")

@@ -19,7 +19,7 @@ from forecasting.registry.manifest import Manifest
 from forecasting.registry.settings import STAGES, ModelSettings, check_stage
 from forecasting.registry.timeline import Timeline
 from forecasting.registry.topic import Publish, Topic, message
-from pipeline.logs import get_logger
+from pipeline.telemetry.logs import get_logger
 
 TRIES = 20  # decisions about the same model that may come in between
 

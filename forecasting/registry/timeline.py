@@ -10,7 +10,7 @@ from forecasting.registry.artifacts import Artifacts, folder
 from forecasting.registry.files import Files
 from forecasting.registry.history import REFUSED, Event
 from forecasting.registry.settings import ModelSettings, check_stage
-from pipeline.logs import get_logger
+from pipeline.telemetry.logs import get_logger
 
 log = get_logger("forecasting.registry")
 

@@ -18,9 +18,9 @@ from redis.exceptions import RedisError
 from pipeline.cli.session import Session
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.supervise import START_LIMIT, Processes
-from pipeline.logs import LOG, TEXT
 from pipeline.nearby import announced, nearby
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
+from pipeline.telemetry.logs import LOG, TEXT
 
 EMBEDDED = "embedded"
 NAME_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.logs import get_logger
 from pipeline.serving.catalogue import Entry, Source
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.models import Model, load
+from pipeline.telemetry.logs import get_logger
 
 READY, LOADING = "ready", "loading"
 

@@ -17,13 +17,13 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline.logs import get_logger
 from pipeline.serving.board import LEASE, POLL, POLL_SCRIPT, View, cancel_command, poll_args, view_of
 from pipeline.serving.catalogue import Entry
 from pipeline.serving.clock import Clock
 from pipeline.serving.lane import MOST, Lane, Waiting
 from pipeline.serving.names import Place, catalogue_key, replies_key
 from pipeline.serving.wire import Answered, Asked, Batch, message, parse_replies
+from pipeline.telemetry.logs import get_logger
 
 LOSSES = 3  # workers that may die with one request
 PACE = 0.005  # seconds between two messages to a model at least

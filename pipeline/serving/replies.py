@@ -10,9 +10,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline.logs import get_logger
 from pipeline.serving.names import replies_key
 from pipeline.serving.wire import Answered, dump_replies
+from pipeline.telemetry.logs import get_logger
 
 PACE = 0.002  # seconds between two sendings at least
 SHARE = 0.01  # of the time of a call that its answer may wait for others to travel with

@@ -18,10 +18,10 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline.logs import get_logger
 from pipeline.serving.lane import Waiting
 from pipeline.serving.names import Place
 from pipeline.serving.wire import OK, REFUSED, Answered
+from pipeline.telemetry.logs import get_logger
 
 EVERY = 1.0  # seconds
 PAIRS = 100  # of answers that are kept, for a person to look at

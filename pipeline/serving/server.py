@@ -15,7 +15,6 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline.logs import get_logger
 from pipeline.serving.board import BEAT, Beats, WorkerState
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.clock import Clock
@@ -26,6 +25,7 @@ from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
 from pipeline.serving.wire import FAILED, GONE, OK, REFUSED, Answered, Batch, writable
+from pipeline.telemetry.logs import get_logger
 
 BAD_INSTANCE = (ValueError, TypeError, LookupError)
 FOLLOW = 5.0  # seconds between two looks at another registry

@@ -24,11 +24,11 @@ from celery.worker.consumer import Tasks
 
 from pipeline.connections.sync_clients import WORKER_PATIENCE, connect
 from pipeline.errors import PipelineError, SettingsError
-from pipeline.logs import get_logger
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, app, settings
 from pipeline.serving.names import Place, check_name
 from pipeline.serving.server import Server
 from pipeline.serving.wire import TASK, parse
+from pipeline.telemetry.logs import get_logger
 
 log = get_logger("pipeline.serving")
 _plain = logging.getLogger("pipeline.serving")  # for Celery, which writes in its own way

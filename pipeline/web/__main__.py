@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvloop
 
-from pipeline import logs
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import load_flows
 from pipeline.heartbeat import Heartbeat
 from pipeline.local.supervise import READY
 from pipeline.settings import Settings
+from pipeline.telemetry import logs
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.logs import get_logger
+from pipeline.telemetry.logs import get_logger
 from pipeline.web.answers import HttpError, error_response
 from pipeline.web.limits import RateLimit
 from pipeline.web.metrics import Metrics

@@ -116,7 +116,7 @@ def test_without_the_setting_nothing_of_it_is_imported():
     # redis-py imports other parts of opentelemetry by itself, where it is installed.
     code = (
         "import sys, pipeline.worker; pipeline.worker.make_runner(pipeline.worker.runtime());"
-        "sys.exit('pipeline.spans' in sys.modules or 'opentelemetry.exporter' in sys.modules)"
+        "sys.exit('pipeline.telemetry.spans' in sys.modules or 'opentelemetry.exporter' in sys.modules)"
     )
     with Processes(patience=5) as processes:
         env = worker_env("redis://127.0.0.1:1/0", [], "main")

@@ -17,8 +17,8 @@ from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.spans import SpanTracer, ids_of
-from pipeline.tracing import OFF, check
+from pipeline.telemetry.spans import SpanTracer, ids_of
+from pipeline.telemetry.tracing import OFF, check
 from tests.graphs import flow_of
 
 WAVE = "main/f 2026-04-01T07"
@@ -117,6 +117,6 @@ def test_an_address_that_is_none_or_a_missing_extra_is_refused_in_words(monkeypa
         SettingsError, match=r"PIPELINE_TRACES='collector:4318' is no address of a collector\. Give"
     ):
         check(Settings(traces="collector:4318"))
-    monkeypatch.setattr("pipeline.tracing.find_spec", lambda name: None)
+    monkeypatch.setattr("pipeline.telemetry.tracing.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"Install it: pip install 'celery-waves\[tracing\]'"):
         check(Settings(traces="http://127.0.0.1:4318"))

@@ -35,8 +35,8 @@ from pipeline.flows.pipe import stamp
 from pipeline.gate import status
 from pipeline.gate.records import Records, WaveInfo, WaveSpec
 from pipeline.gate.units import Unit
-from pipeline.logs import get_logger
-from pipeline.tracing import Failed, Told
+from pipeline.telemetry.logs import get_logger
+from pipeline.telemetry.tracing import Failed, Told
 
 PATH = "/v1/traces"  # where collectors take them
 TIMEOUT = 2.0  # seconds that the collector may take: a worker that ends waits for it
