@@ -15,14 +15,14 @@ from redis.exceptions import RedisError
 from ecs.controller import Controller, Decision
 from ecs.scaling import Aws
 from ecs.services import CLUSTER, VARIABLE, Cluster
-from pipeline.attempt import Tools
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, with_session
 from pipeline.connections.sync_clients import WORKER_PATIENCE
+from pipeline.execution.attempt import Tools
+from pipeline.execution.runner import Runner
 from pipeline.heartbeat import Heartbeat
 from pipeline.keeper import Keeper
 from pipeline.presence import KEEPER, Presence, Process
-from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 
 HEAD = ("service", "backlog", "messages", "in_flight", "planned", "desired", "running", "wanted", "count")

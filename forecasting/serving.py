@@ -15,7 +15,7 @@ from forecasting.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry
 from forecasting.registry.calling import forecasts_of
 from forecasting.registry.gate import LIVE_MAE
-from pipeline.running import running
+from pipeline.execution.current_run import running
 
 # In a pipe: the live version, where its files are damaged and another one made the forecast.
 INSTEAD_OF = "instead_of"

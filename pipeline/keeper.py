@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from pipeline.execution.runner import Ran, Runner
 from pipeline.gate.gate import Gate
 from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.messaging.canvas import Sender, Single, following
 from pipeline.messaging.lost_messages import EVERY, sweep
 from pipeline.presence import Presence
-from pipeline.runner import Ran, Runner
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.attempt import Tools
 from pipeline.errors import WaveError
+from pipeline.execution.attempt import Tools
+from pipeline.execution.runner import Runner
 from pipeline.flows.discover import Flows
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import check_version, floor, hour, stamp
@@ -25,7 +26,6 @@ from pipeline.gate.gate import Claim, Receipt
 from pipeline.gate.records import Shard, WaveInfo, WaveSpec
 from pipeline.gate.shards import cut_shards, own_entities
 from pipeline.gate.units import Unit
-from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.states import MemoryStates

@@ -29,16 +29,16 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
-from pipeline.attempt import Tools
 from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError
+from pipeline.execution.attempt import Tools
+from pipeline.execution.runner import Runner
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
 from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
 from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.presence import REFUSED, WORKER, Presence, Process
-from pipeline.runner import Runner
 from pipeline.runtime import Runtime, process_runtime
 from pipeline.submit import submit_scheduled
 from pipeline.telemetry.logs import about, get_logger

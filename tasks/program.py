@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.calls import over
 from pipeline.errors import RunError
+from pipeline.execution.calls import over
 from tasks.errors import CommandError, SourceError
 from tasks.lines import Answers, parse
 from tasks.process import MAX_OUTPUT, Ran, run

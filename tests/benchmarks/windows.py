@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 from redis import Redis
 
+from pipeline.execution.inputs import frame
 from pipeline.flows.pipe import stamp
-from pipeline.inputs import frame
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.store import RedisStore, series
 

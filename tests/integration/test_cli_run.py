@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.errors import KeyFormatError, UnknownName
-from pipeline.replay import Replay
+from pipeline.execution.replay import Replay
 from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, RedisStore
 

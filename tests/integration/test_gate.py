@@ -30,9 +30,11 @@ from hypothesis.stateful import (
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline import Flow, State, Wave, attempt, slices, submit_wave, task
-from pipeline.attempt import Tools
+from pipeline import Flow, State, Wave, submit_wave, task
 from pipeline.errors import UnreachableError, WaveError
+from pipeline.execution import attempt, slices
+from pipeline.execution.attempt import Tools
+from pipeline.execution.runner import Runner
 from pipeline.flows.discover import Flows
 from pipeline.gate import gate as gate_module
 from pipeline.gate import status as statuses
@@ -41,7 +43,6 @@ from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.keeper import Keeper, finish
 from pipeline.messaging.canvas import Canvas, Message
-from pipeline.runner import Runner
 from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.calls import halving, in_turn
 from pipeline.errors import AnswerError, TimedOut
+from pipeline.execution.calls import halving, in_turn
 
 LIMIT = 30.0  # seconds, where the limit is not what is looked at
 

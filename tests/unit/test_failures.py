@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.failures import Failures
+from pipeline.execution.failures import Failures
 
 
 def test_texts_that_differ_by_the_entity_alone_are_one():

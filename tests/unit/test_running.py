@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pipeline import Flow, task
-from pipeline.replay import Replay
-from pipeline.running import running
+from pipeline.execution.current_run import running
+from pipeline.execution.replay import Replay
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
 

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline import Entity, task
 from pipeline.errors import AnswerError, CodecError, RunError, TimedOut
-from pipeline.inputs import Chunks, Source
+from pipeline.execution.inputs import Chunks, Source
+from pipeline.execution.task_run import MissingInput, Work, checked, describe, scoped
 from pipeline.store import MemoryStore
-from pipeline.work import MissingInput, Work, checked, describe, scoped
 from tests.graphs import THEN, make
 
 DAY = 86400.0

@@ -15,7 +15,7 @@ from forecasting.panel import Panel
 from forecasting.recalibration import recalibrate
 from forecasting.registry import process_registry
 from forecasting.registry.calling import forecasts_of
-from pipeline.inputs import frame
+from pipeline.execution.inputs import frame
 from pipeline.store import RedisStore
 from tests.benchmarks.forecasting.wave_flows import FORECAST, PIPE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.attempt import Attempt, Tools, report
+from pipeline.execution.attempt import Attempt, Tools, report
 from pipeline.flows.discover import Flows
 from pipeline.gate.gate import Claim
 from pipeline.gate.records import WaveSpec

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from pipeline.work import Outcome
+from pipeline.execution.task_run import Outcome
 
 SLICE_SECONDS = 1.0  # how long what has finished waits at most until it is put and reported
 

@@ -14,18 +14,18 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.errors import KeyFormatError, PipelineError, UnknownName, listed, near
+from pipeline.execution.current_run import during
+from pipeline.execution.inputs import Source
+from pipeline.execution.task_run import Work, parameters, scoped
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.flows.task import Task
 from pipeline.gate.units import ALL
-from pipeline.inputs import Source
-from pipeline.running import during
 from pipeline.states import Group, MemoryStates, Registry
 from pipeline.store import MemoryStore, Store
 from pipeline.store.series import Floats
-from pipeline.work import Work, parameters, scoped
 
 FOREVER = 10 * 365 * 86400.0  # seconds; a time limit that nobody meets
 Members = tuple[str, Sequence[str]]  # a partition and keys of entities in it

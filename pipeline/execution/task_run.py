@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.calls import halving, in_turn
 from pipeline.errors import AnswerError, RunError
+from pipeline.execution.calls import halving, in_turn
+from pipeline.execution.inputs import Read, Source, batch_input, column, read, scoped_input
 from pipeline.flows.entity import Entity
 from pipeline.flows.task import Task
-from pipeline.inputs import Read, Source, batch_input, column, read, scoped_input
 
 Outcome = tuple[int, Any, BaseException | None]  # index of the entity, its value, or why there is none
 Throttle = Callable[[], None]

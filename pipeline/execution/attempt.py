@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
-from pipeline.failures import Failures
+from pipeline.execution.current_run import during
+from pipeline.execution.failures import Failures
+from pipeline.execution.inputs import Source
+from pipeline.execution.slices import Slices
+from pipeline.execution.task_run import MissingInput, Outcome, Work, describe, scoped
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.state import State
@@ -21,13 +25,9 @@ from pipeline.gate.records import Records, WaveSpec, scope_entity
 from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit
-from pipeline.inputs import Source
-from pipeline.running import during
-from pipeline.slices import Slices
 from pipeline.store import Store
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer
-from pipeline.work import MissingInput, Outcome, Work, describe, scoped
 
 log = get_logger("pipeline.attempt")
 

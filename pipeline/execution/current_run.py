@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from pipeline.inputs import Source
+from pipeline.execution.inputs import Source
 
 
 @dataclass(frozen=True, slots=True)
