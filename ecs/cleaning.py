@@ -14,7 +14,7 @@ from pipeline.errors import SettingsError
 from pipeline.flows.pipe import check_version
 from pipeline.gate.flow_totals import KEY as TOTALS
 from pipeline.gate.gate import DEADLINES, WAVES
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 PAGE = 1000  # keys that one SCAN looks at, and that one go removes
 KINDS = ("wave", "totals", "scheduled", "costs", "serve")  # keys `kind:version/name ...`

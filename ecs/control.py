@@ -21,9 +21,9 @@ from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
 from pipeline.heartbeat import Heartbeat
-from pipeline.keeper import Keeper
-from pipeline.presence import KEEPER, Presence, Process
-from pipeline.runtime import Runtime
+from pipeline.waves.keeper import Keeper
+from pipeline.waves.presence import KEEPER, Presence, Process
+from pipeline.waves.runtime import Runtime
 
 HEAD = ("service", "backlog", "messages", "in_flight", "planned", "desired", "running", "wanted", "count")
 

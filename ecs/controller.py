@@ -24,8 +24,8 @@ from ecs.services import Cluster, Service
 from pipeline.backlog import Backlog, backlogs
 from pipeline.flows.flow import Flow
 from pipeline.heartbeat import Heartbeat
-from pipeline.runtime import Runtime
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 
 log = get_logger("ecs.control")
 

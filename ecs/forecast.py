@@ -18,7 +18,7 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.plan import Plan, compile_flow
 from pipeline.gate.records import WaveInfo, WaveSpec
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 NEWEST = 200  # waves that are looked at; older ones have ended, or their messages tell of them
 LATE = 120.0  # seconds that a scheduled wave which has not started yet is still waited for

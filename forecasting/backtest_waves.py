@@ -19,7 +19,7 @@ from forecasting.measuring import Rival, metrics, scores
 from forecasting.panel import Panel
 from forecasting.registry import Registry
 from forecasting.registry.manifest import recipe_of
-from pipeline.wave import Wave
+from pipeline.waves.wave import Wave
 
 
 def fold(

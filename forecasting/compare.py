@@ -18,8 +18,8 @@ from forecasting.panel import Floats
 from pipeline.app import settings
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import ONE_HOUR, check_version, hour, stamp
-from pipeline.runtime import process_runtime
 from pipeline.store import Store
+from pipeline.waves.runtime import process_runtime
 
 BLOCK = 200  # entities that are scored at once
 SEASON = 24

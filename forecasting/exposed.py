@@ -13,8 +13,8 @@ from forecasting.errors import ModelError
 from forecasting.registry import Registry, process_registry
 from pipeline.cover import process_covers
 from pipeline.flows.flow import Flow
-from pipeline.runtime import Runtime
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 
 SPREAD = 100  # partitions of a model that are looked at, evenly spread over them
 KEPT = 60.0  # seconds that ages are kept: in a bucket each model takes two requests

@@ -8,7 +8,7 @@ from forecasting.cover import covers
 from pipeline.cover import Covered
 from pipeline.errors import UnknownName
 from pipeline.flows.flow import Flow
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 MOST = 5000  # entities of a state that are looked at, evenly spread over it: reading these takes a second
 

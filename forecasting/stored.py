@@ -10,8 +10,8 @@ from typing import Any
 from forecasting.names import MEAN, OBSERVED
 from pipeline.app import settings
 from pipeline.flows.pipe import ONE_HOUR
-from pipeline.runtime import process_runtime
 from pipeline.store import Store
+from pipeline.waves.runtime import process_runtime
 
 HORIZON = 24  # issue dates that are looked through for every entity
 FAR = 168  # hours back that some entities are looked at, where all others' newest forecast is older than that

@@ -16,9 +16,9 @@ from pipeline.flows.state import State
 from pipeline.flows.task import Task, task
 
 if TYPE_CHECKING:
-    from pipeline.submit import submit_wave
-    from pipeline.versions import compare
-    from pipeline.wave import Progress, Wave
+    from pipeline.waves.submit import submit_wave
+    from pipeline.waves.versions import compare
+    from pipeline.waves.wave import Progress, Wave
 
 __all__ = [
     "Entity",
@@ -36,10 +36,10 @@ __all__ = [
 
 # These need Celery and a Redis address, which a module that only defines a flow does not.
 _LATER = {
-    "submit_wave": "pipeline.submit",
-    "compare": "pipeline.versions",
-    "Wave": "pipeline.wave",
-    "Progress": "pipeline.wave",
+    "submit_wave": "pipeline.waves.submit",
+    "compare": "pipeline.waves.versions",
+    "Wave": "pipeline.waves.wave",
+    "Progress": "pipeline.waves.wave",
 }
 
 

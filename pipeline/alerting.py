@@ -27,9 +27,9 @@ from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
 from pipeline.flows.flow import Flow
 from pipeline.observe import Observed, lately, observe, outcomes
-from pipeline.runtime import Runtime
 from pipeline.settings import without_secret
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 
 log = get_logger("pipeline.alerting")
 

@@ -16,9 +16,9 @@ from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.messaging.lost_messages import HELD
 from pipeline.messaging.queue_contents import lists, units_of
-from pipeline.runtime import Runtime
 from pipeline.serving.demand import demand
 from pipeline.serving.names import place_of
+from pipeline.waves.runtime import Runtime
 
 SAMPLE = 100  # messages at either end of a list that are read; those between are taken to be like them
 PAGE = 500  # messages in flight that are read at once

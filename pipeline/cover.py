@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from pipeline.errors import PipelineError
 from pipeline.flows.flow import Flow
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 
 GROUP = "pipeline.cover"  # entry points of other packages: functions (runtime, flows) -> covers
 KEPT = 30.0  # seconds until it is read again

@@ -18,8 +18,8 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.task import CONTROL, SOLO
 from pipeline.gate.gate import DEADLINES
 from pipeline.local.embedded import OLDEST
-from pipeline.presence import BEAT, REFUSED, Process, present
-from pipeline.runtime import Runtime
+from pipeline.waves.presence import BEAT, REFUSED, Process, present
+from pipeline.waves.runtime import Runtime
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
 SKEW_WARN, SKEW_FAIL = 1.0, 30.0  # seconds

@@ -11,7 +11,7 @@ import pytest
 from pipeline.flows.flow import Flow
 from pipeline.store import MemoryStore, Store
 from pipeline.testing import run_wave
-from pipeline.wave import Wave
+from pipeline.waves.wave import Wave
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Totals, read_totals
 from pipeline.observe import Observed, Standing, observe
-from pipeline.presence import Process
-from pipeline.runtime import Runtime
-from pipeline.wave import Progress, Wave
+from pipeline.waves.presence import Process
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import Progress, Wave
 
 Named = tuple[str, str]  # version, flow
 

@@ -25,9 +25,9 @@ from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Histogram, Totals, read_totals
 from pipeline.gate.incidents import KINDS
 from pipeline.observe import Observed, observe, outcomes
-from pipeline.presence import REFUSED
-from pipeline.runtime import Runtime
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.presence import REFUSED
+from pipeline.waves.runtime import Runtime
 
 log = get_logger("pipeline.metrics")
 

@@ -18,9 +18,9 @@ from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.gate.gate import DEADLINES, WAVES
 from pipeline.gate.records import WaveInfo
-from pipeline.presence import WORKER, Process, present
-from pipeline.runtime import Runtime
-from pipeline.wave import in_words
+from pipeline.waves.presence import WORKER, Process, present
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import in_words
 
 LOOKED_AT = 12  # of a flow's waves, the newest
 LATELY = 900.0  # seconds over which incidents are counted

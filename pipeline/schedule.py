@@ -27,10 +27,10 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
 from pipeline.heartbeat import Heartbeat
-from pipeline.keeper import Keeper
 from pipeline.messaging.canvas import SUBMIT
-from pipeline.presence import BEAT, KEEPER, Presence, Process
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.keeper import Keeper
+from pipeline.waves.presence import BEAT, KEEPER, Presence, Process
 from pipeline.worker import known_flows, make_runner, runtime
 
 log = get_logger("pipeline.schedule")

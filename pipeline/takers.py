@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from pipeline.backlog import backlogs
 from pipeline.gate.records import WaveSpec
-from pipeline.presence import WORKER, present
-from pipeline.runtime import Runtime
+from pipeline.waves.presence import WORKER, present
+from pipeline.waves.runtime import Runtime
 
 
 def waits(runtime: Runtime, spec: WaveSpec, tasks: Iterable[str]) -> list[str]:

@@ -26,11 +26,11 @@ from pipeline.gate.gate import Claim, Receipt
 from pipeline.gate.records import Shard, WaveInfo, WaveSpec
 from pipeline.gate.shards import cut_shards, own_entities
 from pipeline.gate.units import Unit
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, Store
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import Wave
 
 SHARD_SIZE = 500
 

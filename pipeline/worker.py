@@ -36,14 +36,14 @@ from pipeline.execution.runner import Runner
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
 from pipeline.gate.units import Unit
-from pipeline.keeper import Keeper, finish
 from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT, Single
-from pipeline.presence import REFUSED, WORKER, Presence, Process
-from pipeline.runtime import Runtime, process_runtime
-from pipeline.submit import submit_scheduled
 from pipeline.telemetry.logs import about, get_logger
 from pipeline.telemetry.tracing import check as check_traces
 from pipeline.timers import tidy_timers
+from pipeline.waves.keeper import Keeper, finish
+from pipeline.waves.presence import REFUSED, WORKER, Presence, Process
+from pipeline.waves.runtime import Runtime, process_runtime
+from pipeline.waves.submit import submit_scheduled
 
 log = get_logger("pipeline.worker")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.flows.pipe import ONE_HOUR
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 FLOWS = str(Path(__file__).parent / "integration" / "flows" / "shops.py")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

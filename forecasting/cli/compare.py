@@ -20,7 +20,7 @@ from pipeline.cli.run import shown
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
 from pipeline.flows.pipe import ONE_HOUR, stamp
-from pipeline.versions import compare as side_by_side
+from pipeline.waves.versions import compare as side_by_side
 
 SOME_ROWS = 20
 

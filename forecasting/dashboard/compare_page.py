@@ -14,7 +14,7 @@ from pipeline.dashboard.pages import Pages
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor, stamp
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 WEEK = timedelta(days=7)
 

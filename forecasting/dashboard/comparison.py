@@ -14,7 +14,7 @@ from pipeline.flows.entity import check_entity_key
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import ONE_HOUR, check_version, stamp
 from pipeline.flows.pipe import hour as parse_hour
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 if TYPE_CHECKING:
     from forecasting.compare import Scores

@@ -25,7 +25,7 @@ from pipeline.flows.discover import Flows
 from pipeline.flows.entity import check_entity_key
 from pipeline.flows.pipe import ONE_HOUR, check_version, floor, stamp
 from pipeline.flows.pipe import hour as parse_hour
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 STYLE = Path(__file__).with_name("static") / "forecasting.css"
 BACK = (24, 48, 96, 168)  # hours before the issue date that can be shown

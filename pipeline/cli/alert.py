@@ -16,7 +16,7 @@ from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 
 @click.command()

@@ -15,7 +15,7 @@ from pipeline.cli.output import length, plural
 from pipeline.flows.levels import levels
 from pipeline.flows.plan import Plan
 from pipeline.gate.status_groups import KINDS, by_kind
-from pipeline.wave import Progress
+from pipeline.waves.wave import Progress
 
 WIDTH = 39  # of a box, with its borders
 HEIGHT = 4  # of one: its borders, a bar, numbers

@@ -23,9 +23,9 @@ from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import floor, hour, stamp
 from pipeline.flows.state import State
-from pipeline.runtime import Runtime, unreachable
 from pipeline.settings import Settings
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime, unreachable
+from pipeline.waves.wave import Wave
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,11 +12,11 @@ from pipeline.cli.output import STATUSES, length, moment, plural, some, table, w
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import by_status, ending, outcome, pending
 from pipeline.cli.waves import cost_of, in_json
-from pipeline.cost import Cost
 from pipeline.gate.incidents import grouped
-from pipeline.reasons import Reason, reasons
 from pipeline.takers import waits
-from pipeline.wave import Progress, Wave
+from pipeline.waves.cost import Cost
+from pipeline.waves.reasons import Reason, reasons
+from pipeline.waves.wave import Progress, Wave
 
 MARKS = ("late", "empty", "degraded")  # of what is finished
 INCIDENTS_SHOWN = 8  # kinds, without --errors

@@ -13,7 +13,7 @@ from rich.live import Live
 
 from pipeline.cli.graph import graph
 from pipeline.cli.output import STATUSES, length, terminal
-from pipeline.wave import Progress, Wave
+from pipeline.waves.wave import Progress, Wave
 
 EVERY = 0.2  # seconds between two looks
 SAY_EVERY = 2.0  # seconds between two plain lines

@@ -10,9 +10,9 @@ from pipeline.cli.options import json_option
 from pipeline.cli.output import STATUSES, length, moment, plural, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
-from pipeline.cost import Cost, money
 from pipeline.takers import waits
-from pipeline.wave import Progress, Wave
+from pipeline.waves.cost import Cost, money
+from pipeline.waves.wave import Progress, Wave
 
 COSTS = ("cost", "per 1,000")  # of the whole wave, and of 1,000 entities of a task
 

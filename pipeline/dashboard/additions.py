@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from pipeline.dashboard.entities import EntityView
 from pipeline.dashboard.pages import Pages
 from pipeline.flows.discover import Flows
-from pipeline.runtime import Runtime
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 
 GROUP = "pipeline.dashboard"  # the entry points: functions (runtime, flows) -> an addition
 

@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.flows.pipe import hour
 from pipeline.gate.status import Status
 from pipeline.gate.units import ALL
-from pipeline.runtime import Runtime
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import Wave
 
 PAGE = 50  # entities
 HOURS = 12  # of an entity's page

@@ -16,8 +16,8 @@ from pipeline.flows.flow import Flow
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind
 from pipeline.observe import Observed, Standing, lately, observe
-from pipeline.runtime import Runtime
-from pipeline.wave import in_words
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import in_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from pipeline.cli.output import length, plural
-from pipeline.cost import money
 from pipeline.gate.status_groups import KINDS, kind
+from pipeline.waves.cost import money
 
 SHOWN = 120  # characters of a value in a table
 

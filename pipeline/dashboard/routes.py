@@ -21,8 +21,8 @@ from pipeline.dashboard.waves import line, live, view
 from pipeline.errors import UnknownName
 from pipeline.flows.discover import Flows
 from pipeline.observe import observe
-from pipeline.runtime import Runtime
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import Wave
 
 STATIC = Path(__file__).with_name("static")
 FILES = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cost import Cost
 from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
 from pipeline.gate.incidents import Incident, grouped
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind
-from pipeline.reasons import Reason, reasons
-from pipeline.wave import Progress, Wave
-from pipeline.wave import in_words as statuses
+from pipeline.waves.cost import Cost
+from pipeline.waves.reasons import Reason, reasons
+from pipeline.waves.wave import Progress, Wave
+from pipeline.waves.wave import in_words as statuses
 
 BAR = WIDTH - 16  # pixels of the bar in a task's box
 LISTED = 200  # entities of one reason that are listed

@@ -19,11 +19,11 @@ from pipeline.dashboard.routes import Dashboard
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows
 from pipeline.metrics import WaveCollector
-from pipeline.runtime import Runtime
 from pipeline.serving.producer import Producer
 from pipeline.serving.results import Results
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.runtime import Runtime
 from pipeline.web import health, models
 from pipeline.web.answers import HttpError, error_response
 from pipeline.web.guard import REQUEST_ID, Guard

@@ -15,15 +15,15 @@ from redis import RedisError
 from rich.console import Console
 
 from forecasting.reader import read_forecasts
-from pipeline.backfill import Backfill, Tally
 from pipeline.cli.session import Session
 from pipeline.errors import PipelineError, WaveError
 from pipeline.gate.gate import WAVES
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
-from pipeline.submit import submit_wave
-from pipeline.wave import Wave
+from pipeline.waves.backfill import Backfill, Tally
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave
+from pipeline.waves.wave import Wave
 from tasks import delays
 from tasks.demo import show
 from tasks.demo.day import Day

@@ -24,8 +24,8 @@ from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor
 from pipeline.local.embedded import EmbeddedRedis
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.sites import served
 
 WAVES, FLOWS, ENTITIES = 200, 10, 100_000

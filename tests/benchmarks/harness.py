@@ -15,11 +15,11 @@ from redis import Redis
 
 from pipeline import Flow, State
 from pipeline.app import app, celery_settings
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import series
-from pipeline.submit import submit_wave
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave
+from pipeline.waves.wave import Wave
 
 VERSION = "benchmark"
 PATIENCE = 120.0  # seconds until a wave must have ended

@@ -30,8 +30,8 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.metrics import registry
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.benchmarks import flows
 from tests.benchmarks.harness import names, new_hours, state_of
 

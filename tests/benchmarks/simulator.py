@@ -21,10 +21,10 @@ from ecs.scenario import FlowModel, Scenario, Stage, TaskModel
 from ecs.simulate import Arrival, Simulation
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.submit import submit_wave
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave
+from pipeline.waves.wave import Wave
 from tests.benchmarks import simulator_flows
 
 VERSION = "benchmark"

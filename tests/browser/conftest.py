@@ -16,8 +16,8 @@ from pipeline import Flow
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.sites import served
 
 FLOWS = str(Path(__file__).parent / "flows" / "shop.py")

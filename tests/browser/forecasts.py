@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from pipeline.flows.pipe import ONE_HOUR
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 
 PIPE, OBSERVED = "sales_forecast", "sales"
 WEEKS = 24 * 21  # hours of observations

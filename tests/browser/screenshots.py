@@ -23,7 +23,6 @@ from forecasting.dashboard.pages import ForecastPages
 from forecasting.flow_cover import flow_covers
 from forecasting.registry import ModelSettings, Registry
 from pipeline import submit_wave
-from pipeline.backfill import Backfill
 from pipeline.cover import Covers
 from pipeline.dashboard.pages import url as address_of
 from pipeline.dashboard.routes import Dashboard
@@ -31,8 +30,9 @@ from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.backfill import Backfill
+from pipeline.waves.runtime import Runtime
 from tests.browser.flows.demand import CITIES, OUTAGE
 from tests.sites import served
 

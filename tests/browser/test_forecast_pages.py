@@ -22,8 +22,8 @@ from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.browser.conftest import Site
 from tests.browser.forecasts import PIPE, fill
 from tests.browser.test_dashboard import SERIOUS

@@ -14,7 +14,7 @@ from pipeline import Wave
 from pipeline.flows.pipe import stamp
 from pipeline.gate.gate import DEADLINES
 from pipeline.gate.units import Unit
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 from tests.chaos.aof import written
 
 TERMINAL = {"finished", "failed", "skipped"}

@@ -28,8 +28,8 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, node_name, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FLOWS = str(Path(__file__).with_name("hang_flows.py"))
 CASES = {

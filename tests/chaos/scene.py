@@ -21,8 +21,8 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.local.supervise import Child
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.chaos.flows import deliver_some_twice
 
 FLOWS = str(Path(__file__).with_name("flows.py"))

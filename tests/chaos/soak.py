@@ -23,8 +23,8 @@ from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.chaos.scene import CITIES, START
 
 FLOWS = str(Path(__file__).with_name("soak_flows.py"))

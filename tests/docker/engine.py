@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "docker" / "compose.yml"

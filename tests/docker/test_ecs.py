@@ -27,8 +27,8 @@ from ecs.roles import CELERY, Role
 from ecs.scaling import Aws
 from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests import stacks
 from tests.aws import REGION, ministack
 from tests.docker.conftest import HERE, Image

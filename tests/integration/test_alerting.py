@@ -19,8 +19,8 @@ from pipeline.flows.pipe import floor
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.aws import REGION, aws
 from tests.hooks import Hook, hook
 from tests.servers import until

@@ -11,8 +11,8 @@ from pipeline import submit_wave
 from pipeline.backlog import Backlog, backlogs
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 GRAPHS = str(Path(__file__).parent / "flows" / "graphs.py")

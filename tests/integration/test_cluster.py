@@ -17,9 +17,9 @@ from pipeline.errors import StoreError, UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore
+from pipeline.waves.runtime import Runtime
 from tests.contracts.store import StoreContract
 from tests.servers import Node, cluster
 

@@ -14,8 +14,8 @@ import pytest
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FLOWS = str(Path(__file__).parent / "flows" / "collectors.py")
 DATE = "2026-04-01T07"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pipeline.cli import main
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
-from pipeline.presence import present
+from pipeline.waves.presence import present
 from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

@@ -23,9 +23,9 @@ from ecs.scaling import NAMESPACE, Aws, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline import Flow, State, Wave, submit_wave, task
 from pipeline.heartbeat import Heartbeat, check_age
-from pipeline.presence import present
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.presence import present
+from pipeline.waves.runtime import Runtime
 from tests.aws import aws
 from tests.servers import until
 

@@ -24,8 +24,8 @@ from ecs.pushing import check_images
 from ecs.stacks import Stacks
 from forecasting.registry import ModelSettings, Registry
 from pipeline.errors import SettingsError
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.aws import REGION, aws
 from tests.contracts.models import GOOD, SPAN, Level
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.ecs_agent import agent_running
 from tests.servers import until
 

@@ -22,8 +22,8 @@ from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor
 from pipeline.metrics import WaveCollector
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level
 from tests.sites import served
 

@@ -12,10 +12,10 @@ from pipeline.cli import COMMANDS
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.submit import submit_wave
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave
+from pipeline.waves.wave import Wave
 from tests.servers import until
 from tests.shops import FLOWS, NOW, SHOPS, load_history
 

@@ -17,10 +17,10 @@ from forecasting.http import router
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Source
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings

@@ -12,8 +12,8 @@ from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FLOWS = str(Path(__file__).parent / "flows" / "models.py")
 DATE = "2026-04-01T07"

@@ -41,11 +41,11 @@ from pipeline.gate import status as statuses
 from pipeline.gate.gate import DEADLINES, READY_MS, WAVE_UNIT, Gate, Receipt, wave_key
 from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
-from pipeline.keeper import Keeper, finish
 from pipeline.messaging.canvas import Canvas, Message
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore
+from pipeline.waves.keeper import Keeper, finish
+from pipeline.waves.runtime import Runtime
 from tests.actors import Actor, SteppedRedis, die, stepped
 
 LEASE = 30.0

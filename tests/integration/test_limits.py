@@ -21,8 +21,8 @@ from pipeline.flows.discover import load_flows
 from pipeline.flows.entity import MAX_KEY_BYTES
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 COUNT = int(os.environ.get("LIMIT_ENTITIES", "20000"))
@@ -156,7 +156,7 @@ SUBMIT = """
 import json, resource, sys, time
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
-from pipeline.runtime import Runtime
+from pipeline.waves.runtime import Runtime
 from pipeline.settings import Settings
 
 url, flows, count = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -16,8 +16,8 @@ import pytest
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers, worker_command, worker_env
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 TALKING = str(Path(__file__).parent / "flows" / "talking.py")
 WAVE = "main/talking 2026-04-01T07"

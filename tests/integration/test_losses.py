@@ -10,8 +10,8 @@ import pytest
 from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 FLOWS = str(Path(__file__).parent / "flows" / "losses.py")

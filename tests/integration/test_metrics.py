@@ -17,8 +17,8 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.metrics import FLOWS_SHOWN, WaveCollector, registry
 from pipeline.observe import observe
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 FAULTS = str(Path(__file__).parent / "flows" / "faults.py")

@@ -15,9 +15,9 @@ from forecasting.registry import Registry
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.submit import submit_wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave
 from tests.aws import REGION, aws
 from tests.contracts.models import GOOD, SPAN, Level, promote_in_turn
 from tests.shops import FLOWS, NOW, SHOPS, load_history

@@ -15,8 +15,8 @@ from pipeline.errors import UnknownName, UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

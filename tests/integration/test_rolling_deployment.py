@@ -9,8 +9,8 @@ import pytest
 from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 DATE = "2026-05-01T07"

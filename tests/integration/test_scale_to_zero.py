@@ -8,8 +8,8 @@ from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.app import settings
-from pipeline.runtime import Runtime
 from pipeline.schedule import DueWave
 from pipeline.settings import Settings
-from pipeline.submit import submit_scheduled
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_scheduled
 
 NOON = datetime(2026, 5, 1, 12, 7, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -19,9 +19,9 @@ from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
-from pipeline.presence import REFUSED
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.presence import REFUSED
+from pipeline.waves.runtime import Runtime
 from tests.servers import over_tls, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

@@ -14,8 +14,8 @@ from pipeline.connections.sync_clients import sentinels
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.servers import PASSWORD, Watched, until, watched
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")

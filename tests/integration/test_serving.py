@@ -15,12 +15,12 @@ import pytest
 from pipeline.backlog import backlogs
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.serving.board import look
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.demand import REFUSED_MS, UNMEASURED
 from pipeline.serving.results import VersionResults, read
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from pipeline.web.tokens import line
 from tests.integration.serving_stack import Stack, predict
 from tests.servers import until

@@ -10,9 +10,9 @@ from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from pipeline.local.embedded import EmbeddedRedis
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore, RedisStore
+from pipeline.waves.runtime import Runtime
 from tests.contracts.store import DAY, THEN, StoreContract
 
 

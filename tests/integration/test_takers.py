@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from pipeline.messaging.lost_messages import HELD
-from pipeline.presence import WORKER, Presence, Process
+from pipeline.waves.presence import WORKER, Presence, Process
 
 HOUR = ["held", "--date", "2013-06-25T13"]
 NONE = "no worker takes from try-1.collect. Start one: wave up --version try-1, or a worker with -Q try-1.collect."

@@ -10,8 +10,8 @@ from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.gate.flow_totals import Histogram, read_totals
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FAULTS = str(Path(__file__).parent / "flows" / "faults.py")
 ENTITIES = {name: {"country": "x"} for name in ("bad1", "bad2", *(f"good{n}" for n in range(9)))}

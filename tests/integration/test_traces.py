@@ -12,9 +12,9 @@ from pipeline import submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.wave import Wave
 from tests.collector import Collector, Told, collector
 from tests.servers import until
 

@@ -17,8 +17,8 @@ from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnknownName, WaveError
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FLOWS = Path(__file__).parent / "flows"
 GRAPHS, FAULTS = str(FLOWS / "graphs.py"), str(FLOWS / "faults.py")

@@ -24,8 +24,8 @@ from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import stamp
 from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 
 FLOWS = Path(__file__).parent / "flows"
 GRAPHS, FAULTS = str(FLOWS / "graphs.py"), str(FLOWS / "faults.py")

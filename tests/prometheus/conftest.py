@@ -23,8 +23,8 @@ from pipeline.flows.flow import Flow
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level
 from tests.servers import free_port, until
 

@@ -11,9 +11,9 @@ from forecasting.dashboard.comparison import Asked, asked, compare
 from forecasting.errors import DataError
 from pipeline.errors import KeyFormatError, PipelineError, UnknownName
 from pipeline.flows.pipe import ONE_HOUR
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore
+from pipeline.waves.runtime import Runtime
 
 AT = datetime(2026, 1, 2, 12, tzinfo=UTC)
 FAR = 1e9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cost import Cost, money
+from pipeline.waves.cost import Cost, money
 
 
 def test_work_is_added_up_over_tasks_and_paid_by_the_hour():

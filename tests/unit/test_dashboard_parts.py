@@ -17,7 +17,7 @@ from pipeline.gate.incidents import Condition
 from pipeline.gate.status_groups import by_kind, kind
 from pipeline.gate.units import Unit
 from pipeline.observe import Observed, Standing
-from pipeline.presence import WORKER, Process
+from pipeline.waves.presence import WORKER, Process
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import Flow, task
 from pipeline.doctor import FAIL, OK, WARN, Facts, diagnose
-from pipeline.presence import BEAT, WORKER, Process
+from pipeline.waves.presence import BEAT, WORKER, Process
 
 HEALTHY = {
     "redis_version": "7.0.15",

@@ -15,9 +15,9 @@ from pipeline.cover import Covered, Covers, by_flow
 from pipeline.errors import StoreError
 from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.observe import Observed
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore
+from pipeline.waves.runtime import Runtime
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 FAR = 1e9

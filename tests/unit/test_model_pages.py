@@ -14,8 +14,8 @@ from forecasting.dashboard.pages import ForecastPages
 from forecasting.registry import Registry
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
+from pipeline.waves.runtime import Runtime
 from pipeline.web.guard import Guard
 from pipeline.web.metrics import Metrics
 from pipeline.web.settings import WebSettings

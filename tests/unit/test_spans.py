@@ -15,10 +15,10 @@ from pipeline.flows.plan import compile_flow
 from pipeline.gate import status
 from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.gate.units import Unit
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.telemetry.spans import SpanTracer, ids_of
 from pipeline.telemetry.tracing import OFF, check
+from pipeline.waves.runtime import Runtime
 from tests.graphs import flow_of
 
 WAVE = "main/f 2026-04-01T07"

@@ -11,7 +11,7 @@ import pytest
 import pipeline
 from pipeline.errors import KeyFormatError, UnknownName
 from pipeline.store import MemoryStore
-from pipeline.versions import compare
+from pipeline.waves.versions import compare
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 HOURS = [NOW - timedelta(hours=1), NOW]

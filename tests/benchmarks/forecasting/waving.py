@@ -24,9 +24,9 @@ from pipeline import submit_wave
 from pipeline.app import app, celery_settings
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.runtime import Runtime
 from pipeline.settings import Settings
 from pipeline.store import RedisStore, series
+from pipeline.waves.runtime import Runtime
 from tests.benchmarks.forecasting import loop, wave_flows
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 from tests.benchmarks.forecasting.m4 import Fitted

@@ -11,9 +11,9 @@ import numpy as np
 from pipeline.app import settings
 from pipeline.errors import RunError, UnknownName, listed
 from pipeline.flows.pipe import check_version, hour, stamp
-from pipeline.runtime import process_runtime
 from pipeline.store import Store
 from pipeline.store.codec import is_numeric
+from pipeline.waves.runtime import process_runtime
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,11 +24,11 @@ from pipeline.flows.state import State
 from pipeline.gate.gate import CHUNK
 from pipeline.gate.records import Shard, WaveSpec
 from pipeline.gate.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
-from pipeline.keeper import arm, close
 from pipeline.messaging.canvas import first_messages
-from pipeline.runtime import Runtime, process_runtime
 from pipeline.telemetry.logs import get_logger
-from pipeline.wave import Wave
+from pipeline.waves.keeper import arm, close
+from pipeline.waves.runtime import Runtime, process_runtime
+from pipeline.waves.wave import Wave
 
 SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.gate.status import REASONS
-from pipeline.wave import Wave
+from pipeline.waves.wave import Wave
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from pipeline.gate.records import Records, WaveSpec
 from pipeline.gate.units import Unit
 from pipeline.messaging.canvas import Sender, Single, following
 from pipeline.messaging.lost_messages import EVERY, sweep
-from pipeline.presence import Presence
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer
+from pipeline.waves.presence import Presence
 
 log = get_logger("pipeline.keeper")
 

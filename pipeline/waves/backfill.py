@@ -21,10 +21,10 @@ from pipeline.flows.state import State
 from pipeline.gate import status
 from pipeline.gate.gate import wave_key
 from pipeline.gate.units import ALL
-from pipeline.runtime import Runtime
 from pipeline.states import Group
-from pipeline.submit import submit_wave, wave_id_of
-from pipeline.wave import Wave
+from pipeline.waves.runtime import Runtime
+from pipeline.waves.submit import submit_wave, wave_id_of
+from pipeline.waves.wave import Wave
 
 IN_FLIGHT = 8
 SHORTEST, LONGEST = 0.005, 0.1  # seconds between two looks at the waves in flight

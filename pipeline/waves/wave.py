@@ -15,9 +15,9 @@ from pipeline.gate.incidents import Incident, why_open
 from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.gate.status import Status
 from pipeline.gate.units import ALL, Unit
-from pipeline.keeper import close
 from pipeline.messaging.canvas import Single
-from pipeline.runtime import Runtime, process_runtime
+from pipeline.waves.keeper import close
+from pipeline.waves.runtime import Runtime, process_runtime
 
 PAUSE = 0.05  # of the time waited so far, until Redis is asked again: what is told late is late by so much at most
 
