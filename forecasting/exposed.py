@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from forecasting.errors import ModelError
 from forecasting.registry import Registry, process_registry
-from pipeline.cover import process_covers
 from pipeline.flows.flow import Flow
+from pipeline.monitoring.cover import process_covers
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime
 

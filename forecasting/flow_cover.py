@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from forecasting.cover import covers
-from pipeline.cover import Covered
 from pipeline.errors import UnknownName
 from pipeline.flows.flow import Flow
+from pipeline.monitoring.cover import Covered
 from pipeline.waves.runtime import Runtime
 
 MOST = 5000  # entities of a state that are looked at, evenly spread over it: reading these takes a second

@@ -18,16 +18,16 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, schedstate
 from redis.exceptions import RedisError
 
-from pipeline.alerting import Teller, Watch
-from pipeline.alerts import Bounds
 from pipeline.app import app, settings
-from pipeline.channels import channels
 from pipeline.flows.cron import due_hour
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
 from pipeline.heartbeat import Heartbeat
 from pipeline.messaging.canvas import SUBMIT
+from pipeline.monitoring.alert_channels import channels
+from pipeline.monitoring.alert_delivery import Teller, Watch
+from pipeline.monitoring.alert_rules import Bounds
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import Keeper
 from pipeline.waves.presence import BEAT, KEEPER, Presence, Process

@@ -9,13 +9,13 @@ from dataclasses import asdict
 
 import click
 
-from pipeline.alerting import Teller, look
-from pipeline.alerts import CRITICAL, Alert, Bounds
-from pipeline.channels import channels
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
+from pipeline.monitoring.alert_channels import channels
+from pipeline.monitoring.alert_delivery import Teller, look
+from pipeline.monitoring.alert_rules import CRITICAL, Alert, Bounds
 from pipeline.waves.runtime import Runtime
 
 

@@ -11,7 +11,7 @@ from pipeline.cli.options import json_option
 from pipeline.cli.output import plural, table, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.cli.waiting import busy
-from pipeline.doctor import FAIL, OK, WARN, examine
+from pipeline.monitoring.doctor import FAIL, OK, WARN, examine
 
 
 @click.command()

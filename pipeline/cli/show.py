@@ -13,7 +13,7 @@ from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import by_status, ending, outcome, pending
 from pipeline.cli.waves import cost_of, in_json
 from pipeline.gate.incidents import grouped
-from pipeline.takers import waits
+from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost
 from pipeline.waves.reasons import Reason, reasons
 from pipeline.waves.wave import Progress, Wave

@@ -14,7 +14,7 @@ from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_
 from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
 from pipeline.flows.state import State
-from pipeline.takers import slots_of, untaken
+from pipeline.monitoring.queue_coverage import slots_of, untaken
 from pipeline.waves.submit import submit_wave
 from pipeline.waves.wave import Wave
 

@@ -19,8 +19,8 @@ from pipeline.cli.output import length, plain_table, plural, size, terminal, wri
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
 from pipeline.gate.status_groups import by_kind
-from pipeline.glance import Line, Look, as_json, grouped, lines, look
-from pipeline.observe import Observed
+from pipeline.monitoring.live_view import Line, Look, as_json, grouped, lines, look
+from pipeline.monitoring.observe import Observed
 
 PAUSE = 1.0  # seconds between the two looks of a single answer: rates need some time
 BAR = 20  # cells

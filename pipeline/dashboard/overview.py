@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.alerts import Alert, Bounds, alerts
-from pipeline.backlog import Backlog
-from pipeline.cover import Covered, by_flow
 from pipeline.dashboard.colours import verdict
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind
-from pipeline.observe import Observed, Standing, lately, observe
+from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
+from pipeline.monitoring.backlog import Backlog
+from pipeline.monitoring.cover import Covered, by_flow
+from pipeline.monitoring.observe import Observed, Standing, lately, observe
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import in_words
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from pipeline.cover import Covers, process_covers
 from pipeline.dashboard.additions import Add, installed, links
 from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
@@ -20,7 +19,8 @@ from pipeline.dashboard.pages import HEADERS, Pages
 from pipeline.dashboard.waves import line, live, view
 from pipeline.errors import UnknownName
 from pipeline.flows.discover import Flows
-from pipeline.observe import observe
+from pipeline.monitoring.cover import Covers, process_covers
+from pipeline.monitoring.observe import observe
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Wave
 

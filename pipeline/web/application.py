@@ -18,7 +18,7 @@ from pipeline.connections.async_clients import connect
 from pipeline.dashboard.routes import Dashboard
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows
-from pipeline.metrics import WaveCollector
+from pipeline.monitoring.metrics import WaveCollector
 from pipeline.serving.producer import Producer
 from pipeline.serving.results import Results
 from pipeline.settings import Settings

@@ -19,11 +19,11 @@ from fastapi import FastAPI
 
 from forecasting.flow_cover import flow_covers
 from pipeline import Flow, State, submit_wave, task
-from pipeline.cover import Covers
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor
 from pipeline.local.embedded import EmbeddedRedis
+from pipeline.monitoring.cover import Covers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.sites import served

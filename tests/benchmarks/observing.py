@@ -29,7 +29,7 @@ from pipeline import submit_wave
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.metrics import registry
+from pipeline.monitoring.metrics import registry
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.benchmarks import flows

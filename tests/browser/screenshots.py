@@ -23,13 +23,13 @@ from forecasting.dashboard.pages import ForecastPages
 from forecasting.flow_cover import flow_covers
 from forecasting.registry import ModelSettings, Registry
 from pipeline import submit_wave
-from pipeline.cover import Covers
 from pipeline.dashboard.pages import url as address_of
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import load_flows
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
+from pipeline.monitoring.cover import Covers
 from pipeline.settings import Settings
 from pipeline.waves.backfill import Backfill
 from pipeline.waves.runtime import Runtime

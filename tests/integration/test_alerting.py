@@ -12,13 +12,13 @@ import boto3
 import pytest
 
 from pipeline import Flow, State, submit_wave, task
-from pipeline.alerting import KEY, TURN, Teller, Watch
-from pipeline.alerts import Bounds
-from pipeline.channels import Webhook, channels
 from pipeline.flows.pipe import floor
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
+from pipeline.monitoring.alert_channels import Webhook, channels
+from pipeline.monitoring.alert_delivery import KEY, TURN, Teller, Watch
+from pipeline.monitoring.alert_rules import Bounds
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.aws import REGION, aws

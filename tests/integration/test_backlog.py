@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import submit_wave
-from pipeline.backlog import Backlog, backlogs
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
+from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.servers import until

@@ -12,11 +12,11 @@ import pytest
 from redis import RedisCluster
 
 from pipeline import Wave, submit_wave
-from pipeline.doctor import examine
 from pipeline.errors import StoreError, UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
+from pipeline.monitoring.doctor import examine
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore
 from pipeline.waves.runtime import Runtime

@@ -14,14 +14,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from forecasting import exposed
 from forecasting.flow_cover import flow_covers
 from forecasting.registry import Registry
-from pipeline import Flow, State, cover, task
-from pipeline.alerting import look
-from pipeline.alerts import Bounds
-from pipeline.cover import Covers
+from pipeline import Flow, State, task
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import floor
-from pipeline.metrics import WaveCollector
+from pipeline.monitoring import cover
+from pipeline.monitoring.alert_delivery import look
+from pipeline.monitoring.alert_rules import Bounds
+from pipeline.monitoring.cover import Covers
+from pipeline.monitoring.metrics import WaveCollector
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level

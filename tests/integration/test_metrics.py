@@ -15,8 +15,8 @@ from pipeline import Flow, State, submit_wave, task
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.metrics import FLOWS_SHOWN, WaveCollector, registry
-from pipeline.observe import observe
+from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector, registry
+from pipeline.monitoring.observe import observe
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.servers import until

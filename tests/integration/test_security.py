@@ -14,11 +14,11 @@ from redis.exceptions import NoPermissionError
 from pipeline import Wave, submit_wave
 from pipeline.app import make_app
 from pipeline.connections.sync_clients import CONTROL_RIGHTS, PIPE_RIGHTS
-from pipeline.doctor import WARN, examine
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
+from pipeline.monitoring.doctor import WARN, examine
 from pipeline.settings import Settings
 from pipeline.waves.presence import REFUSED
 from pipeline.waves.runtime import Runtime

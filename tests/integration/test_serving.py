@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.backlog import backlogs
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.supervise import Processes
+from pipeline.monitoring.backlog import backlogs
 from pipeline.serving.board import look
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.demand import REFUSED_MS, UNMEASURED

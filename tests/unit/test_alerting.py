@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.alerting import Known, changes
-from pipeline.alerts import Alert
-from pipeline.channels import Notice, Topic, Webhook, channels
 from pipeline.errors import SettingsError
+from pipeline.monitoring.alert_channels import Notice, Topic, Webhook, channels
+from pipeline.monitoring.alert_delivery import Known, changes
+from pipeline.monitoring.alert_rules import Alert
 from tests.hooks import hook
 
 LATE = Alert("critical", "late", "main/sales", "main/sales is late by 20 min")

@@ -4,8 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.alerts import Alert, Bounds, alerts
-from pipeline.backlog import Backlog
 from pipeline.dashboard import timeline as timelines
 from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import HEIGHT, WIDTH, draw
@@ -16,7 +14,9 @@ from pipeline.flows.cron import Cron
 from pipeline.gate.incidents import Condition
 from pipeline.gate.status_groups import by_kind, kind
 from pipeline.gate.units import Unit
-from pipeline.observe import Observed, Standing
+from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
+from pipeline.monitoring.backlog import Backlog
+from pipeline.monitoring.observe import Observed, Standing
 from pipeline.waves.presence import WORKER, Process
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

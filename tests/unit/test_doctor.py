@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline import Flow, task
-from pipeline.doctor import FAIL, OK, WARN, Facts, diagnose
+from pipeline.monitoring.doctor import FAIL, OK, WARN, Facts, diagnose
 from pipeline.waves.presence import BEAT, WORKER, Process
 
 HEALTHY = {

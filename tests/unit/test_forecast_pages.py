@@ -10,11 +10,11 @@ import pytest
 from forecasting.dashboard.chart import draw, in_words, nice, number, runs
 from forecasting.dashboard.outlook import Outlook, look_ahead
 from pipeline import Flow, State, task
-from pipeline.alerts import Alert, Bounds, alerts
-from pipeline.cover import Covered, Covers, by_flow
 from pipeline.errors import StoreError
 from pipeline.flows.pipe import ONE_HOUR, floor
-from pipeline.observe import Observed
+from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
+from pipeline.monitoring.cover import Covered, Covers, by_flow
+from pipeline.monitoring.observe import Observed
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore
 from pipeline.waves.runtime import Runtime

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from pipeline import environment
-from pipeline.cover import Covered
-from pipeline.observe import Observed, Standing
+from pipeline.monitoring.cover import Covered
+from pipeline.monitoring.observe import Observed, Standing
 
 CRITICAL, WARNING = "critical", "warning"
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.backlog import Backlog, backlogs
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.gate.gate import DEADLINES, WAVES
 from pipeline.gate.records import WaveInfo
+from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.waves.presence import WORKER, Process, present
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import in_words

@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Histogram, Totals, read_totals
 from pipeline.gate.incidents import KINDS
-from pipeline.observe import Observed, observe, outcomes
+from pipeline.monitoring.observe import Observed, observe, outcomes
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.presence import REFUSED
 from pipeline.waves.runtime import Runtime

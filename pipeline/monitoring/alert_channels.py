@@ -25,8 +25,8 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from pipeline.alerts import Alert
 from pipeline.errors import SettingsError
+from pipeline.monitoring.alert_rules import Alert
 from pipeline.telemetry.logs import get_logger
 
 log = get_logger("pipeline.channels")

@@ -21,12 +21,12 @@ import orjson
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline.alerts import CRITICAL, Alert, Bounds, alerts
-from pipeline.channels import NEW, RESOLVED, Channel, Notice
-from pipeline.cover import process_covers
 from pipeline.errors import UnreachableError
 from pipeline.flows.flow import Flow
-from pipeline.observe import Observed, lately, observe, outcomes
+from pipeline.monitoring.alert_channels import NEW, RESOLVED, Channel, Notice
+from pipeline.monitoring.alert_rules import CRITICAL, Alert, Bounds, alerts
+from pipeline.monitoring.cover import process_covers
+from pipeline.monitoring.observe import Observed, lately, observe, outcomes
 from pipeline.settings import without_secret
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Totals, read_totals
-from pipeline.observe import Observed, Standing, observe
+from pipeline.monitoring.observe import Observed, Standing, observe
 from pipeline.waves.presence import Process
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Progress, Wave

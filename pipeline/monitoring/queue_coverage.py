@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.backlog import backlogs
 from pipeline.gate.records import WaveSpec
+from pipeline.monitoring.backlog import backlogs
 from pipeline.waves.presence import WORKER, present
 from pipeline.waves.runtime import Runtime
 

@@ -1,0 +1,4 @@
+"""How a deployment stands: metrics, alerts, backlog, cover, and what is wrong with it.
+
+Uses `waves` and what lies below. Begin with `observe`, which most of the others read.
+"""
