@@ -20,10 +20,10 @@ from pipeline.cli.session import Session, with_session
 from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
-from pipeline.heartbeat import Heartbeat
 from pipeline.waves.keeper import Keeper
 from pipeline.waves.presence import KEEPER, Presence, Process
 from pipeline.waves.runtime import Runtime
+from pipeline.workers.heartbeat import Heartbeat
 
 HEAD = ("service", "backlog", "messages", "in_flight", "planned", "desired", "running", "wanted", "count")
 

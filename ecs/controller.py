@@ -22,10 +22,10 @@ from ecs.policy import SlowDown, backlog_per_task, tasks_for_backlog, tasks_for_
 from ecs.scaling import Aws, Counts, Metric, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline.flows.flow import Flow
-from pipeline.heartbeat import Heartbeat
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime
+from pipeline.workers.heartbeat import Heartbeat
 
 log = get_logger("ecs.control")
 

@@ -183,7 +183,7 @@ def _container(role: Role, name: str, entry: tuple[str, ...], command: tuple[str
         },
     }
     found["HealthCheck"] = {
-        "Command": ["CMD", "python", "-m", "pipeline.alive"],
+        "Command": ["CMD", "python", "-m", "pipeline.workers.liveness"],
         "Interval": 15,
         "Timeout": 5,
         "Retries": 3,

@@ -27,7 +27,7 @@ from celery.worker import state as worker_state
 
 from pipeline.errors import PipelineError
 from pipeline.telemetry.logs import get_logger
-from pipeline.worker import held
+from pipeline.workers.worker import held
 
 log = get_logger("ecs.protection")
 

@@ -48,7 +48,7 @@ class Role:
 def worker(kind: str, pool: str, slots: int, cpu: int, memory: int) -> Role:
     """Make the role of workers of one kind of queue."""
     words = ("worker", "-P", pool, "-c", str(slots), "-Q", f"${{Version}}.{kind}", "-l", "WARNING")
-    loaded = ("-I", "pipeline.ready,ecs.protection", "--without-gossip", "--without-mingle")
+    loaded = ("-I", "pipeline.workers.readiness,ecs.protection", "--without-gossip", "--without-mingle")
     return Role(
         f"worker-{kind}", tuple(CELERY), words + loaded, cpu, memory, queues=(kind,), slots=slots, spot=True,
         rights="Worker",
@@ -60,7 +60,17 @@ COMPUTE = worker("compute", "prefork", 2, 2048, 4096)
 SOLO = worker("solo", "prefork", 1, 1024, 2048)
 # Beat asks for waves by a message; a second container of its task starts them, so that none waits for a first worker.
 BEAT = Role("beat", tuple(CELERY), ("beat", "-l", "WARNING"), 256, 1024)
-STARTER = ("worker", "-P", "solo", "-Q", "${Version}.control", "-l", "WARNING", "-I", "pipeline.ready")
+STARTER = (
+    "worker",
+    "-P",
+    "solo",
+    "-Q",
+    "${Version}.control",
+    "-l",
+    "WARNING",
+    "-I",
+    "pipeline.workers.readiness",
+)
 CONTROL = Role("control", ("wave",), ("ecs", "control"), 256, 512, rights="Control")
 WEB = Role(
     "web", ("python", "-m", "pipeline.web"), (), 512, 1024, image=WEB_IMAGE, condition="HasApi", rights="Web"

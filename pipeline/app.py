@@ -42,7 +42,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_url": named["broker_url"],
         "broker_use_ssl": named["broker_use_ssl"],
         "result_backend": f"pipeline.messaging.result_backend:ChordBackend+{settings.redis_url}",
-        "include": ["pipeline.worker"],
+        "include": ["pipeline.workers.worker"],
         # JSON only: a message of another kind is refused, never unpickled.
         "accept_content": ["json"],
         "task_serializer": "json",
@@ -64,7 +64,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_default_queue": f"{version}.{CONTROL}",
         "task_queues": [Queue(f"{version}.{kind}") for kind in KINDS],
         "task_create_missing_queues": True,
-        "beat_scheduler": "pipeline.schedule:WaveScheduler",
+        "beat_scheduler": "pipeline.workers.schedule:WaveScheduler",
         "beat_max_loop_interval": 5,
         "enable_utc": True,
         "timezone": "UTC",

@@ -20,13 +20,13 @@ from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import check_version
-from pipeline.heartbeat import Heartbeat
 from pipeline.local.processes import node_name, worker_env
 from pipeline.local.supervise import READY
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Entry, Source
 from pipeline.serving.models import kind, kind_of, newest
 from pipeline.serving.names import Place, check_name
+from pipeline.workers.heartbeat import Heartbeat
 
 EXAMPLE = ("mean", "pipeline.serving.examples:mean")
 LOOK = 1.0  # seconds between two looks for a model that is waited for

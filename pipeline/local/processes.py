@@ -93,7 +93,17 @@ def worker_command(
     version: str, concurrency: int, queues: Iterable[str] | None, pool: str, options: Sequence[str] = ()
 ) -> list[str]:
     """Give the command line of a worker, without its name."""
-    words = ["worker", "-P", pool, "-c", str(concurrency), "-l", "WARNING", "-I", "pipeline.ready"]
+    words = [
+        "worker",
+        "-P",
+        pool,
+        "-c",
+        str(concurrency),
+        "-l",
+        "WARNING",
+        "-I",
+        "pipeline.workers.readiness",
+    ]
     # Workers need not know of each other: the gate is where they meet.
     words += ["--without-gossip", "--without-mingle"]
     if queues is not None:

@@ -51,7 +51,7 @@ def worker_command(queue: str, options: Sequence[str] = ()) -> list[str]:
         "-l",
         "WARNING",
         "-I",
-        "pipeline.ready",
+        "pipeline.workers.readiness",
         "--without-gossip",
         "--without-mingle",
         "--without-heartbeat",

@@ -12,13 +12,13 @@ import uvloop
 
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import load_flows
-from pipeline.heartbeat import Heartbeat
 from pipeline.local.supervise import READY
 from pipeline.settings import Settings
 from pipeline.telemetry import logs
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings
+from pipeline.workers.heartbeat import Heartbeat
 
 
 async def serve(settings: Settings, web: WebSettings) -> bool:

@@ -67,7 +67,13 @@ def measure(bench: Bench, chords: Processes) -> Figures:
 def start_chords(chords: Processes, places: Places) -> None:
     """Start the chords' worker with its two processes."""
     words = ["worker", "-P", "prefork", "-c", "2", "-n", f"chords-{os.getpid()}@%h", "-l", "WARNING"]
-    words += ["-I", "pipeline.ready", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    words += [
+        "-I",
+        "pipeline.workers.readiness",
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+    ]
     env = {chords_app.BROKER: places.control, chords_app.PIPES: places.rivals, "PYTHONWARNINGS": "ignore"}
     chords.start("chords", [sys.executable, "-m", "celery", "-q", "-A", chords_app.__name__, *words], env)
 

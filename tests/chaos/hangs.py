@@ -133,7 +133,7 @@ def plain(url: str) -> Iterator[Side]:
         def start() -> None:
             name = f"plain{len(processes.children)}"
             command = [sys.executable, "-m", "celery", "-q", "-A", "tests.chaos.plain", "worker", "-c", "2"]
-            words = ["-Q", IDLE, "-l", "WARNING", "-I", "pipeline.ready", "-n", node_name(name)]
+            words = ["-Q", IDLE, "-l", "WARNING", "-I", "pipeline.workers.readiness", "-n", node_name(name)]
             processes.start(name, [*command, *words], env)
             processes.wait_ready(names=[name])
 

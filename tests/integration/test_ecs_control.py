@@ -22,10 +22,10 @@ from ecs.controller import LEADER, Controller
 from ecs.scaling import NAMESPACE, Aws, ServiceMissing
 from ecs.services import Cluster, Service
 from pipeline import Flow, State, Wave, submit_wave, task
-from pipeline.heartbeat import Heartbeat, check_age
 from pipeline.settings import Settings
 from pipeline.waves.presence import present
 from pipeline.waves.runtime import Runtime
+from pipeline.workers.heartbeat import Heartbeat, check_age
 from tests.aws import aws
 from tests.servers import until
 

@@ -238,7 +238,7 @@ class Waves(RuleBasedStateMachine):
         return Runner(tools, Flows([self.flow]), owner, LEASE)
 
     def run_unit(self, message: tuple[Unit, bool, bool], owner: str) -> Actor:
-        """What a worker does with a message: see `pipeline.worker.run`."""
+        """What a worker does with a message: see `pipeline.workers.worker.run`."""
         unit, follow, alone = message
         wave_id = self.wave.id
 

@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.alive import main
 from pipeline.local.processes import celery_command, worker_command, worker_env
 from pipeline.local.supervise import Processes
+from pipeline.workers.liveness import main
 from tests.servers import free_port, until
 
 COMMANDS = {

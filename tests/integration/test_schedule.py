@@ -8,10 +8,10 @@ import pytest
 
 from pipeline import Flow, State, task
 from pipeline.app import settings
-from pipeline.schedule import DueWave
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.submit import submit_scheduled
+from pipeline.workers.schedule import DueWave
 
 NOON = datetime(2026, 5, 1, 12, 7, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -66,14 +66,14 @@ def test_asking_twice_for_a_wave_starts_one(runtime):
 
 
 def test_beat_asks_until_the_wave_was_started_with_a_pause_between(runtime, monkeypatch):
-    monkeypatch.setattr("pipeline.schedule.runtime", lambda: runtime)
+    monkeypatch.setattr("pipeline.workers.schedule.runtime", lambda: runtime)
     due = DueWave(flow)
     date = due.date(datetime.now(UTC))
     assert [due.is_due(NOON).is_due for _ in range(2)] == [True, True]
     due.asked(date)
     assert not due.is_due(NOON).is_due
     assert 0 < due.is_due(NOON).next <= 60
-    monkeypatch.setattr("pipeline.schedule.ASK_AGAIN", 0.0)
+    monkeypatch.setattr("pipeline.workers.schedule.ASK_AGAIN", 0.0)
     assert due.is_due(NOON).is_due
     runtime.records.note_scheduled(settings.own_version(), flow.name, date)
     assert not due.is_due(NOON).is_due

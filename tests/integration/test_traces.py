@@ -115,7 +115,7 @@ def test_a_collector_that_is_gone_costs_no_wave(redis_url, to):
 def test_without_the_setting_nothing_of_it_is_imported():
     # redis-py imports other parts of opentelemetry by itself, where it is installed.
     code = (
-        "import sys, pipeline.worker; pipeline.worker.make_runner(pipeline.worker.runtime());"
+        "import sys, pipeline.workers.worker; pipeline.workers.worker.make_runner(pipeline.workers.worker.runtime());"
         "sys.exit('pipeline.telemetry.spans' in sys.modules or 'opentelemetry.exporter' in sys.modules)"
     )
     with Processes(patience=5) as processes:

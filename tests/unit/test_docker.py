@@ -74,7 +74,7 @@ def test_what_debian_installs_is_pinned_to_a_version(path: Path):
 def test_images_run_without_rights_and_with_a_health_check():
     base = stages()["base"]
     assert "USER 10001" in base
-    assert 'CMD ["python", "-m", "pipeline.alive"]' in base
+    assert 'CMD ["python", "-m", "pipeline.workers.liveness"]' in base
 
 
 @pytest.mark.parametrize("name", BUILT)

@@ -179,7 +179,7 @@ def test_the_address_of_redis_is_a_secret_everywhere(name: str, container: dict[
 def test_health_is_a_look_at_the_heartbeat():
     asked = {name: each["HealthCheck"]["Command"] for name, each in containers() if "HealthCheck" in each}
     assert set(asked) == {name for name, _ in containers()}
-    assert set(map(tuple, asked.values())) == {("CMD", "python", "-m", "pipeline.alive")}
+    assert set(map(tuple, asked.values())) == {("CMD", "python", "-m", "pipeline.workers.liveness")}
 
 
 def test_every_kind_of_queue_is_taken_from_by_one_container():

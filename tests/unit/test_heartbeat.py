@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.alive import main
 from pipeline.errors import ProcessError, SettingsError
-from pipeline.heartbeat import Heartbeat, check_age
+from pipeline.workers.heartbeat import Heartbeat, check_age
+from pipeline.workers.liveness import main
 from tests.servers import until
 
 
@@ -93,6 +93,6 @@ def test_a_wrong_use_of_the_health_check_is_told(words, env, text, capsys):
 
 
 def test_the_health_check_loads_neither_celery_nor_redis(tmp_path: Path):
-    code = "import sys, pipeline.alive; print(*sys.modules)"
+    code = "import sys, pipeline.workers.liveness; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"celery", "numpy", "redis"}.isdisjoint(loaded.stdout.split())

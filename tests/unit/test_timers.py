@@ -3,7 +3,7 @@ from __future__ import annotations
 from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.timer import Timer
 
-from pipeline.timers import FEW, drop_cancelled, tidy_timers
+from pipeline.workers.timers import FEW, drop_cancelled, tidy_timers
 
 
 def test_cancelled_entries_go_and_the_others_come_in_their_order():

@@ -176,7 +176,7 @@ def by_hand(workers: int) -> Iterator[Lab]:
                 "-l",
                 "WARNING",
             ]
-            command += ["-I", "pipeline.ready", "--without-gossip", "--without-mingle"]
+            command += ["-I", "pipeline.workers.readiness", "--without-gossip", "--without-mingle"]
             processes.start(f"worker{number}", command, env)
         processes.wait_ready()
         processes.start("api", [sys.executable, "-m", module, str(port)], env)

@@ -1,7 +1,7 @@
 """Tells whoever started this worker that it takes messages now, and from then on that it is alive.
 
 PIPELINE_READY_FILE names a file that is made when it is ready, PIPELINE_HEARTBEAT one that is touched as long as it
-lives. Loaded into a worker by `celery worker -I pipeline.ready`.
+lives. Loaded into a worker by `celery worker -I pipeline.workers.readiness`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from celery import signals
 
 from pipeline.errors import SettingsError
-from pipeline.heartbeat import Heartbeat
 from pipeline.local.supervise import READY
+from pipeline.workers.heartbeat import Heartbeat
 
 
 @signals.worker_init.connect

@@ -23,7 +23,6 @@ from pipeline.flows.cron import due_hour
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
-from pipeline.heartbeat import Heartbeat
 from pipeline.messaging.canvas import SUBMIT
 from pipeline.monitoring.alert_channels import channels
 from pipeline.monitoring.alert_delivery import Teller, Watch
@@ -31,7 +30,8 @@ from pipeline.monitoring.alert_rules import Bounds
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import Keeper
 from pipeline.waves.presence import BEAT, KEEPER, Presence, Process
-from pipeline.worker import known_flows, make_runner, runtime
+from pipeline.workers.heartbeat import Heartbeat
+from pipeline.workers.worker import known_flows, make_runner, runtime
 
 log = get_logger("pipeline.schedule")
 

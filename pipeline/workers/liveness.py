@@ -1,4 +1,4 @@
-"""python -m pipeline.alive [SECONDS]: whether the process of this container is alive, by its heartbeat file.
+"""python -m pipeline.workers.liveness [SECONDS]: whether the process of this container is alive, by its heartbeat file.
 
 The exit code is 0 when PIPELINE_HEARTBEAT was touched within that time (60 s), else 1, and 2 for a wrong use.
 """
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from pipeline.errors import ProcessError
-from pipeline.heartbeat import GONE_AFTER, HEARTBEAT, check_age
+from pipeline.workers.heartbeat import GONE_AFTER, HEARTBEAT, check_age
 
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -21,7 +21,7 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         limit = float(words[0]) if words else GONE_AFTER
     except ValueError:
-        return _say(f"{words[0]!r} is no number of seconds, as in: python -m pipeline.alive 60", 2)
+        return _say(f"{words[0]!r} is no number of seconds, as in: python -m pipeline.workers.liveness 60", 2)
     try:
         check_age(path, limit)
     except ProcessError as error:

@@ -39,11 +39,11 @@ from pipeline.gate.units import Unit
 from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT, Single
 from pipeline.telemetry.logs import about, get_logger
 from pipeline.telemetry.tracing import check as check_traces
-from pipeline.timers import tidy_timers
 from pipeline.waves.keeper import Keeper, finish
 from pipeline.waves.presence import REFUSED, WORKER, Presence, Process
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.submit import submit_scheduled
+from pipeline.workers.timers import tidy_timers
 
 log = get_logger("pipeline.worker")
 
@@ -109,7 +109,7 @@ class PipelineRequest(Request):
             tell(OWNER, _units_of(self))
 
 
-@app.task(name=RUN, Request="pipeline.worker:PipelineRequest", ignore_result=True)
+@app.task(name=RUN, Request="pipeline.workers.worker:PipelineRequest", ignore_result=True)
 def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> None:
     """Run one unit of a wave, or some of a shard one after the other, and send what follows."""
     for name in task.split(AND):
