@@ -14,10 +14,10 @@ from pipeline.cli.output import length, table, write_json
 from pipeline.cli.serve import added
 from pipeline.cli.session import Session, with_redis
 from pipeline.flows.pipe import check_version
-from pipeline.serving.board import View, look
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.names import Place
 from pipeline.serving.results import VersionResults, read
+from pipeline.serving.status_board import View, look
 
 COMMANDS = {
     "ls": ("pipeline.cli.serving:ls", "List the models that are served, their versions and workers."),

@@ -17,11 +17,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline.serving.board import LEASE, POLL, POLL_SCRIPT, View, cancel_command, poll_args, view_of
+from pipeline.serving.batcher import MOST, Lane, Waiting
 from pipeline.serving.catalogue import Entry
 from pipeline.serving.clock import Clock
-from pipeline.serving.lane import MOST, Lane, Waiting
 from pipeline.serving.names import Place, catalogue_key, replies_key
+from pipeline.serving.status_board import LEASE, POLL, POLL_SCRIPT, View, cancel_command, poll_args, view_of
 from pipeline.serving.wire import Answered, Asked, Batch, message, parse_replies
 from pipeline.telemetry.logs import get_logger
 

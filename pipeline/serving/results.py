@@ -18,7 +18,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from pipeline.serving.lane import Waiting
+from pipeline.serving.batcher import Waiting
 from pipeline.serving.names import Place
 from pipeline.serving.wire import OK, REFUSED, Answered
 from pipeline.telemetry.logs import get_logger

@@ -15,15 +15,15 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pipeline.serving.board import BEAT, Beats, WorkerState
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.clock import Clock
 from pipeline.serving.errors import ModelFault
-from pipeline.serving.held import Held, Loaded, NotHeld
+from pipeline.serving.loaded_models import Held, Loaded, NotHeld
 from pipeline.serving.models import newest, predict
 from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
+from pipeline.serving.status_board import BEAT, Beats, WorkerState
 from pipeline.serving.wire import FAILED, GONE, OK, REFUSED, Answered, Batch, writable
 from pipeline.telemetry.logs import get_logger
 

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from pipeline.errors import listed, near
-from pipeline.serving.board import View
-from pipeline.serving.lane import Waiting
+from pipeline.serving.batcher import Waiting
 from pipeline.serving.producer import NotAnswered, Producer, Refused
 from pipeline.serving.splits import choose, sampled
+from pipeline.serving.status_board import View
 from pipeline.serving.wire import GONE, OK, REFUSED, Answered
 from pipeline.web.answers import HttpError, json_response
 from pipeline.web.guard import BODY, REQUEST_ID

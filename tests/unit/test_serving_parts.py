@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import KeyFormatError
-from pipeline.serving.board import View, WorkerState
+from pipeline.serving.admission import Capacity, together
+from pipeline.serving.batcher import BYTES, Lane, Waiting
 from pipeline.serving.catalogue import Entry, Source
 from pipeline.serving.errors import CatalogueError, ModelFault
-from pipeline.serving.estimate import Capacity, together
-from pipeline.serving.held import Held, NotHeld
 from pipeline.serving.inflight import UNTAKEN, InFlight
-from pipeline.serving.lane import BYTES, Lane, Waiting
+from pipeline.serving.loaded_models import Held, NotHeld
 from pipeline.serving.models import kind, kind_of, load, predict
 from pipeline.serving.names import Place, check_name
 from pipeline.serving.producer import Producer
 from pipeline.serving.results import difference, read
 from pipeline.serving.slots import Slots, Work, groups_of, parts_of
 from pipeline.serving.splits import choose, sampled
+from pipeline.serving.status_board import View, WorkerState
 from pipeline.serving.wire import (
     OK,
     Answered,

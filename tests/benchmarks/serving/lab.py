@@ -19,8 +19,8 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Child, Processes
 from pipeline.serving.app import MODEL, SLOTS, worker_command
-from pipeline.serving.board import View, look
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.status_board import View, look
 from tests.benchmarks.serving import rival
 from tests.benchmarks.serving.load import Plan, Running, Seen, run
 from tests.servers import free_port

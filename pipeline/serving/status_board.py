@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 from redis import Redis
 
+from pipeline.serving.admission import Capacity, together
 from pipeline.serving.catalogue import Entry
 from pipeline.serving.demand import COST_MS, REFUSED_MS
-from pipeline.serving.estimate import Capacity, together
 from pipeline.serving.names import Place, catalogue_key
 
 BEAT = 0.5  # seconds between two signs of a worker
