@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.metrics import seasonal_scale, share_worse
 from forecasting.naive import Forecaster
 from forecasting.names import LEVELS
-from forecasting.panel import Floats, Ints, Panel
 
 Ages = Mapping[str, tuple[int, int]]  # name -> smallest and largest lead
 

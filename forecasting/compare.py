@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import DataError
+from forecasting.features.panel import Floats
 from forecasting.names import BOUNDS, LEVELS, MEAN, OBSERVED
 from forecasting.paired import Paired, diebold_mariano, holm
-from forecasting.panel import Floats
 from pipeline.app import settings
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import ONE_HOUR, check_version, hour, stamp

@@ -8,9 +8,9 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
+from forecasting.features.panel import Ints, Panel
+from forecasting.features.spec import FeatureSpec
 from forecasting.forecasts import Forecasts
-from forecasting.panel import Ints, Panel
-from forecasting.spec import FeatureSpec
 
 
 class _Spec(Protocol):

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting import ridge as regression
+from forecasting.features.panel import Floats, Ints
+from forecasting.features.trailing import Trailing, divide
 from forecasting.intervals import alphas, tidy
 from forecasting.names import BOUNDS, LEVELS, NAIVE, RIDGE
-from forecasting.panel import Floats, Ints
-from forecasting.trailing import Trailing, divide
 
 WINDOW = 672  # hours of observations that are looked at
 

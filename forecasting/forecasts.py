@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecasting.features.panel import Floats, Ints
 from forecasting.names import MEAN, MODEL, OBSERVED
-from forecasting.panel import Floats, Ints
 
 DIGITS = 6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecasting.panel import Floats
+from forecasting.features.panel import Floats
 
 
 def mae(y: Floats, forecast: Floats, weight: Floats | None = None) -> float:

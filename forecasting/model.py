@@ -21,13 +21,13 @@ import xgboost as xgb
 
 from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
-from forecasting.features import Features, FeatureSpec, Rows
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.rows import Features, FeatureSpec, Rows
+from forecasting.features.sampling import draw, draw_all
 from forecasting.forecasts import Forecasts
 from forecasting.intervals import Conformal, alphas, tidy
 from forecasting.learning import Fitting, fit_mean, fit_quantiles
 from forecasting.names import LEVELS
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.sampling import draw, draw_all
 
 __all__ = ["Fitting", "GlobalForecaster"]
 

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.trailing import Trailing, divide
 from forecasting.forecasts import Forecasts
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.trailing import Trailing, divide
 
 _NO_BOUNDS: Mapping[str, Floats] = MappingProxyType({})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.panel import Floats
+from forecasting.features.panel import Floats
 
 CRITICAL = 1.645  # of the normal distribution, 90 % on both sides
 

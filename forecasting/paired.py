@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from forecasting.panel import Floats
+from forecasting.features.panel import Floats
 
 DAY = 24
 LEAST = 2 * DAY  # hours that a test wants

@@ -19,10 +19,10 @@ import pandas as pd
 
 from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.forecasts import Forecasts
 from forecasting.model import Fitting, GlobalForecaster
-from forecasting.panel import Floats, Ints, Panel
 
 SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
 BLOCK = 256  # entities that share a model

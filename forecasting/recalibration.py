@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecasting.features.panel import Floats, Panel
+from forecasting.features.trailing import divide
 from forecasting.forecasts import Forecasts
 from forecasting.intervals import NARROWEST, tidy
 from forecasting.names import BOUNDS, LEVELS, MEAN, WIDENED
-from forecasting.panel import Floats, Panel
-from forecasting.trailing import divide
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import Store
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.panel import Floats
+from forecasting.features.panel import Floats
 
 Array = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import ModelError
-from forecasting.panel import Panel
+from forecasting.features.panel import Panel
 from forecasting.registry import process_registry
 from forecasting.registry.calling import forecasts_of
 from pipeline.flows.pipe import hour

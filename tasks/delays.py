@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 
-from forecasting.features import FeatureSpec
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from pipeline import Entity, Flow, State, task
 from pipeline.flows.pipe import hour

@@ -27,9 +27,9 @@ import pandas as pd
 
 from forecasting.backtest_waves import fold
 from forecasting.errors import DataError, ModelError
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel, side_by_side
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import GlobalForecaster
-from forecasting.panel import Panel, side_by_side
 from forecasting.registry import process_registry
 from forecasting.registry.calling import horizon_of
 from forecasting.registry.live import me

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import DataError
-from forecasting.panel import HOUR
+from forecasting.features.panel import HOUR
 
 Future = Callable[[Sequence[str], pd.DatetimeIndex], Mapping[str, pd.DataFrame | pd.Series]]
 Static = Callable[[Sequence[str]], pd.DataFrame]

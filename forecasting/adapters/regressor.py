@@ -18,9 +18,9 @@ import numpy as np
 
 from forecasting.adapters import files
 from forecasting.adapters.base import Adapter
-from forecasting.features import Features, FeatureSpec
-from forecasting.panel import Floats, Panel
-from forecasting.sampling import draw
+from forecasting.features.panel import Floats, Panel
+from forecasting.features.rows import Features, FeatureSpec
+from forecasting.features.sampling import draw
 
 WARM_UP = 200  # hours at the start of the history that only serve as the past of later ones
 INPUTS = ("past", "future", "static")  # of a panel: it learns from all that a panel has

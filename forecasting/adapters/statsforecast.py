@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from forecasting.adapters import files
 from forecasting.adapters.base import Adapter, plain_long, wide
-from forecasting.panel import Floats, Panel
+from forecasting.features.panel import Floats, Panel
 
 
 class StatsforecastForecaster(Adapter):

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from forecasting.features.panel import Floats, Ints
 from forecasting.local.trees import Rows32, Trees
-from forecasting.panel import Floats, Ints
 
 FILE = "models.npz"
 

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.panel import Floats, Ints, Panel
+from forecasting.features.panel import Floats, Ints, Panel
 
 Rows32 = npt.NDArray[np.float32]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.panel import Floats, Ints
-from forecasting.trailing import Trailing, divide
+from forecasting.features.panel import Floats, Ints
+from forecasting.features.trailing import Trailing, divide
 
 Rows32 = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import orjson
 import xgboost as xgb
 
-from forecasting.panel import Floats
+from forecasting.features.panel import Floats
 
 Rows32 = npt.NDArray[np.float32]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import ModelError
+from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.forecasts import Forecasts
 from forecasting.naive import Forecaster
 from forecasting.names import BOUNDS, MEAN
-from forecasting.panel import Floats, Ints, Panel
 
 DEFAULT_HORIZON = 24
 

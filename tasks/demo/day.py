@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting import metrics
+from forecasting.features.panel import Floats
 from forecasting.names import BOUNDS
-from forecasting.panel import Floats
 from forecasting.reader import Forecast
 
 Mask = npt.NDArray[np.bool_]

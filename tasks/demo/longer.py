@@ -10,9 +10,9 @@ from functools import partial
 import pandas as pd
 
 from forecasting.backtest import Backtest
+from forecasting.features.panel import Panel
 from forecasting.model import GlobalForecaster
 from forecasting.naive import Forecaster
-from forecasting.panel import Panel
 from tasks.delays import FITTING, SPEC
 from tasks.demo.stop import Check
 from tasks.demo.truth import RIVALS, Truth

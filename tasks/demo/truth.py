@@ -8,8 +8,8 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
+from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.naive import Constant, Forecaster, SeasonalNaive, TrailingMean
-from forecasting.panel import Floats, Ints, Panel
 from tasks import flights
 
 RIVALS: Mapping[str, Forecaster] = {

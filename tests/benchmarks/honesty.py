@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from forecasting.fallback import WINDOW, ridge, seasonal_naive
+from forecasting.features.panel import Floats, Panel
 from forecasting.forecasts import Forecasts
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.names import LEVELS
-from forecasting.panel import Floats, Panel
 from forecasting.recalibration import Recalibrated, issue_dates, recalibrate
 from pipeline.store import MemoryStore
 

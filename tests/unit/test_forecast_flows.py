@@ -13,7 +13,7 @@ import pytest
 from forecasting.backtest import by_age
 from forecasting.backtest_waves import Measured, folds, table
 from forecasting.errors import ModelError
-from forecasting.features import FeatureSpec
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry
 from pipeline import Flow, State, task

@@ -23,9 +23,9 @@ from xgboost import XGBRegressor
 
 from forecasting.adapters.regressor import RegressorForecaster
 from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.features.panel import Panel
 from forecasting.metrics import coverage, mae
 from forecasting.naive import SeasonalNaive
-from forecasting.panel import Panel
 from forecasting.registry.calling import forecaster
 from forecasting.registry.manifest import recipe_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from forecasting.analogs import LIKENESSES, Analogs
-from forecasting.dense_series import bridged
+from forecasting.features.analogs import LIKENESSES, Analogs
+from forecasting.features.dense_series import bridged
 
 DAY, WEEK, LOOKBACK = 24, 168, 672
 

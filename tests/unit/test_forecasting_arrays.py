@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecasting.arrays import mean_of, or_longer, ratio, spread, trimmed
+from forecasting.features.arrays import mean_of, or_longer, ratio, spread, trimmed
 
 NAN = np.nan
 

@@ -10,9 +10,9 @@ import pytest
 
 from forecasting import metrics
 from forecasting.backtest import Backtest, by_age, relative, share_of_worse
+from forecasting.features.panel import HOUR, Panel
 from forecasting.forecasts import Forecasts
 from forecasting.naive import Constant, LastValue, SeasonalNaive, TrailingMean
-from forecasting.panel import HOUR, Panel
 from forecasting.pictures import draw_backtest
 
 HOURS = 400

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import DataError
-from forecasting.features import Features, FeatureSpec
-from forecasting.panel import Panel
-from forecasting.trailing import Trailing
+from forecasting.features.panel import Panel
+from forecasting.features.rows import Features, FeatureSpec
+from forecasting.features.trailing import Trailing
 
 SPEC = FeatureSpec(
     horizon=24,

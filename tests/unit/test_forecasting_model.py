@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError, ModelError, NotFitted
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.forecasts import Forecasts
 from forecasting.metrics import coverage, mae
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.naive import SeasonalNaive
-from forecasting.panel import Panel
 
 SPEC = FeatureSpec(horizon=12)
 FITTING = Fitting(rounds=40, quantile_rounds=30, eta=0.15, max_rows=6_000)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError
-from forecasting.panel import Panel, side_by_side
+from forecasting.features.panel import Panel, side_by_side
 from pipeline.errors import PipelineError
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError, ModelError, NotFitted
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
-from forecasting.panel import Panel
 from forecasting.pooled import PooledForecaster
 
 SPEC = FeatureSpec(horizon=6)

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.metrics import mae
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.naive import SeasonalNaive
-from forecasting.panel import Panel
 
 SPEC = FeatureSpec(horizon=12)
 FITTING = Fitting(rounds=40, quantile_rounds=15, depth=6, eta=0.15, max_rows=8_000)

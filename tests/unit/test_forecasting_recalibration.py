@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.features.panel import Panel
 from forecasting.forecasts import Forecasts
-from forecasting.panel import Panel
 from forecasting.recalibration import COUNT, Recalibrated, issue_dates, recalibrate, score
 from pipeline.store import MemoryStore
 

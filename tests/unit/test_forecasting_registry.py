@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import ModelError
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.measuring import measure
 from forecasting.model import Fitting, GlobalForecaster
-from forecasting.panel import Panel
 from forecasting.registry import ModelSettings, Registry
 from forecasting.serving import forecast, train
 

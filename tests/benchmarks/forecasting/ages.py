@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from forecasting import metrics
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import GlobalForecaster
 from forecasting.naive import Forecaster, LastValue, SeasonalNaive
-from forecasting.panel import Panel
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 from tests.benchmarks.forecasting.m4 import SHORT, fitting

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.local import LocalForecaster, LocalSpec
-from forecasting.panel import Panel
 from forecasting.pooled import PooledForecaster
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.m4 import HORIZON, score

@@ -11,7 +11,7 @@ from multiprocessing.pool import Pool
 
 from redis import Redis
 
-from forecasting.panel import Panel
+from forecasting.features.panel import Panel
 from forecasting.recalibration import recalibrate
 from forecasting.registry import process_registry
 from forecasting.registry.calling import forecasts_of

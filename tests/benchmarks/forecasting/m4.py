@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecasting import metrics
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Floats, Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.forecasts import Forecasts
 from forecasting.model import Fitting, GlobalForecaster
 from forecasting.naive import SeasonalNaive
 from forecasting.naive2 import naive2
-from forecasting.panel import Floats, Panel
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 

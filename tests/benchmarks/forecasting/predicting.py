@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from forecasting.features.panel import Panel
 from forecasting.model import GlobalForecaster
-from forecasting.panel import Panel
 from tests.benchmarks.forecasting.series import START
 from tests.benchmarks.forecasting.speed import SHARD
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from forecasting.panel import Panel
+from forecasting.features.panel import Panel
 
 START = pd.Timestamp("2020-01-06", tz="UTC")  # a Monday: the files have no hours, or other ones
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from forecasting.features.panel import Panel
 from forecasting.forecasts import Forecasts
 from forecasting.model import GlobalForecaster
-from forecasting.panel import Panel
 from pipeline import Flow, task
 from tasks.forecasts import Forecasting
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from redis import Redis
 
-from forecasting.panel import Panel
+from forecasting.features.panel import Panel
 from forecasting.registry import ModelSettings, Registry
 from pipeline import submit_wave
 from pipeline.app import app, celery_settings

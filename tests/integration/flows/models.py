@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-from forecasting.features import FeatureSpec
+from forecasting.features.panel import Panel
+from forecasting.features.rows import FeatureSpec
 from forecasting.local import LocalForecaster, LocalSpec
 from forecasting.model import Fitting, GlobalForecaster
-from forecasting.panel import Panel
 from pipeline import Flow, task
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forecasting.features import FeatureSpec
+from forecasting.features.rows import FeatureSpec
 from forecasting.model import Fitting, GlobalForecaster
 from pipeline import Flow, State, task
 from tasks.forecasts import Forecasting, with_forecasts

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from forecasting.panel import Floats, Ints
+from forecasting.features.panel import Floats, Ints
 
 NEAREST = 0.02  # scales: days that are nearer than this are all alike
 SEEN = 0.25  # of the hours that are compared must be seen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from forecasting.panel import Floats, Ints
+from forecasting.features.panel import Floats, Ints
 
 FEW = 6  # origins up to which summing their own rows is cheaper than running totals over all hours
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from forecasting.panel import Floats
-from forecasting.trailing import divide
+from forecasting.features.panel import Floats
+from forecasting.features.trailing import divide
 
 STEEPEST = 10.0  # growth that is believed
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.dense_series import DenseSeries
-from forecasting.dense_state import State
-from forecasting.dense_targets import Targets
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.spec import FeatureSpec
+from forecasting.features.dense_series import DenseSeries
+from forecasting.features.dense_state import State
+from forecasting.features.dense_targets import Targets
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.spec import FeatureSpec
 
 Column = tuple[str, npt.ArrayLike]
 

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.clock import Clock
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.spec import FeatureSpec
-from forecasting.trailing import Trailing, divide, repeats
+from forecasting.features.calendar import Clock
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.spec import FeatureSpec
+from forecasting.features.trailing import Trailing, divide, repeats
 
 Column = tuple[str, npt.ArrayLike]
 

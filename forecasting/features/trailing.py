@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecasting.panel import Floats, Ints
+from forecasting.features.panel import Floats, Ints
 
 
 class Trailing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from forecasting.panel import Ints
+from forecasting.features.panel import Ints
 
 
 class Clock:

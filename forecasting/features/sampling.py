@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.features import Features
-from forecasting.panel import Floats, Ints
+from forecasting.features.panel import Floats, Ints
+from forecasting.features.rows import Features
 
 YOUNG = 0.05  # of the rows are drawn from the start of the history, too
 BATCH = 100_000  # rows whose features are made at a time, at least an hour's: it bounds the memory

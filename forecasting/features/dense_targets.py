@@ -8,10 +8,10 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.arrays import mean_of, ratio, spread, trimmed
-from forecasting.dense_series import DenseSeries
-from forecasting.dense_state import State
-from forecasting.panel import Floats, Ints
+from forecasting.features.arrays import mean_of, ratio, spread, trimmed
+from forecasting.features.dense_series import DenseSeries
+from forecasting.features.dense_state import State
+from forecasting.features.panel import Floats, Ints
 
 Column = tuple[str, npt.ArrayLike]
 

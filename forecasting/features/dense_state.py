@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from forecasting.arrays import median, or_longer
-from forecasting.dense_series import DenseSeries
-from forecasting.panel import Floats, Ints
+from forecasting.features.arrays import median, or_longer
+from forecasting.features.dense_series import DenseSeries
+from forecasting.features.panel import Floats, Ints
 
 SURPRISES = (1, 6, 24, 72, 168)  # hours over which surprises are averaged, up to one season
 SPANS = (1, 2, 3, 6, 12, 24, 48)  # hours over which the recent past is compared to a day and a week before

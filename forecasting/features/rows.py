@@ -18,10 +18,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from forecasting.dense import Dense
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.sparse import Column, Sparse, mean_of_all
-from forecasting.spec import FeatureSpec
+from forecasting.features.dense import Dense
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.sparse import Column, Sparse, mean_of_all
+from forecasting.features.spec import FeatureSpec
 
 __all__ = ["FeatureSpec", "Features", "Rows"]
 

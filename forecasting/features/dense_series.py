@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.analogs import Analogs
-from forecasting.arrays import mean_of
-from forecasting.clock import Clock
-from forecasting.moments import Moments
-from forecasting.panel import Floats, Ints, Panel
-from forecasting.spec import FeatureSpec
+from forecasting.features.analogs import Analogs
+from forecasting.features.arrays import mean_of
+from forecasting.features.calendar import Clock
+from forecasting.features.moments import Moments
+from forecasting.features.panel import Floats, Ints, Panel
+from forecasting.features.spec import FeatureSpec
 
 USUAL = (7, 3)  # days and weeks whose same hour tells what is usual
 
