@@ -14,8 +14,8 @@ import pandas as pd
 
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.metrics import seasonal_scale, share_worse
-from forecasting.naive import Forecaster
-from forecasting.names import LEVELS
+from forecasting.models.columns import LEVELS
+from forecasting.models.naive import Forecaster
 
 Ages = Mapping[str, tuple[int, int]]  # name -> smallest and largest lead
 

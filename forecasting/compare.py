@@ -13,7 +13,7 @@ import pandas as pd
 
 from forecasting.errors import DataError
 from forecasting.features.panel import Floats
-from forecasting.names import BOUNDS, LEVELS, MEAN, OBSERVED
+from forecasting.models.columns import BOUNDS, LEVELS, MEAN, OBSERVED
 from forecasting.paired import Paired, diebold_mariano, holm
 from pipeline.app import settings
 from pipeline.errors import UnknownName

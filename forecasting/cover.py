@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from forecasting.names import MEAN
+from forecasting.models.columns import MEAN
 from forecasting.stored import SAMPLE, Issues, Stored
 from pipeline.flows.pipe import ONE_HOUR, floor, hour
 from pipeline.store import Store

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forecasting import ridge as regression
 from forecasting.features.panel import Floats, Ints
 from forecasting.features.trailing import Trailing, divide
-from forecasting.intervals import alphas, tidy
-from forecasting.names import BOUNDS, LEVELS, NAIVE, RIDGE
+from forecasting.models import ridge as regression
+from forecasting.models.columns import BOUNDS, LEVELS, NAIVE, RIDGE
+from forecasting.models.intervals import alphas, tidy
 
 WINDOW = 672  # hours of observations that are looked at
 

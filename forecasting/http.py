@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from forecasting.errors import NoForecast
-from forecasting.names import FRESH, MEAN
+from forecasting.models.columns import FRESH, MEAN
 from forecasting.reader import Forecast, read_forecast, read_forecasts
 from pipeline.flows.pipe import ONE_HOUR, hour, stamp
 from pipeline.web.answers import HttpError, json_response

@@ -15,7 +15,7 @@ import pandas as pd
 from forecasting.backtest import Backtest, by_age
 from forecasting.errors import DataError, ModelError
 from forecasting.features.panel import Panel
-from forecasting.naive import Forecaster, SeasonalNaive
+from forecasting.models.naive import Forecaster, SeasonalNaive
 from forecasting.registry import Registry
 from forecasting.registry.calling import forecaster, horizon_of, season_of
 from forecasting.registry.gate import COVER, LIVE_MAE, MAE, NAIVE_MAE

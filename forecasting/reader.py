@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forecasting.errors import NoForecast
-from forecasting.names import BOUNDS, FRESH, MEAN, MODEL, OLDER
+from forecasting.models.columns import BOUNDS, FRESH, MEAN, MODEL, OLDER
 from forecasting.stored import FAR, HORIZON, Issues, Stored
 from pipeline.flows.pipe import ONE_HOUR, hour, stamp
 from pipeline.store import Store

@@ -24,9 +24,9 @@ import pandas as pd
 
 from forecasting.features.panel import Floats, Panel
 from forecasting.features.trailing import divide
-from forecasting.forecasts import Forecasts
-from forecasting.intervals import NARROWEST, tidy
-from forecasting.names import BOUNDS, LEVELS, MEAN, WIDENED
+from forecasting.models.columns import BOUNDS, LEVELS, MEAN, WIDENED
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.intervals import NARROWEST, tidy
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import Store
 

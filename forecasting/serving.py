@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from forecasting.features.panel import Panel
-from forecasting.forecasts import Forecasts
 from forecasting.measuring import Rival, measure
+from forecasting.models.forecasts import Forecasts
 from forecasting.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry
 from forecasting.registry.calling import forecasts_of

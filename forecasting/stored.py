@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forecasting.names import MEAN, OBSERVED
+from forecasting.models.columns import MEAN, OBSERVED
 from pipeline.app import settings
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import Store

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from pipeline import Entity, Flow, State, task
 from pipeline.flows.pipe import hour
 from tasks import flights as source

@@ -29,7 +29,7 @@ from forecasting.backtest_waves import fold
 from forecasting.errors import DataError, ModelError
 from forecasting.features.panel import Panel, side_by_side
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import GlobalForecaster
+from forecasting.models.global_forecaster import GlobalForecaster
 from forecasting.registry import process_registry
 from forecasting.registry.calling import horizon_of
 from forecasting.registry.live import me

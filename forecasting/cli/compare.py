@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecasting.cli.entities import chosen, observed_of
 from forecasting.compare import Scores, score_versions
-from forecasting.names import MEAN, OBSERVED
+from forecasting.models.columns import MEAN, OBSERVED
 from pipeline.cli.backfill import LastHour
 from pipeline.cli.options import json_option
 from pipeline.cli.output import plain, plural, table, write_json

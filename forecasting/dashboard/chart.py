@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from forecasting.dashboard.outlook import Hour, Outlook
-from forecasting.names import FRESH, LEVELS, OLDER
+from forecasting.models.columns import FRESH, LEVELS, OLDER
 from forecasting.reader import Forecast
 from pipeline.flows.pipe import ONE_HOUR, stamp
 

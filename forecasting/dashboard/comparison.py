@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import DataError
-from forecasting.names import MEAN
+from forecasting.models.columns import MEAN
 from pipeline.errors import UnknownName
 from pipeline.flows.entity import check_entity_key
 from pipeline.flows.flow import Flow

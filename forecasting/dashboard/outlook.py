@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from forecasting.names import FRESH, MEAN, OBSERVED, OLDER
+from forecasting.models.columns import FRESH, MEAN, OBSERVED, OLDER
 from forecasting.reader import Forecast, read_forecasts
 from forecasting.stored import Issues, Stored
 from pipeline.flows.pipe import ONE_HOUR, floor

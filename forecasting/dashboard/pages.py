@@ -15,7 +15,7 @@ from forecasting.dashboard.chart import draw, interval, kind_of, number
 from forecasting.dashboard.compare_page import ComparePage
 from forecasting.dashboard.model_pages import ModelPages
 from forecasting.dashboard.outlook import look_ahead
-from forecasting.names import LEVELS, MEAN
+from forecasting.models.columns import LEVELS, MEAN
 from forecasting.registry import Registry, process_registry
 from pipeline.dashboard.additions import Link
 from pipeline.dashboard.entities import EntityView

@@ -11,9 +11,9 @@ import pandas as pd
 
 from forecasting.errors import ModelError
 from forecasting.features.panel import Floats, Ints, Panel
-from forecasting.forecasts import Forecasts
-from forecasting.naive import Forecaster
-from forecasting.names import BOUNDS, MEAN
+from forecasting.models.columns import BOUNDS, MEAN
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.naive import Forecaster
 
 DEFAULT_HORIZON = 24
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from forecasting import metrics
 from forecasting.features.panel import Floats
-from forecasting.names import BOUNDS
+from forecasting.models.columns import BOUNDS
 from forecasting.reader import Forecast
 
 Mask = npt.NDArray[np.bool_]

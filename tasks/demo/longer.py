@@ -11,8 +11,8 @@ import pandas as pd
 
 from forecasting.backtest import Backtest
 from forecasting.features.panel import Panel
-from forecasting.model import GlobalForecaster
-from forecasting.naive import Forecaster
+from forecasting.models.global_forecaster import GlobalForecaster
+from forecasting.models.naive import Forecaster
 from tasks.delays import FITTING, SPEC
 from tasks.demo.stop import Check
 from tasks.demo.truth import RIVALS, Truth

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.features.panel import Floats, Ints, Panel
-from forecasting.naive import Constant, Forecaster, SeasonalNaive, TrailingMean
+from forecasting.models.naive import Constant, Forecaster, SeasonalNaive, TrailingMean
 from tasks import flights
 
 RIVALS: Mapping[str, Forecaster] = {

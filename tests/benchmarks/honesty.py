@@ -21,9 +21,9 @@ import pandas as pd
 
 from forecasting.fallback import WINDOW, ridge, seasonal_naive
 from forecasting.features.panel import Floats, Panel
-from forecasting.forecasts import Forecasts
-from forecasting.model import Fitting, GlobalForecaster
-from forecasting.names import LEVELS
+from forecasting.models.columns import LEVELS
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.recalibration import Recalibrated, issue_dates, recalibrate
 from pipeline.store import MemoryStore
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from forecasting.model import Fitting
+from forecasting.models.global_forecaster import Fitting
 from forecasting.reader import Forecast
 from pipeline.flows.pipe import ONE_HOUR
 from tasks.demo import demo, longer, picture, show, stop

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from forecasting.names import BOUNDS
+from forecasting.models.columns import BOUNDS
 from forecasting.reader import read_forecasts
 from forecasting.recalibration import issue_dates
 from forecasting.registry import process_registry

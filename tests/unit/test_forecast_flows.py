@@ -14,7 +14,7 @@ from forecasting.backtest import by_age
 from forecasting.backtest_waves import Measured, folds, table
 from forecasting.errors import ModelError
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry
 from pipeline import Flow, State, task
 from pipeline.errors import FlowError, TaskError

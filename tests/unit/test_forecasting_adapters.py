@@ -25,7 +25,7 @@ from forecasting.adapters.regressor import RegressorForecaster
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Panel
 from forecasting.metrics import coverage, mae
-from forecasting.naive import SeasonalNaive
+from forecasting.models.naive import SeasonalNaive
 from forecasting.registry.calling import forecaster
 from forecasting.registry.manifest import recipe_of
 

@@ -11,8 +11,8 @@ import pytest
 from forecasting import metrics
 from forecasting.backtest import Backtest, by_age, relative, share_of_worse
 from forecasting.features.panel import HOUR, Panel
-from forecasting.forecasts import Forecasts
-from forecasting.naive import Constant, LastValue, SeasonalNaive, TrailingMean
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.naive import Constant, LastValue, SeasonalNaive, TrailingMean
 from forecasting.pictures import draw_backtest
 
 HOURS = 400

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecasting.intervals import Conformal, alphas, tidy
-from forecasting.names import BOUNDS
+from forecasting.models.columns import BOUNDS
+from forecasting.models.intervals import Conformal, alphas, tidy
 
 HORIZON = 12
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
-from forecasting import ridge
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Panel
 from forecasting.local import LocalForecaster, LocalSpec
 from forecasting.local.lags import Lags, filled
 from forecasting.local.trees import Trees
 from forecasting.metrics import coverage, mae
-from forecasting.naive import SeasonalNaive
+from forecasting.models import ridge
+from forecasting.models.naive import SeasonalNaive
 from forecasting.registry import ModelSettings, Registry
 
 RIDGE = LocalSpec(kind="ridge", horizon=12)

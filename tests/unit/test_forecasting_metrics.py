@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecasting import metrics
-from forecasting.naive2 import naive2
+from forecasting.models.naive2 import naive2
 
 NAN = np.nan
 

@@ -14,10 +14,10 @@ import pytest
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.forecasts import Forecasts
 from forecasting.metrics import coverage, mae
-from forecasting.model import Fitting, GlobalForecaster
-from forecasting.naive import SeasonalNaive
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.naive import SeasonalNaive
 
 SPEC = FeatureSpec(horizon=12)
 FITTING = Fitting(rounds=40, quantile_rounds=30, eta=0.15, max_rows=6_000)

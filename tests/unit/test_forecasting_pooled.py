@@ -11,8 +11,8 @@ import pytest
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import Fitting, GlobalForecaster
-from forecasting.pooled import PooledForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.pooled_forecaster import PooledForecaster
 
 SPEC = FeatureSpec(horizon=6)
 FITTING = Fitting(rounds=5, quantile_rounds=5, max_rows=3_000)

@@ -13,8 +13,8 @@ from forecasting.errors import DataError
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.metrics import mae
-from forecasting.model import Fitting, GlobalForecaster
-from forecasting.naive import SeasonalNaive
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.naive import SeasonalNaive
 
 SPEC = FeatureSpec(horizon=12)
 FITTING = Fitting(rounds=40, quantile_rounds=15, depth=6, eta=0.15, max_rows=8_000)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from forecasting.features.panel import Panel
-from forecasting.forecasts import Forecasts
+from forecasting.models.forecasts import Forecasts
 from forecasting.recalibration import COUNT, Recalibrated, issue_dates, recalibrate, score
 from pipeline.store import MemoryStore
 

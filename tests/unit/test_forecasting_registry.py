@@ -14,7 +14,7 @@ from forecasting.errors import ModelError
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.measuring import measure
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import ModelSettings, Registry
 from forecasting.serving import forecast, train
 
@@ -78,7 +78,7 @@ def test_training_measures_saves_and_makes_live_and_forecasting_uses_it(registry
     assert done.live
     assert "times the seasonal naive's" in done.text
     assert registry.history("delay", "JFK")[0].by == "wave 7"
-    assert done.manifest.kind == "forecasting.model:GlobalForecaster"
+    assert done.manifest.kind == "forecasting.models.global_forecaster:GlobalForecaster"
     assert "lead" in done.manifest.features
     pipes = forecast(registry, "delay", "JFK", panel)
     assert set(pipes) == {"a", "b", "c"}

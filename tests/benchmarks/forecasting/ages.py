@@ -14,8 +14,8 @@ import numpy as np
 from forecasting import metrics
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import GlobalForecaster
-from forecasting.naive import Forecaster, LastValue, SeasonalNaive
+from forecasting.models.global_forecaster import GlobalForecaster
+from forecasting.models.naive import Forecaster, LastValue, SeasonalNaive
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 from tests.benchmarks.forecasting.m4 import SHORT, fitting

@@ -13,10 +13,10 @@ import numpy as np
 from forecasting import metrics
 from forecasting.features.panel import Floats, Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.forecasts import Forecasts
-from forecasting.model import Fitting, GlobalForecaster
-from forecasting.naive import SeasonalNaive
-from forecasting.naive2 import naive2
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.naive import SeasonalNaive
+from forecasting.models.naive2 import naive2
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 

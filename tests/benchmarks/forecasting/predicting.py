@@ -12,7 +12,7 @@ import pandas as pd
 import psutil
 
 from forecasting.features.panel import Panel
-from forecasting.model import GlobalForecaster
+from forecasting.models.global_forecaster import GlobalForecaster
 from tests.benchmarks.forecasting.series import START
 from tests.benchmarks.forecasting.speed import SHARD
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.features.panel import Panel
-from forecasting.forecasts import Forecasts
-from forecasting.model import GlobalForecaster
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.global_forecaster import GlobalForecaster
 from pipeline import Flow, task
 from tasks.forecasts import Forecasting
 

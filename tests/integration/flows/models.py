@@ -15,7 +15,7 @@ import xgboost as xgb
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.local import LocalForecaster, LocalSpec
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from pipeline import Flow, task
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forecasting.features.rows import FeatureSpec
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from pipeline import Flow, State, task
 from tasks.forecasts import Forecasting, with_forecasts
 

@@ -19,15 +19,15 @@ import numpy.typing as npt
 import pandas as pd
 import xgboost as xgb
 
-from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.rows import Features, FeatureSpec, Rows
 from forecasting.features.sampling import draw, draw_all
-from forecasting.forecasts import Forecasts
-from forecasting.intervals import Conformal, alphas, tidy
-from forecasting.learning import Fitting, fit_mean, fit_quantiles
-from forecasting.names import LEVELS
+from forecasting.models.columns import LEVELS
+from forecasting.models.direct_forecaster import Direct, panel_of
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.intervals import Conformal, alphas, tidy
+from forecasting.models.learning import Fitting, fit_mean, fit_quantiles
 
 __all__ = ["Fitting", "GlobalForecaster"]
 

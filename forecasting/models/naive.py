@@ -11,7 +11,7 @@ import numpy as np
 
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.trailing import Trailing, divide
-from forecasting.forecasts import Forecasts
+from forecasting.models.forecasts import Forecasts
 
 _NO_BOUNDS: Mapping[str, Floats] = MappingProxyType({})
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from forecasting.features.panel import Floats, Ints
-from forecasting.names import LEVELS
+from forecasting.models.columns import LEVELS
 
 NEIGHBOURS = 2  # leads on each side that a lead's correction is measured with
 NARROWEST = -0.45  # of the width on each side: an interval never closes

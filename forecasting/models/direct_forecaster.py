@@ -10,7 +10,7 @@ import pandas as pd
 
 from forecasting.features.panel import Ints, Panel
 from forecasting.features.spec import FeatureSpec
-from forecasting.forecasts import Forecasts
+from forecasting.models.forecasts import Forecasts
 
 
 class _Spec(Protocol):

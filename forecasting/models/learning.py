@@ -12,7 +12,7 @@ import xgboost as xgb
 
 from forecasting.features.panel import Floats
 from forecasting.features.sampling import Sample
-from forecasting.intervals import alphas
+from forecasting.models.intervals import alphas
 
 BINS = 64  # of each feature: as good as 256, at half the cost
 FARTHEST = 30.0  # scales: a target that is farther off counts as this far

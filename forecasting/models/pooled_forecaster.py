@@ -17,12 +17,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from forecasting.direct import Direct, panel_of
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.forecasts import Forecasts
-from forecasting.model import Fitting, GlobalForecaster
+from forecasting.models.direct_forecaster import Direct, panel_of
+from forecasting.models.forecasts import Forecasts
+from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 
 SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
 BLOCK = 256  # entities that share a model

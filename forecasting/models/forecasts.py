@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.features.panel import Floats, Ints
-from forecasting.names import MEAN, MODEL, OBSERVED
+from forecasting.models.columns import MEAN, MODEL, OBSERVED
 
 DIGITS = 6
 
