@@ -14,10 +14,10 @@ import pandas as pd
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Floats, Panel
 from forecasting.features.trailing import divide
-from forecasting.local.lags import filled
 from forecasting.models.columns import LEVELS
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.intervals import Conformal, tidy
+from forecasting.models.local.lags import filled
 
 SPEC_FILE = "spec.json"
 SCALE = 672  # hours over which the size of a series' changes is measured

@@ -16,7 +16,7 @@ import numpy as np
 
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.local import LocalForecaster, LocalSpec
+from forecasting.models.local import LocalForecaster, LocalSpec
 from forecasting.models.pooled_forecaster import PooledForecaster
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.m4 import HORIZON, score

@@ -17,8 +17,8 @@ import pandas as pd
 
 from forecasting.adapters.base import plain_long, wide
 from forecasting.features.panel import Floats, Panel
-from forecasting.local import LocalForecaster, LocalSpec
 from forecasting.models.forecasts import Forecasts
+from forecasting.models.local import LocalForecaster, LocalSpec
 from tests.benchmarks.forecasting import series
 from tests.benchmarks.forecasting.m4 import HORIZON, score
 

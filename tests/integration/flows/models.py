@@ -14,8 +14,8 @@ import xgboost as xgb
 
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.local import LocalForecaster, LocalSpec
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.local import LocalForecaster, LocalSpec
 from pipeline import Flow, task
 
 

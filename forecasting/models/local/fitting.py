@@ -11,11 +11,11 @@ import xgboost as xgb
 
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.trailing import divide
-from forecasting.local.bank import Bank, linear
-from forecasting.local.inputs import Inputs
-from forecasting.local.lags import Lagged, Lags
-from forecasting.local.trees import Rows32, Trees
 from forecasting.models import ridge
+from forecasting.models.local.bank import Bank, linear
+from forecasting.models.local.inputs import Inputs
+from forecasting.models.local.lags import Lagged, Lags
+from forecasting.models.local.trees import Rows32, Trees
 
 WARM_UP = 168  # hours after an entity's first observation that only serve as the past of later ones
 LEAST = 168  # rows that an entity's own model is fitted to at least

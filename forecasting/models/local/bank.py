@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.features.panel import Floats, Ints
-from forecasting.local.trees import Rows32, Trees
+from forecasting.models.local.trees import Rows32, Trees
 
 FILE = "models.npz"
 

@@ -29,15 +29,15 @@ import pandas as pd
 from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.spec import inputs_of
-from forecasting.local.bank import Bank, told
-from forecasting.local.fitting import Fitted, Fitter, Held, LocalSpec
-from forecasting.local.inputs import Inputs
-from forecasting.local.lags import Lags
 from forecasting.models import ridge
 from forecasting.models.columns import LEVELS
 from forecasting.models.direct_forecaster import Direct
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.intervals import Conformal, tidy
+from forecasting.models.local.bank import Bank, told
+from forecasting.models.local.fitting import Fitted, Fitter, Held, LocalSpec
+from forecasting.models.local.inputs import Inputs
+from forecasting.models.local.lags import Lags
 
 SPEC_FILE = "spec.json"
 BLOCK = 32  # entities that are worked on at once: their arrays stay in the cache
