@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 
 from forecasting.errors import NoForecast
 from forecasting.models.columns import FRESH, MEAN
-from forecasting.reader import Forecast, read_forecast, read_forecasts
+from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
 from pipeline.flows.pipe import ONE_HOUR, hour, stamp
 from pipeline.web.answers import HttpError, json_response
 from pipeline.web.services import Services, services_of

@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.features.panel import Panel
 from forecasting.measuring import Rival, measure
 from forecasting.models.forecasts import Forecasts
-from forecasting.recalibration import Recalibrated, recalibrate
+from forecasting.reading.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry
 from forecasting.registry.calling import forecasts_of
 from forecasting.registry.gate import LIVE_MAE

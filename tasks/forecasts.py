@@ -4,7 +4,7 @@
     flow, training = with_forecasts(flow, "demand")
 
 `flow` then has one more task, `demand_forecast`: the next 24 hours of each entity, by the model that is live. Read
-them by `forecasting.reader.read_forecast("demand_forecast", entity, at)`. `training` runs once a day: it fits a model
+them by `forecasting.reading.reader.read_forecast("demand_forecast", entity, at)`. `training` runs once a day: it fits a model
 for each partition of the state to the last 60 days of what `flow` has stored, and makes it live if it passes the gate
 (see `forecasting.registry`). Both are found where flows are looked for.
 

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from forecasting.cli.entities import chosen, near_names, observed_of
-from forecasting.cover import Cover, cover
 from forecasting.errors import NoForecast
 from forecasting.models.columns import LEVELS
-from forecasting.reader import Forecast, read_forecast, read_forecasts
+from forecasting.reading.cover import Cover, cover
+from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
 from pipeline.cli.options import base_option, json_option, version_option
 from pipeline.cli.output import plural, some, table, write_json
 from pipeline.cli.session import HOUR, Session, with_session

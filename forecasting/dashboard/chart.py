@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from forecasting.dashboard.outlook import Hour, Outlook
 from forecasting.models.columns import FRESH, LEVELS, OLDER
-from forecasting.reader import Forecast
+from forecasting.reading.reader import Forecast
 from pipeline.flows.pipe import ONE_HOUR, stamp
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 22, 46

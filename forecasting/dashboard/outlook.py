@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from forecasting.models.columns import FRESH, MEAN, OBSERVED, OLDER
-from forecasting.reader import Forecast, read_forecasts
-from forecasting.stored import Issues, Stored
+from forecasting.reading.forecast_store import Issues, Stored
+from forecasting.reading.reader import Forecast, read_forecasts
 from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.store import Store
 

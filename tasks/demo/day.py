@@ -12,7 +12,7 @@ import numpy.typing as npt
 from forecasting import metrics
 from forecasting.features.panel import Floats
 from forecasting.models.columns import BOUNDS
-from forecasting.reader import Forecast
+from forecasting.reading.reader import Forecast
 
 Mask = npt.NDArray[np.bool_]
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from redis import RedisError
 from rich.console import Console
 
-from forecasting.reader import read_forecasts
+from forecasting.reading.reader import read_forecasts
 from pipeline.cli.session import Session
 from pipeline.errors import PipelineError, WaveError
 from pipeline.gate.gate import WAVES

@@ -17,7 +17,7 @@ import click
 import httpx
 from fastapi import FastAPI
 
-from forecasting.flow_cover import flow_covers
+from forecasting.reading.flow_cover import flow_covers
 from pipeline import Flow, State, submit_wave, task
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows

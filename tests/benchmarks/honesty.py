@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.fallback import WINDOW, ridge, seasonal_naive
 from forecasting.features.panel import Floats, Panel
 from forecasting.models.columns import LEVELS
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
-from forecasting.recalibration import Recalibrated, issue_dates, recalibrate
+from forecasting.reading.fallback import WINDOW, ridge, seasonal_naive
+from forecasting.reading.recalibration import Recalibrated, issue_dates, recalibrate
 from pipeline.store import MemoryStore
 
 START = pd.Timestamp("2026-01-01", tz="UTC")

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from forecasting.dashboard.pages import ForecastPages
-from forecasting.flow_cover import flow_covers
+from forecasting.reading.flow_cover import flow_covers
 from forecasting.registry import ModelSettings, Registry
 from pipeline import submit_wave
 from pipeline.dashboard.pages import url as address_of

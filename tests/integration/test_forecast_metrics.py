@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
 
 from forecasting import exposed
-from forecasting.flow_cover import flow_covers
+from forecasting.reading.flow_cover import flow_covers
 from forecasting.registry import Registry
 from pipeline import Flow, State, task
 from pipeline.dashboard.routes import Dashboard

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from forecasting.models.global_forecaster import Fitting
-from forecasting.reader import Forecast
+from forecasting.reading.reader import Forecast
 from pipeline.flows.pipe import ONE_HOUR
 from tasks.demo import demo, longer, picture, show, stop
 from tasks.demo.day import Day

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from forecasting.models.columns import BOUNDS
-from forecasting.reader import read_forecasts
-from forecasting.recalibration import issue_dates
+from forecasting.reading.reader import read_forecasts
+from forecasting.reading.recalibration import issue_dates
 from forecasting.registry import process_registry
 from pipeline import Wave
 from pipeline.flows.pipe import ONE_HOUR

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from forecasting.cover import cover, covers
+from forecasting.reading.cover import cover, covers
 from pipeline.store import MemoryStore
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)

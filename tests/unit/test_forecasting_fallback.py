@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from forecasting.fallback import guess, ridge, seasonal_naive
+from forecasting.reading.fallback import guess, ridge, seasonal_naive
 
 LEVELS = (80, 95)
 

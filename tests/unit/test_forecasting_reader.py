@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from forecasting.errors import NoForecast
-from forecasting.reader import read_forecast, read_forecasts
+from forecasting.reading.reader import read_forecast, read_forecasts
 from pipeline.errors import KeyFormatError
 from pipeline.store import MemoryStore
 

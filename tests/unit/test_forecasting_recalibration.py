@@ -10,7 +10,7 @@ import pytest
 
 from forecasting.features.panel import Panel
 from forecasting.models.forecasts import Forecasts
-from forecasting.recalibration import COUNT, Recalibrated, issue_dates, recalibrate, score
+from forecasting.reading.recalibration import COUNT, Recalibrated, issue_dates, recalibrate, score
 from pipeline.store import MemoryStore
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)

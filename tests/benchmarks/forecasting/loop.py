@@ -12,7 +12,7 @@ from multiprocessing.pool import Pool
 from redis import Redis
 
 from forecasting.features.panel import Panel
-from forecasting.recalibration import recalibrate
+from forecasting.reading.recalibration import recalibrate
 from forecasting.registry import process_registry
 from forecasting.registry.calling import forecasts_of
 from pipeline.execution.inputs import frame

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from forecasting.models.columns import MEAN
-from forecasting.stored import SAMPLE, Issues, Stored
+from forecasting.reading.forecast_store import SAMPLE, Issues, Stored
 from pipeline.flows.pipe import ONE_HOUR, floor, hour
 from pipeline.store import Store
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from forecasting.cover import covers
+from forecasting.reading.cover import covers
 from pipeline.errors import UnknownName
 from pipeline.flows.flow import Flow
 from pipeline.monitoring.cover import Covered

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from forecasting.errors import NoForecast
 from forecasting.models.columns import BOUNDS, FRESH, MEAN, MODEL, OLDER
-from forecasting.stored import FAR, HORIZON, Issues, Stored
+from forecasting.reading.forecast_store import FAR, HORIZON, Issues, Stored
 from pipeline.flows.pipe import ONE_HOUR, hour, stamp
 from pipeline.store import Store
 
@@ -145,7 +145,7 @@ def _answer(entity: str, at: datetime, stored: Stored, due: datetime) -> Forecas
 
 def _made(issues: Issues, entities: Sequence[str], at: datetime, due: datetime) -> dict[str, Forecast]:
     """Make forecasts of what was observed up to the hour `due`: one read of a window, whatever the number."""
-    from forecasting.fallback import WINDOW, guess  # noqa: PLC0415 - 0.3 s of pandas; most reads go without
+    from forecasting.reading.fallback import WINDOW, guess  # noqa: PLC0415 - 0.3 s of pandas; most reads go without
 
     version, base = issues.versions[0], issues.versions[-1]
     window = issues.store.window(version, str(issues.observed), due, WINDOW, entities, base=base)
