@@ -17,9 +17,9 @@ from forecasting.errors import DataError, ModelError
 from forecasting.features.panel import Panel
 from forecasting.models.naive import Forecaster, SeasonalNaive
 from forecasting.registry import Registry
-from forecasting.registry.calling import forecaster, horizon_of, season_of
-from forecasting.registry.gate import COVER, LIVE_MAE, MAE, NAIVE_MAE
+from forecasting.registry.estimator_calls import forecaster, horizon_of, season_of
 from forecasting.registry.manifest import recipe_of
+from forecasting.registry.promotion_gate import COVER, LIVE_MAE, MAE, NAIVE_MAE
 
 LEAST_HOURS = 24  # fewer tell nothing
 MODEL, LIVE, NAIVE = "model", "live", "seasonal naive"  # in the scores' column `model`

@@ -17,7 +17,7 @@ import pandas as pd
 from forecasting.errors import ModelError
 from forecasting.features.panel import Panel
 from forecasting.registry import process_registry
-from forecasting.registry.calling import forecasts_of
+from forecasting.registry.estimator_calls import forecasts_of
 from pipeline.flows.pipe import hour
 
 LONGEST = 24 * 366 * 3  # hours of one series

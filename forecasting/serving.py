@@ -13,8 +13,8 @@ from forecasting.measuring import Rival, measure
 from forecasting.models.forecasts import Forecasts
 from forecasting.reading.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry
-from forecasting.registry.calling import forecasts_of
-from forecasting.registry.gate import LIVE_MAE
+from forecasting.registry.estimator_calls import forecasts_of
+from forecasting.registry.promotion_gate import LIVE_MAE
 from pipeline.execution.current_run import running
 
 # In a pipe: the live version, where its files are damaged and another one made the forecast.

@@ -31,7 +31,7 @@ from forecasting.features.panel import Panel, side_by_side
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.global_forecaster import GlobalForecaster
 from forecasting.registry import process_registry
-from forecasting.registry.calling import horizon_of
+from forecasting.registry.estimator_calls import horizon_of
 from forecasting.registry.live import me
 from forecasting.serving import forecast, train
 from pipeline.errors import AnswerError, FlowError, TaskError, near

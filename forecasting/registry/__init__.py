@@ -14,10 +14,10 @@ answer is older than PIPELINE_MODELS_REFRESH (10 s): one listing, and one small 
 from __future__ import annotations
 
 from forecasting.registry.artifacts import Artifacts
-from forecasting.registry.gate import Decision, Gate, decide
 from forecasting.registry.history import Event
 from forecasting.registry.live import Promotion, PromotionRefused, Registry, process_registry
 from forecasting.registry.manifest import Manifest, Storable
+from forecasting.registry.promotion_gate import Decision, Gate, decide
 from forecasting.registry.settings import STAGES, ModelSettings
 from forecasting.registry.timeline import Live
 

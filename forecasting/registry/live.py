@@ -13,12 +13,12 @@ from typing import Protocol
 from forecasting.errors import ModelError
 from forecasting.registry.artifacts import now
 from forecasting.registry.files import Files, open_files
-from forecasting.registry.gate import Decision, decide
 from forecasting.registry.history import PROMOTED, REFUSED, ROLLED_BACK, Event
 from forecasting.registry.manifest import Manifest
+from forecasting.registry.promotion_gate import Decision, decide
 from forecasting.registry.settings import STAGES, ModelSettings, check_stage
+from forecasting.registry.sns_topic import Publish, Topic, message
 from forecasting.registry.timeline import Timeline
-from forecasting.registry.topic import Publish, Topic, message
 from pipeline.telemetry.logs import get_logger
 
 TRIES = 20  # decisions about the same model that may come in between

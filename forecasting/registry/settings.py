@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from forecasting.registry.gate import Gate
+from forecasting.registry.promotion_gate import Gate
 from pipeline import environment
 from pipeline.errors import SettingsError, near
 

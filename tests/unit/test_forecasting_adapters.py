@@ -26,7 +26,7 @@ from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Panel
 from forecasting.metrics import coverage, mae
 from forecasting.models.naive import SeasonalNaive
-from forecasting.registry.calling import forecaster
+from forecasting.registry.estimator_calls import forecaster
 from forecasting.registry.manifest import recipe_of
 
 REGRESSORS = {

@@ -14,7 +14,7 @@ from redis import Redis
 from forecasting.features.panel import Panel
 from forecasting.reading.recalibration import recalibrate
 from forecasting.registry import process_registry
-from forecasting.registry.calling import forecasts_of
+from forecasting.registry.estimator_calls import forecasts_of
 from pipeline.execution.inputs import frame
 from pipeline.store import RedisStore
 from tests.benchmarks.forecasting.wave_flows import FORECAST, PIPE
