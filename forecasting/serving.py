@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.evaluation.measuring import Rival, measure
 from forecasting.features.panel import Panel
-from forecasting.measuring import Rival, measure
 from forecasting.models.forecasts import Forecasts
 from forecasting.reading.recalibration import Recalibrated, recalibrate
 from forecasting.registry import Manifest, PromotionRefused, Registry

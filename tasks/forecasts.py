@@ -12,7 +12,7 @@ The parts can be had one by one, to name the task in the list of a flow, or for 
 
     forecasting = Forecasting("demand", past=["promo"], horizon=48)
     flow = Flow("demand", [sales, demand, promo, forecasting.task()], state=shops, keep=forecasting.keep)
-    training, backtest = forecasting.training(flow), forecasting.backtest(flow)
+    training, backtest = forecasting.training(flow), forecasting.evaluation.backtest(flow)
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 
-from forecasting.backtest_waves import fold
 from forecasting.errors import DataError, ModelError
+from forecasting.evaluation.backtest_waves import fold
 from forecasting.features.panel import Panel, side_by_side
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.global_forecaster import GlobalForecaster
@@ -189,7 +189,7 @@ class Forecasting:
 
         Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that workers
         share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is what
-        `history` holds before it. `forecasting.backtest_waves` reads the results, `wave model promote --backtest` uses
+        `history` holds before it. `forecasting.evaluation.backtest_waves` reads the results, `wave model promote --backtest` uses
         them. Raises FlowError.
         """
         if folds < 1:

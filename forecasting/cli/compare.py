@@ -11,7 +11,7 @@ import click
 import pandas as pd
 
 from forecasting.cli.entities import chosen, observed_of
-from forecasting.compare import Scores, score_versions
+from forecasting.evaluation.compare import Scores, score_versions
 from forecasting.models.columns import MEAN, OBSERVED
 from pipeline.cli.backfill import LastHour
 from pipeline.cli.options import json_option

@@ -80,7 +80,7 @@ def promote(
 def _measured(session: Session, words: str) -> dict[str, Measurement]:
     """Read a backtest's wave: partition -> what it found."""
     # pandas and more, which the other commands do without.
-    from forecasting.backtest_waves import Measured, folds  # noqa: PLC0415
+    from forecasting.evaluation.backtest_waves import Measured, folds  # noqa: PLC0415
 
     with answering(session), busy("reading the backtest"):
         found = folds(session.wave(words.split()))

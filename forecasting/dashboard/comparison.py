@@ -17,7 +17,7 @@ from pipeline.flows.pipe import hour as parse_hour
 from pipeline.waves.runtime import Runtime
 
 if TYPE_CHECKING:
-    from forecasting.compare import Scores
+    from forecasting.evaluation.compare import Scores
 
 MOST = 20_000  # pipes that are read for one page: a second or two
 SOME = 50  # entities of a state where none is named, and pipes that are shown where versions differ
@@ -99,7 +99,7 @@ def _some(runtime: Runtime, flows: Mapping[str, Flow], pipe: str) -> list[str]:
 def compare(runtime: Runtime, wanted: Asked) -> Compared:
     """Compare. Raises UnknownName or DataError where there is nothing to compare."""
     # pandas and scipy, which no other page needs
-    from forecasting.compare import score_versions  # noqa: PLC0415
+    from forecasting.evaluation.compare import score_versions  # noqa: PLC0415
 
     store, keys = runtime.store, wanted.entities
     sample = store.get_grid(wanted.versions[0], wanted.pipe, wanted.dates, keys[:3])

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from forecasting import metrics
+from forecasting.evaluation import metrics
 from forecasting.features.panel import Floats
 from forecasting.models.columns import BOUNDS
 from forecasting.reading.reader import Forecast

@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from forecasting.backtest import Backtest
+from forecasting.evaluation.backtest import Backtest
 from forecasting.features.panel import Panel
 from forecasting.models.global_forecaster import GlobalForecaster
 from forecasting.models.naive import Forecaster

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from forecasting.backtest import by_age
+from forecasting.evaluation.backtest import by_age
 from pipeline.local.processes import Workers
 from pipeline.settings import without_secret
 from pipeline.waves.wave import Progress as WaveProgress

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.backtest_waves import Measured, folds, table
+from forecasting.evaluation.backtest_waves import Measured, folds, table
 from forecasting.registry import ModelSettings, Registry
 from pipeline.cli import COMMANDS
 from pipeline.flows.discover import load_flows

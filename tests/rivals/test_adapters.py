@@ -15,8 +15,8 @@ pytest.importorskip("statsforecast")
 from forecasting.adapters.mlforecast import MlforecastForecaster
 from forecasting.adapters.statsforecast import StatsforecastForecaster
 from forecasting.errors import ModelError
+from forecasting.evaluation.metrics import mae
 from forecasting.features.panel import Panel
-from forecasting.metrics import mae
 from forecasting.registry import ModelSettings, Registry
 
 pytestmark = [

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest import by_age
-from forecasting.backtest_waves import Measured, folds, table
 from forecasting.errors import ModelError
+from forecasting.evaluation.backtest import by_age
+from forecasting.evaluation.backtest_waves import Measured, folds, table
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry

@@ -23,8 +23,8 @@ from xgboost import XGBRegressor
 
 from forecasting.adapters.regressor import RegressorForecaster
 from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.evaluation.metrics import coverage, mae
 from forecasting.features.panel import Panel
-from forecasting.metrics import coverage, mae
 from forecasting.models.naive import SeasonalNaive
 from forecasting.registry.estimator_calls import forecaster
 from forecasting.registry.manifest import recipe_of

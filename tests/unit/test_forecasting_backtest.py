@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting import metrics
-from forecasting.backtest import Backtest, by_age, relative, share_of_worse
+from forecasting.evaluation import metrics
+from forecasting.evaluation.backtest import Backtest, by_age, relative, share_of_worse
+from forecasting.evaluation.pictures import draw_backtest
 from forecasting.features.panel import HOUR, Panel
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.naive import Constant, LastValue, SeasonalNaive, TrailingMean
-from forecasting.pictures import draw_backtest
 
 HOURS = 400
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from forecasting.compare import score_versions
 from forecasting.errors import DataError
-from forecasting.paired import diebold_mariano, holm
+from forecasting.evaluation.compare import score_versions
+from forecasting.evaluation.paired_test import diebold_mariano, holm
 from pipeline.errors import UnknownName
 from pipeline.store import MemoryStore
 

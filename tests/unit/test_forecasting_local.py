@@ -13,8 +13,8 @@ import pytest
 import xgboost as xgb
 
 from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.evaluation.metrics import coverage, mae
 from forecasting.features.panel import Panel
-from forecasting.metrics import coverage, mae
 from forecasting.models import ridge
 from forecasting.models.local import LocalForecaster, LocalSpec
 from forecasting.models.local.lags import Lags, filled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecasting import metrics
+from forecasting.evaluation import metrics
 from forecasting.models.naive2 import naive2
 
 NAN = np.nan

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.evaluation.metrics import coverage, mae
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.metrics import coverage, mae
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.models.naive import SeasonalNaive

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import DataError
+from forecasting.evaluation.metrics import mae
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.metrics import mae
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.models.naive import SeasonalNaive
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import ModelError
+from forecasting.evaluation.measuring import measure
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.measuring import measure
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import ModelSettings, Registry
 from forecasting.serving import forecast, train

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecasting import metrics
+from forecasting.evaluation import metrics
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.global_forecaster import GlobalForecaster

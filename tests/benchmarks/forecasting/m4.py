@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecasting import metrics
+from forecasting.evaluation import metrics
 from forecasting.features.panel import Floats, Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.forecasts import Forecasts

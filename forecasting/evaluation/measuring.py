@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.backtest import Backtest, by_age
 from forecasting.errors import DataError, ModelError
+from forecasting.evaluation.backtest import Backtest, by_age
 from forecasting.features.panel import Panel
 from forecasting.models.naive import Forecaster, SeasonalNaive
 from forecasting.registry import Registry

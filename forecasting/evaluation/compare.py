@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import DataError
+from forecasting.evaluation.paired_test import Paired, diebold_mariano, holm
 from forecasting.features.panel import Floats
 from forecasting.models.columns import BOUNDS, LEVELS, MEAN, OBSERVED
-from forecasting.paired import Paired, diebold_mariano, holm
 from pipeline.app import settings
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import ONE_HOUR, check_version, hour, stamp

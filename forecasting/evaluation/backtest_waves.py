@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import DataError, ModelError
+from forecasting.evaluation.measuring import Rival, metrics, scores
 from forecasting.features.panel import Panel
-from forecasting.measuring import Rival, metrics, scores
 from forecasting.registry import Registry
 from forecasting.registry.manifest import recipe_of
 from pipeline.waves.wave import Wave

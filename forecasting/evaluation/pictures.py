@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.backtest import by_age
+from forecasting.evaluation.backtest import by_age
 from forecasting.models.columns import LEVELS
 
 INKS = ("#2563a8", "#c2410c", "#4d7c0f", "#7e22ce", "#475569", "#be123c")

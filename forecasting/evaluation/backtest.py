@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from forecasting.evaluation.metrics import seasonal_scale, share_worse
 from forecasting.features.panel import Floats, Ints, Panel
-from forecasting.metrics import seasonal_scale, share_worse
 from forecasting.models.columns import LEVELS
 from forecasting.models.naive import Forecaster
 
