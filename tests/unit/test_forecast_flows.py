@@ -14,6 +14,7 @@ from forecasting.errors import ModelError
 from forecasting.evaluation.backtest import by_age
 from forecasting.evaluation.backtest_waves import Measured, folds, table
 from forecasting.features.rows import FeatureSpec
+from forecasting.flows.with_forecasts import Forecasting, with_forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import Registry, process_registry
 from pipeline import Flow, State, task
@@ -21,7 +22,6 @@ from pipeline.errors import FlowError, TaskError
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
-from tasks.forecasts import Forecasting, with_forecasts
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOURS = 24 * 15

@@ -14,9 +14,9 @@ from forecasting.errors import ModelError
 from forecasting.evaluation.measuring import measure
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
+from forecasting.flows.steps import forecast, train
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import ModelSettings, Registry
-from forecasting.serving import forecast, train
 
 SPEC, FITTING = FeatureSpec(horizon=3), Fitting(rounds=3, quantile_rounds=2, max_rows=500)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.features.panel import Panel
+from forecasting.flows.with_forecasts import Forecasting
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import GlobalForecaster
 from pipeline import Flow, task
-from tasks.forecasts import Forecasting
 
 PIPE, FORECAST = "demand", "demand_forecast"
 

@@ -6,8 +6,8 @@ import hashlib
 import math
 import os
 
+from forecasting.flows.with_forecasts import with_forecasts
 from pipeline import Flow, State, task
-from tasks.forecasts import with_forecasts
 
 OUTAGE = "TILLS_OUT"  # dates at which no till answers, separated by commas
 BROKEN = "oslo-3"  # a shop whose till does not answer now and then

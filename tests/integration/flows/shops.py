@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from forecasting.features.rows import FeatureSpec
+from forecasting.flows.with_forecasts import Forecasting, with_forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from pipeline import Flow, State, task
-from tasks.forecasts import Forecasting, with_forecasts
 
 shops = State("shops", partition_by="region")
 

@@ -29,11 +29,12 @@ from forecasting.errors import DataError, ModelError
 from forecasting.evaluation.backtest_waves import fold
 from forecasting.features.panel import Panel, side_by_side
 from forecasting.features.rows import FeatureSpec
+from forecasting.flows.inputs import Future, Static, future_frames, static_columns
+from forecasting.flows.steps import forecast, train
 from forecasting.models.global_forecaster import GlobalForecaster
 from forecasting.registry import process_registry
 from forecasting.registry.estimator_calls import horizon_of
 from forecasting.registry.live import me
-from forecasting.serving import forecast, train
 from pipeline.errors import AnswerError, FlowError, TaskError, near
 from pipeline.flows import durations
 from pipeline.flows.durations import HOUR, Duration
@@ -43,7 +44,6 @@ from pipeline.flows.pipe import stamp
 from pipeline.flows.task import RESERVED, Task, task
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import get_logger
-from tasks.inputs import Future, Static, future_frames, static_columns
 
 log = get_logger("tasks.forecasts")
 
@@ -76,7 +76,7 @@ class Forecasting:
 
     pipe           the numeric pipe, one value an entity and hour
     past           other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts
-    future         what is known of the hours to come, such as a calendar: a function, see `tasks.inputs`
+    future         what is known of the hours to come, such as a calendar: a function, see `forecasting.flows.inputs`
     static         what each entity is, in numbers: a function, see there
     needs          pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
                    forecast pipe itself. Give another one where an hour without a value is normal, or none
