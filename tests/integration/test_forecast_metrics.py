@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
 
-from forecasting import exposed
 from forecasting.reading.flow_cover import flow_covers
 from forecasting.registry import Registry
+from forecasting.serving import prometheus
 from pipeline import Flow, State, task
 from pipeline.dashboard.routes import Dashboard
 from pipeline.flows.discover import Flows
@@ -65,7 +65,7 @@ def runtime(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime
 
 def scraped(runtime: Runtime, *flows: Flow) -> str:
     registry = CollectorRegistry()
-    registry.register(WaveCollector(runtime, flows, [exposed.metrics]))
+    registry.register(WaveCollector(runtime, flows, [prometheus.metrics]))
     return generate_latest(registry).decode()
 
 
@@ -113,7 +113,7 @@ def test_the_age_of_a_model_is_that_of_the_oldest_live_one(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PIPELINE_MODELS", str(tmp_path))
-    monkeypatch.setattr(exposed, "_live", exposed._Live())
+    monkeypatch.setattr(prometheus, "_live", prometheus._Live())
     registry = Registry(tmp_path)
     for partition in ("x", "z"):
         version = registry.save("y", partition, Level(1), SPAN, entities=1, metrics=GOOD).version

@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from forecasting.http import router
+from forecasting.serving.http import router
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Processes

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from forecasting import served
 from forecasting.errors import ModelError
 from forecasting.registry import ModelSettings, Registry
-from forecasting.served import ForecastModel
+from forecasting.serving import model_runtime
+from forecasting.serving.model_runtime import ForecastModel
 from pipeline.serving.catalogue import Source
 from pipeline.serving.models import newest
 
@@ -48,7 +48,7 @@ class Last:
 @pytest.fixture
 def registry(tmp_path, monkeypatch) -> Registry:
     found = Registry(tmp_path, ModelSettings(refresh=1e-9))
-    monkeypatch.setattr(served, "process_registry", lambda: found)
+    monkeypatch.setattr(model_runtime, "process_registry", lambda: found)
     return found
 
 
@@ -62,7 +62,7 @@ def test_the_live_version_is_served_and_a_promotion_is_followed(registry):
     first = promoted(registry, 1.0)
     assert ForecastModel.newest("delay/JFK") == (first, f"delay/JFK@{first}")
     second = promoted(registry, 2.0)
-    source = Source("forecasting.served:ForecastModel", f"delay/JFK@{first}")
+    source = Source("forecasting.serving.model_runtime:ForecastModel", f"delay/JFK@{first}")
     assert newest(source) == (second, Source(source.kind, f"delay/JFK@{second}"))
     instance = {"unique_id": "a", "ds": "2026-01-05T03", "y": [1, None, 5]}
     assert ForecastModel.load(f"delay/JFK@{first}").predict([instance])[0]["mean"] == [6.0, 6.0]
