@@ -29,10 +29,10 @@ from typing import Any, Unpack
 from pipeline.errors import TaskError, listed, near
 from pipeline.flows import durations
 from pipeline.flows.task import DEFAULT_TIME_LIMIT, RESERVED, Task
-from tasks.declare import TaskOptions, answered, declare
 from tasks.errors import CommandError, SourceError
 from tasks.lines import request
 from tasks.program import Program
+from tasks.sources.declare import TaskOptions, answered, declare
 
 _MARGIN = 2.0  # seconds before its time limit that a command is killed, so that what it answered can be put
 _REFUSED = {

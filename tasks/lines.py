@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from tasks.errors import CommandError
-from tasks.template import utc_text
+from tasks.sources.template import utc_text
 
 _MAX_FAULTS = 1000  # lines that cannot be read, after which the rest is not looked at
 _SHOWN = 200  # characters of a line that a message shows

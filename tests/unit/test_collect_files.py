@@ -15,9 +15,9 @@ from pipeline import Flow
 from pipeline.errors import RunError, TaskError
 from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
-from tasks import file_rows
 from tasks.errors import SourceError
-from tasks.files import table
+from tasks.sources import file_rows
+from tasks.sources.files import table
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 DAY = """\
@@ -348,9 +348,7 @@ def test_a_wrong_declaration_is_refused(options, text):
 
 
 def test_declaring_one_does_not_load_pandas():
-    code = (
-        "import sys; from tasks.files import table; table('y', 'y.csv', 'y'); print('pandas' in sys.modules)"
-    )
+    code = "import sys; from tasks.sources.files import table; table('y', 'y.csv', 'y'); print('pandas' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
 
 
@@ -359,9 +357,9 @@ def test_without_pandas_the_import_says_which_extra_brings_it(tmp_path):
 import importlib.util as util, sys
 find = util.find_spec
 util.find_spec = lambda name, *args: None if name == "pandas" else find(name, *args)
-import tasks.files
+import tasks.sources.files
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.files needs pandas. Install it: pip install 'celery-waves[tasks]'."
+        "tasks.errors.MissingExtra: tasks.sources.files needs pandas. Install it: pip install 'celery-waves[tasks]'."
     )

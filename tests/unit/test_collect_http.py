@@ -24,9 +24,9 @@ from pipeline import Flow
 from pipeline.errors import DurationError, RunError, TaskError
 from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
-from tasks import http_source
-from tasks.http import http_json
-from tasks.http_source import backoff, client_of, close_clients, new_client, retry_after
+from tasks.sources import http_source
+from tasks.sources.http import http_json
+from tasks.sources.http_source import backoff, client_of, close_clients, new_client, retry_after
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 JFK = Entity("JFK-LAX", {"origin": "JFK", "airline": "AA/US"}, "JFK")
@@ -504,7 +504,7 @@ def test_a_password_that_breaks_the_address_is_not_shown():
 
 def test_requests_are_not_logged_with_their_query(server):
     code = (
-        "import logging, sys; logging.basicConfig(level=logging.INFO); from tasks.http import http_json;"
+        "import logging, sys; logging.basicConfig(level=logging.INFO); from tasks.sources.http import http_json;"
         f"http_json('x', '{server.url}?key=query-secret')('a', __import__('datetime').datetime(2013, 1, 1))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -585,8 +585,8 @@ def test_a_field_that_cannot_be_written():
 
 
 def test_without_httpx_the_import_says_which_extra_brings_it():
-    code = "import sys; sys.modules['httpx'] = None; import tasks.http"
+    code = "import sys; sys.modules['httpx'] = None; import tasks.sources.http"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.http needs httpx. Install it: pip install 'celery-waves[tasks]'."
+        "tasks.errors.MissingExtra: tasks.sources.http needs httpx. Install it: pip install 'celery-waves[tasks]'."
     )

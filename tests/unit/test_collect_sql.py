@@ -18,8 +18,8 @@ from pipeline import Flow
 from pipeline.errors import RunError, TaskError
 from pipeline.testing import run_wave
 from tasks.errors import SourceError
-from tasks.sql import sql
-from tasks.values import plain
+from tasks.sources.sql import sql
+from tasks.sources.values import plain
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 ROWS = [
@@ -243,7 +243,7 @@ class Loud(SQLiteDialect_pysqlite):
         return [], {}
 sys.modules["loud"] = sys.modules["__main__"]
 registry.register("loud", "loud", "Loud")
-from tasks.sql import sql
+from tasks.sources.sql import sql
 try:
     made = sql("delays", "select 1 as entity, 2 as y", url="loud://user:s3cr3t-word@host/db?sslkey=abc")
     made(["a"], datetime.now(UTC))
@@ -310,8 +310,8 @@ def test_a_colon_that_is_meant_is_escaped(url):
 
 
 def test_without_sqlalchemy_the_import_says_which_extra_brings_it():
-    code = "import sys; sys.modules['sqlalchemy'] = None; import tasks.sql"
+    code = "import sys; sys.modules['sqlalchemy'] = None; import tasks.sources.sql"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
+        "tasks.errors.MissingExtra: tasks.sources.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
     )

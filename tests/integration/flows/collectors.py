@@ -4,9 +4,9 @@ import os
 
 from pipeline import Flow
 from tasks.command import command
-from tasks.files import table
-from tasks.http import http_json
-from tasks.sql import sql
+from tasks.sources.files import table
+from tasks.sources.http import http_json
+from tasks.sources.sql import sql
 
 HOME = os.environ.get("COLLECTORS_HOME", ".")
 

@@ -8,7 +8,7 @@
         date="hour",
     )
 
-The path may name {date}, {end} and {partition}; see `tasks.template`. A parsed file is kept in the process, up to
+The path may name {date}, {end} and {partition}; see `tasks.sources.template`. A parsed file is kept in the process, up to
 256 MB of files, and read again when it changed.
 """
 
@@ -23,16 +23,16 @@ from typing import Any, Unpack
 
 from pipeline.errors import RunError, TaskError, listed, near
 from pipeline.flows.task import Task
-from tasks.declare import TaskOptions, answered, declare
 from tasks.errors import MissingExtra, SourceError
-from tasks.template import TIMES, Template
-from tasks.values import plain
+from tasks.sources.declare import TaskOptions, answered, declare
+from tasks.sources.template import TIMES, Template
+from tasks.sources.values import plain
 
 for _package in ("pandas", "pyarrow"):
     if find_spec(_package) is None:
-        raise MissingExtra("tasks.files", _package)
+        raise MissingExtra("tasks.sources.files", _package)
 
-from tasks.file_rows import Layout, load  # noqa: E402 - wants numpy, as pandas does
+from tasks.sources.file_rows import Layout, load  # noqa: E402 - wants numpy, as pandas does
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")

@@ -20,15 +20,15 @@ from typing import Any, Unpack
 
 from pipeline.errors import RunError, TaskError, listed, near
 from pipeline.flows.task import Task
-from tasks.declare import TaskOptions, answered, declare
 from tasks.errors import MissingExtra, SourceError
-from tasks.values import plain
+from tasks.sources.declare import TaskOptions, answered, declare
+from tasks.sources.values import plain
 
 try:
     import sqlalchemy as sa
     from sqlalchemy import exc
 except ImportError as error:
-    raise MissingExtra("tasks.sql", error.name) from None
+    raise MissingExtra("tasks.sources.sql", error.name) from None
 
 Url = str | sa.URL | Callable[[], str | sa.URL]
 

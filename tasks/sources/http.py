@@ -9,7 +9,7 @@
         rate="50/s",
     )
 
-Texts may name the fields of `tasks.template`. Requests are tried again after failed connections and the statuses 429
+Texts may name the fields of `tasks.sources.template`. Requests are tried again after failed connections and the statuses 429
 and 5xx. Headers, the query and credentials never get into messages.
 """
 
@@ -26,10 +26,10 @@ from pipeline.errors import RunError, TaskError, listed, near
 from pipeline.flows import durations
 from pipeline.flows.durations import Duration
 from pipeline.flows.task import DEFAULT_TIME_LIMIT, Task
-from tasks.declare import TaskOptions, declare
-from tasks.http_source import Call, ClientFactory, HttpSource, Scalar, new_client
-from tasks.template import Template
-from tasks.values import plain
+from tasks.sources.declare import TaskOptions, declare
+from tasks.sources.http_source import Call, ClientFactory, HttpSource, Scalar, new_client
+from tasks.sources.template import Template
+from tasks.sources.values import plain
 
 Params = Mapping[str, Scalar] | Callable[[str, datetime], Mapping[str, Scalar]]
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
