@@ -3,7 +3,7 @@
     from tasks.sources.http import http_json      JSON over HTTP, a request an entity
     from tasks.sources.sql import sql             a database, a query a shard
     from tasks.sources.files import table         CSV and Parquet files
-    from tasks.command import command     a program in any language, collection or computation
+    from tasks.programs.command import command     a program in any language, collection or computation
 
 Each makes a task from a declaration. The extra `celery-waves[tasks]` brings what they need.
 """

@@ -20,9 +20,9 @@ from pipeline import Flow, task
 from pipeline.errors import DurationError, TaskError, TimedOut
 from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
-from tasks.command import command
 from tasks.errors import CommandError, SourceError
-from tasks.process import run
+from tasks.programs.command import command
+from tasks.programs.process import run
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 COMMANDS = Path(__file__).parent / "commands"
@@ -534,7 +534,7 @@ def test_endless_output_is_stopped():
 
 
 def test_endless_output_is_an_error_that_says_so(monkeypatch):
-    monkeypatch.setattr("tasks.program.MAX_OUTPUT", 2 * 2**20)
+    monkeypatch.setattr("tasks.programs.program.MAX_OUTPUT", 2 * 2**20)
     text = error(command("code", ["yes"]), "jfk", kind=CommandError)
     assert text == (
         "command 'code' gave no answer for 'jfk': it was stopped when it had written 2 MB, and wrote nothing on stderr."

@@ -3,7 +3,7 @@
 import os
 
 from pipeline import Flow
-from tasks.command import command
+from tasks.programs.command import command
 from tasks.sources.files import table
 from tasks.sources.http import http_json
 from tasks.sources.sql import sql

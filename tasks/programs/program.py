@@ -14,8 +14,8 @@ from typing import Any
 from pipeline.errors import RunError
 from pipeline.execution.calls import over
 from tasks.errors import CommandError, SourceError
-from tasks.lines import Answers, parse
-from tasks.process import MAX_OUTPUT, Ran, run
+from tasks.programs.lines import Answers, parse
+from tasks.programs.process import MAX_OUTPUT, Ran, run
 
 _log = logging.getLogger(__name__)
 

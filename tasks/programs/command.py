@@ -30,8 +30,8 @@ from pipeline.errors import TaskError, listed, near
 from pipeline.flows import durations
 from pipeline.flows.task import DEFAULT_TIME_LIMIT, RESERVED, Task
 from tasks.errors import CommandError, SourceError
-from tasks.lines import request
-from tasks.program import Program
+from tasks.programs.lines import request
+from tasks.programs.program import Program
 from tasks.sources.declare import TaskOptions, answered, declare
 
 _MARGIN = 2.0  # seconds before its time limit that a command is killed, so that what it answered can be put
