@@ -10,13 +10,13 @@ import click
 
 from ecs import cleaning
 from ecs.deploying import SHARED, Deployer, parts, run_once, write
-from ecs.environment import render
 from ecs.errors import clients
-from ecs.naming import MAIN, STAGES, Place
 from ecs.pushing import check_images, commands, images, registry_of
 from ecs.pushing import push as push_images
-from ecs.roles import own_roles
 from ecs.stacks import Bucket, Stacks
+from ecs.templates.environment import render
+from ecs.templates.naming import MAIN, STAGES, Place
+from ecs.templates.service_roles import own_roles
 from pipeline.cli.session import Session, with_session
 from pipeline.errors import SettingsError
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecs.environment import PARAMETERS, render
 from ecs.errors import CloudError, telling
-from ecs.naming import MAIN, Place
-from ecs.roles import Role
 from ecs.stacks import Planned, Say, Stacks
+from ecs.templates.environment import PARAMETERS, render
+from ecs.templates.naming import MAIN, Place
+from ecs.templates.service_roles import Role
 from pipeline.errors import SettingsError, listed, near
 
 PAGE = 10  # services that one DescribeServices takes

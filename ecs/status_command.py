@@ -12,8 +12,8 @@ from ecs.deploy_command import place_options
 from ecs.deploying import cluster_and_service, services, write
 from ecs.deploying import scale as set_count
 from ecs.errors import clients, telling
-from ecs.naming import Place
 from ecs.stacks import Stacks
+from ecs.templates.naming import Place
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
 from pipeline.flows import durations

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs.environment import template
-from ecs.roles import Role
+from ecs.templates.environment import template
+from ecs.templates.service_roles import Role
 
 LACKS = (
     "AWS::ApplicationAutoScaling::ScalableTarget",

@@ -21,10 +21,10 @@ from click.testing import CliRunner
 
 from ecs import deploying
 from ecs.cli import ecs
-from ecs.naming import Place
 from ecs.pushing import TARGETS, repository
-from ecs.roles import CELERY, Role
 from ecs.scaling import Aws
+from ecs.templates.naming import Place
+from ecs.templates.service_roles import CELERY, Role
 from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.settings import Settings

@@ -15,13 +15,13 @@ import boto3
 import pytest
 from redis import Redis
 
-from ecs import promotion
 from ecs.cleaning import clean, count
 from ecs.deploying import Deployer, Part, scale
 from ecs.errors import CloudError, DeployFailed, clients
-from ecs.naming import Place
 from ecs.pushing import check_images
 from ecs.stacks import Stacks
+from ecs.templates import promotion_function
+from ecs.templates.naming import Place
 from forecasting.registry import ModelSettings, Registry
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
@@ -218,7 +218,7 @@ def published(tmp_path: Path, metrics: dict[str, float], **options: Any) -> dict
 
 
 def handed(body: dict[str, Any]) -> str:
-    (said,) = promotion.handler({"Records": [{"Sns": {"Message": json.dumps(body)}}]}, None)
+    (said,) = promotion_function.handler({"Records": [{"Sns": {"Message": json.dumps(body)}}]}, None)
     return said
 
 
@@ -259,7 +259,7 @@ def test_what_does_not_pass_the_checks_starts_nothing(tmp_path: Path, change: di
 
 @pytest.mark.usefixtures("stage")
 def test_a_message_that_is_no_json_is_refused():
-    assert promotion.handler({"Records": [{"Sns": {"Message": "hello"}}]}, None)[0].startswith(
+    assert promotion_function.handler({"Records": [{"Sns": {"Message": "hello"}}]}, None)[0].startswith(
         "refused: Expecting"
     )
 

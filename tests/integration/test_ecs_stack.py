@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from ecs import deploying
 from ecs.cli import ecs
-from ecs.naming import Place
 from ecs.pushing import TARGETS, repository
-from ecs.roles import Role, own_roles
 from ecs.stacks import BODY
+from ecs.templates.naming import Place
+from ecs.templates.service_roles import Role, own_roles
 from tests import stacks
 from tests.aws import ministack
 

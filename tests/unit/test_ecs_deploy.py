@@ -9,8 +9,8 @@ from ecs.cleaning import belongs
 from ecs.cli import ecs
 from ecs.deploying import parts
 from ecs.errors import CloudError, clients, telling
-from ecs.naming import LONGEST, Place
 from ecs.pushing import commands, images
+from ecs.templates.naming import LONGEST, Place
 from pipeline.errors import KeyFormatError, SettingsError
 
 IMAGES = {"WorkerImage": "w:1", "WebImage": "x:1"}

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from ecs.autoscaling import NAMESPACE
 from ecs.deploying import SHARED
-from ecs.environment import render, template
-from ecs.roles import COMPUTE, DRAIN, ROLES, STOP_TIMEOUT, own_roles
 from ecs.services import read_services
 from ecs.stacks import BODY
+from ecs.templates.autoscaling import NAMESPACE
+from ecs.templates.environment import render, template
+from ecs.templates.service_roles import COMPUTE, DRAIN, ROLES, STOP_TIMEOUT, own_roles
 from pipeline.errors import SettingsError
 
 URL_LIMIT = 1_000_000  # bytes that CloudFormation reads from S3

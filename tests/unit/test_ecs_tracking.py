@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from ecs.environment import template
-from ecs.roles import COLLECT, COMPUTE, ROLES, SERVE, Role
+from ecs.templates.environment import template
+from ecs.templates.service_roles import COLLECT, COMPUTE, ROLES, SERVE, Role
 
 RESOURCES: Mapping[str, Any] = template()["Resources"]
 SCALING = [role for role in ROLES if role.scales]

@@ -1,7 +1,7 @@
 """The template of one environment: a version of the code, with its own cluster, queues, services and logs. Pure.
 
 It is made here and not written down, since seven services differ in little; `wave ecs template` shows it. What
-environments of a stage share (ecs/shared.yml) comes from that stack's exports, which also keeps that stack from being
+environments of a stage share (ecs/templates/shared.yml) comes from that stack's exports, which also keeps that stack from being
 removed before them. A cluster costs nothing, so that each version has one, and its own control service leads there.
 """
 
@@ -11,12 +11,24 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecs.autoscaling import alarms, scaling
-from ecs.balancing import LAST, balancing
-from ecs.naming import MAIN
-from ecs.promoting import promoting
-from ecs.rights import roles as task_roles
-from ecs.roles import BEAT, CELERY, CONTROL, DRAIN, ROLES, SERVE, STARTER, STOP_TIMEOUT, WEB, Role, sub
+from ecs.templates.autoscaling import alarms, scaling
+from ecs.templates.balancing import LAST, balancing
+from ecs.templates.iam_roles import roles as task_roles
+from ecs.templates.naming import MAIN
+from ecs.templates.promotion import promoting
+from ecs.templates.service_roles import (
+    BEAT,
+    CELERY,
+    CONTROL,
+    DRAIN,
+    ROLES,
+    SERVE,
+    STARTER,
+    STOP_TIMEOUT,
+    WEB,
+    Role,
+    sub,
+)
 
 Block = dict[str, Any]
 
@@ -87,7 +99,7 @@ def _number(description: str, default: int) -> Block:
 
 
 PARAMETERS: Mapping[str, Block] = {
-    "Shared": _text("The stack of ecs/shared.yml."),
+    "Shared": _text("The stack of ecs/templates/shared.yml."),
     "Version": _text("The version of the code: a git branch or tag.", AllowedPattern="[A-Za-z0-9][A-Za-z0-9._/+-]*"),
     "Priority": {**_number("Of the API's rule; each version needs its own.", 1), "MinValue": 1, "MaxValue": LAST - 1},
     "WorkerImage": _text("Image of workers, with its tag."),

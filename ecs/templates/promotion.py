@@ -7,7 +7,7 @@ from typing import Any
 
 Block = dict[str, Any]
 
-CODE = Path(__file__).with_name("promotion.py")
+CODE = Path(__file__).with_name("promotion_function.py")
 
 
 def promoting() -> Block:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ecs.autoscaling import NAMESPACE
+from ecs.templates.autoscaling import NAMESPACE
 
 Block = dict[str, Any]
 

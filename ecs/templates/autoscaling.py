@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecs.roles import ROLES, WEB, Role, sub
+from ecs.templates.service_roles import ROLES, WEB, Role, sub
 
 Block = dict[str, Any]
 
