@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ecs.control.policy import Bounds, Work, tasks_for_waves
 from ecs.policies import Fixed, Policy, by_backlog, by_cpu, by_length
-from ecs.policy import Bounds, Work, tasks_for_waves
 from ecs.scenario import FlowModel, Scenario, Stage
 from ecs.simulate import Arrival, Outcome, Simulation
 

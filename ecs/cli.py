@@ -18,7 +18,10 @@ COMMANDS = {
     "clean": ("ecs.deploy_command:clean", "Remove a version's keys from Redis."),
     "push": ("ecs.deploy_command:push", "Build the images and push them to ECR."),
     "template": ("ecs.deploy_command:template", "Print the CloudFormation templates."),
-    "control": ("ecs.control:control", "Run the control service: metrics, deadlines, pre-scaling."),
+    "control": (
+        "ecs.control.control_command:control",
+        "Run the control service: metrics, deadlines, pre-scaling.",
+    ),
     "simulate": ("ecs.simulate_command:simulate", "Say how many workers a load needs, and what that costs."),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ecs.policy import Bounds, SlowDown, Work, ceil, tasks_for_backlog, tasks_for_waves
+from ecs.control.policy import Bounds, SlowDown, Work, ceil, tasks_for_backlog, tasks_for_waves
 from ecs.scenario import Scaling
 
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ecs.control.policy import Work
 from ecs.policies import Policy, Seen
-from ecs.policy import Work
 from ecs.scenario import FlowModel, Scenario, TaskModel
 
 WAVE, READY, DONE, LOOK = range(4)

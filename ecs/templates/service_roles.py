@@ -48,7 +48,12 @@ class Role:
 def worker(kind: str, pool: str, slots: int, cpu: int, memory: int) -> Role:
     """Make the role of workers of one kind of queue."""
     words = ("worker", "-P", pool, "-c", str(slots), "-Q", f"${{Version}}.{kind}", "-l", "WARNING")
-    loaded = ("-I", "pipeline.workers.readiness,ecs.protection", "--without-gossip", "--without-mingle")
+    loaded = (
+        "-I",
+        "pipeline.workers.readiness,ecs.control.protection",
+        "--without-gossip",
+        "--without-mingle",
+    )
     return Role(
         f"worker-{kind}", tuple(CELERY), words + loaded, cpu, memory, queues=(kind,), slots=slots, spot=True,
         rights="Worker",

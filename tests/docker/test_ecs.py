@@ -21,8 +21,8 @@ from click.testing import CliRunner
 
 from ecs import deploying
 from ecs.cli import ecs
+from ecs.control.scaling import Aws
 from ecs.pushing import TARGETS, repository
-from ecs.scaling import Aws
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import CELERY, Role
 from pipeline import Wave, submit_wave

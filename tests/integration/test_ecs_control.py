@@ -18,9 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from ecs.cli import ecs
-from ecs.controller import LEADER, Controller
-from ecs.scaling import NAMESPACE, Aws, ServiceMissing
-from ecs.services import Cluster, Service
+from ecs.control.controller import LEADER, Controller
+from ecs.control.scaling import NAMESPACE, Aws, ServiceMissing
+from ecs.control.services import Cluster, Service
 from pipeline import Flow, State, Wave, submit_wave, task
 from pipeline.settings import Settings
 from pipeline.waves.presence import present
@@ -274,7 +274,9 @@ def test_the_command_scales_and_ends_waves_and_stops_at_sigterm(redis_url, runti
         "PIPELINE_HEARTBEAT": str(tmp_path / "alive"),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "ecs.control", "--every", "0.5"], env=env, stderr=subprocess.PIPE
+        [sys.executable, "-m", "ecs.control.control_command", "--every", "0.5"],
+        env=env,
+        stderr=subprocess.PIPE,
     )
     try:
         until(lambda: desired(cluster) > 0, 20)

@@ -13,7 +13,7 @@ from tests.ecs_agent import agent_running
 from tests.servers import until
 
 GRAPHS = str(Path(__file__).parent / "flows" / "graphs.py")
-OPTIONS = ["-I", "pipeline.workers.readiness,ecs.protection"]
+OPTIONS = ["-I", "pipeline.workers.readiness,ecs.control.protection"]
 
 
 def test_a_worker_is_protected_from_its_first_message_until_it_has_been_idle(redis_url):

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs.policy import Bounds, SlowDown, Work, backlog_per_task, tasks_for_backlog, tasks_for_waves
+from ecs.control.policy import Bounds, SlowDown, Work, backlog_per_task, tasks_for_backlog, tasks_for_waves
 
 seconds = st.floats(0, 1e9)
 lengths = st.floats(0.1, 1e5)

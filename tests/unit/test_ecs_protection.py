@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ecs.protection import LINGER, MINUTES, Agent, AgentError, Protection
+from ecs.control.protection import LINGER, MINUTES, Agent, AgentError, Protection
 from tests.ecs_agent import ARN, GRANTED, FakeAgent, agent_running
 
 

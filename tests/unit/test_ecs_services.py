@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ecs.services import EXAMPLE, Cluster, Service, read_services
+from ecs.control.services import EXAMPLE, Cluster, Service, read_services
 from pipeline.errors import SettingsError
 
 

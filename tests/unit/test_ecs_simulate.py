@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from ecs.answers import Line, bounds, compare, day, needed, simulate
 from ecs.cli import ecs
+from ecs.control.policy import Bounds
 from ecs.policies import Fixed, Seen, Tracking, by_backlog
-from ecs.policy import Bounds
 from ecs.scenario import DEFAULT, FlowModel, Scenario, Serving, Stage, load
 from ecs.simulate import Arrival, Outcome, Simulation
 from pipeline.errors import SettingsError

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ecs.control.services import read_services
 from ecs.deploying import SHARED
-from ecs.services import read_services
 from ecs.stacks import BODY
 from ecs.templates.autoscaling import NAMESPACE
 from ecs.templates.environment import render, template

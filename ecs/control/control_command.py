@@ -1,4 +1,4 @@
-"""`wave ecs control`, or `python -m ecs.control`: the control service."""
+"""`wave ecs control`, or `python -m ecs.control.control_command`: the control service."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import asdict
 import click
 from redis.exceptions import RedisError
 
-from ecs.controller import Controller, Decision
-from ecs.scaling import Aws
-from ecs.services import CLUSTER, VARIABLE, Cluster
+from ecs.control.controller import Controller, Decision
+from ecs.control.scaling import Aws
+from ecs.control.services import CLUSTER, VARIABLE, Cluster
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, with_session
 from pipeline.connections.sync_clients import WORKER_PATIENCE
@@ -97,4 +97,4 @@ def _cell(value: object) -> str:
 
 
 if __name__ == "__main__":
-    control(prog_name="python -m ecs.control")
+    control(prog_name="python -m ecs.control.control_command")

@@ -1,6 +1,6 @@
 """Keeps a worker's ECS task from being stopped by a scale-in or a deployment while it runs something.
 
-Loaded into a worker by `celery worker -I ecs.protection`; does nothing where ECS_AGENT_URI is not set. A thread of the
+Loaded into a worker by `celery worker -I ecs.control.protection`; does nothing where ECS_AGENT_URI is not set. A thread of the
 worker's main process sees when its children begin to run something and when they have ended, and tells the agent of
 it: once when it begins, again before the protection would end, and once when the worker has been idle for a while.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ecs.policy import Bounds
+from ecs.control.policy import Bounds
 from pipeline.errors import SettingsError, listed, near
 
 VARIABLE, CLUSTER = "ECS_SERVICES", "ECS_CLUSTER"

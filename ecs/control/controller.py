@@ -17,10 +17,10 @@ from typing import Any
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from ecs.forecast import Load, loads
-from ecs.policy import SlowDown, backlog_per_task, tasks_for_backlog, tasks_for_waves
-from ecs.scaling import Aws, Counts, Metric, ServiceMissing
-from ecs.services import Cluster, Service
+from ecs.control.policy import SlowDown, backlog_per_task, tasks_for_backlog, tasks_for_waves
+from ecs.control.scaling import Aws, Counts, Metric, ServiceMissing
+from ecs.control.services import Cluster, Service
+from ecs.control.upcoming_work import Load, loads
 from pipeline.flows.flow import Flow
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.telemetry.logs import get_logger
