@@ -8,16 +8,19 @@ from pipeline.cli.group import CommandGroup
 
 # name -> (where it is, what it does); in the order in which `wave ecs --help` shows them
 COMMANDS = {
-    "deploy": ("ecs.deploy_command:deploy", "Deploy an environment of a stage, for main or a branch."),
-    "diff": ("ecs.deploy_command:diff", "Print what a deployment would change."),
-    "status": ("ecs.status_command:status", "Show stacks and services."),
-    "logs": ("ecs.status_command:logs", "Print log lines."),
-    "scale": ("ecs.status_command:scale", "Set how many tasks a role has."),
-    "destroy": ("ecs.deploy_command:destroy", "Remove an environment with its keys in Redis."),
-    "run": ("ecs.deploy_command:run", "Run a `wave` command once inside an environment."),
-    "clean": ("ecs.deploy_command:clean", "Remove a version's keys from Redis."),
-    "push": ("ecs.deploy_command:push", "Build the images and push them to ECR."),
-    "template": ("ecs.deploy_command:template", "Print the CloudFormation templates."),
+    "deploy": (
+        "ecs.deployment.deploy_command:deploy",
+        "Deploy an environment of a stage, for main or a branch.",
+    ),
+    "diff": ("ecs.deployment.deploy_command:diff", "Print what a deployment would change."),
+    "status": ("ecs.deployment.status_command:status", "Show stacks and services."),
+    "logs": ("ecs.deployment.status_command:logs", "Print log lines."),
+    "scale": ("ecs.deployment.status_command:scale", "Set how many tasks a role has."),
+    "destroy": ("ecs.deployment.deploy_command:destroy", "Remove an environment with its keys in Redis."),
+    "run": ("ecs.deployment.deploy_command:run", "Run a `wave` command once inside an environment."),
+    "clean": ("ecs.deployment.deploy_command:clean", "Remove a version's keys from Redis."),
+    "push": ("ecs.deployment.deploy_command:push", "Build the images and push them to ECR."),
+    "template": ("ecs.deployment.deploy_command:template", "Print the CloudFormation templates."),
     "control": (
         "ecs.control.control_command:control",
         "Run the control service: metrics, deadlines, pre-scaling.",

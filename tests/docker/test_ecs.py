@@ -19,10 +19,10 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-from ecs import deploying
 from ecs.cli import ecs
 from ecs.control.scaling import Aws
-from ecs.pushing import TARGETS, repository
+from ecs.deployment import deploying
+from ecs.deployment.pushing import TARGETS, repository
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import CELERY, Role
 from pipeline import Wave, submit_wave

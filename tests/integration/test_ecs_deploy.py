@@ -15,11 +15,11 @@ import boto3
 import pytest
 from redis import Redis
 
-from ecs.cleaning import clean, count
-from ecs.deploying import Deployer, Part, scale
-from ecs.errors import CloudError, DeployFailed, clients
-from ecs.pushing import check_images
-from ecs.stacks import Stacks
+from ecs.deployment.cleaning import clean, count
+from ecs.deployment.deploying import Deployer, Part, scale
+from ecs.deployment.errors import CloudError, DeployFailed, clients
+from ecs.deployment.pushing import check_images
+from ecs.deployment.stacks import Stacks
 from ecs.templates import promotion_function
 from ecs.templates.naming import Place
 from forecasting.registry import ModelSettings, Registry

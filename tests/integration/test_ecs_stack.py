@@ -14,10 +14,10 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from ecs import deploying
 from ecs.cli import ecs
-from ecs.pushing import TARGETS, repository
-from ecs.stacks import BODY
+from ecs.deployment import deploying
+from ecs.deployment.pushing import TARGETS, repository
+from ecs.deployment.stacks import BODY
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import Role, own_roles
 from tests import stacks

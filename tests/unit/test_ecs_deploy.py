@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from ecs.cleaning import belongs
 from ecs.cli import ecs
-from ecs.deploying import parts
-from ecs.errors import CloudError, clients, telling
-from ecs.pushing import commands, images
+from ecs.deployment.cleaning import belongs
+from ecs.deployment.deploying import parts
+from ecs.deployment.errors import CloudError, clients, telling
+from ecs.deployment.pushing import commands, images
 from ecs.templates.naming import LONGEST, Place
 from pipeline.errors import KeyFormatError, SettingsError
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from ecs.control.services import read_services
-from ecs.deploying import SHARED
-from ecs.stacks import BODY
+from ecs.deployment.deploying import SHARED
+from ecs.deployment.stacks import BODY
 from ecs.templates.autoscaling import NAMESPACE
 from ecs.templates.environment import render, template
 from ecs.templates.service_roles import COMPUTE, DRAIN, ROLES, STOP_TIMEOUT, own_roles

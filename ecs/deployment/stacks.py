@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ecs.errors import CloudError, DeployFailed, telling
+from ecs.deployment.errors import CloudError, DeployFailed, telling
 
 LIMIT = 45 * 60  # seconds that a deployment may take; a Redis alone takes ten minutes
 NOTHING = ("didn't contain changes", "No updates are to be performed")

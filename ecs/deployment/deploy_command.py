@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from ecs import cleaning
-from ecs.deploying import SHARED, Deployer, parts, run_once, write
-from ecs.errors import clients
-from ecs.pushing import check_images, commands, images, registry_of
-from ecs.pushing import push as push_images
-from ecs.stacks import Bucket, Stacks
+from ecs.deployment import cleaning
+from ecs.deployment.deploying import SHARED, Deployer, parts, run_once, write
+from ecs.deployment.errors import clients
+from ecs.deployment.pushing import check_images, commands, images, registry_of
+from ecs.deployment.pushing import push as push_images
+from ecs.deployment.stacks import Bucket, Stacks
 from ecs.templates.environment import render
 from ecs.templates.naming import MAIN, STAGES, Place
 from ecs.templates.service_roles import own_roles

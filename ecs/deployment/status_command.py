@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ecs.deploy_command import place_options
-from ecs.deploying import cluster_and_service, services, write
-from ecs.deploying import scale as set_count
-from ecs.errors import clients, telling
-from ecs.stacks import Stacks
+from ecs.deployment.deploy_command import place_options
+from ecs.deployment.deploying import cluster_and_service, services, write
+from ecs.deployment.deploying import scale as set_count
+from ecs.deployment.errors import clients, telling
+from ecs.deployment.stacks import Stacks
 from ecs.templates.naming import Place
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecs.errors import CloudError, telling
-from ecs.stacks import Planned, Say, Stacks
+from ecs.deployment.errors import CloudError, telling
+from ecs.deployment.stacks import Planned, Say, Stacks
 from ecs.templates.environment import PARAMETERS, render
 from ecs.templates.naming import MAIN, Place
 from ecs.templates.service_roles import Role

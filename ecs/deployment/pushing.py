@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecs.errors import CloudError, telling
-from ecs.stacks import Say
+from ecs.deployment.errors import CloudError, telling
+from ecs.deployment.stacks import Say
 from pipeline.errors import SettingsError
 
 TARGETS = {"WorkerImage": "worker", "WebImage": "web"}
