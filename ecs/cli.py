@@ -25,7 +25,10 @@ COMMANDS = {
         "ecs.control.control_command:control",
         "Run the control service: metrics, deadlines, pre-scaling.",
     ),
-    "simulate": ("ecs.simulate_command:simulate", "Say how many workers a load needs, and what that costs."),
+    "simulate": (
+        "ecs.simulator.simulate_command:simulate",
+        "Say how many workers a load needs, and what that costs.",
+    ),
 }
 
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecs.policies import Fixed
-from ecs.scenario import FlowModel, Scenario, Stage, TaskModel
-from ecs.simulate import Arrival, Simulation
+from ecs.simulator.policies import Fixed
+from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
+from ecs.simulator.simulate import Arrival, Simulation
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ecs.control.policy import Bounds, SlowDown, Work, ceil, tasks_for_backlog, tasks_for_waves
-from ecs.scenario import Scaling
+from ecs.simulator.scenario import Scaling
 
 
 @dataclass(frozen=True, slots=True)

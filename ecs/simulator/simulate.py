@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ecs.control.policy import Work
-from ecs.policies import Policy, Seen
-from ecs.scenario import FlowModel, Scenario, TaskModel
+from ecs.simulator.policies import Policy, Seen
+from ecs.simulator.scenario import FlowModel, Scenario, TaskModel
 
 WAVE, READY, DONE, LOOK = range(4)
 
