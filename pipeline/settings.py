@@ -23,7 +23,7 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 class Settings:
     """What differs between a laptop, a test and production."""
 
-    # REDIS_URL, else what `wave up` brought to this folder: broker, control keys, states. `clients` tells its forms.
+    # REDIS_URL, else what `wave up` brought to this folder: broker, control keys, states; see `connections`.
     redis_url: str = DEFAULT_REDIS_URL
     store_url: str = ""  # PIPELINE_STORE_URL: the pipe store, which may be a Cluster; "" for the same Redis
     version: str | None = None  # PIPELINE_VERSION, else the git branch; None where there is neither

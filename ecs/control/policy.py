@@ -1,7 +1,7 @@
 """How many tasks of a service a backlog asks for. Pure: numbers in, numbers out.
 
-Work is counted in seconds of one slot, as `pipeline.monitoring.backlog` does. A *task* is here what ECS calls so: one container
-group of a service; it runs `slots` messages at a time.
+Work is counted in seconds of one slot, as `pipeline.monitoring.backlog` does. A *task* is here what ECS calls so: one
+container group of a service; it runs `slots` messages at a time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Keeps a worker's ECS task from being stopped by a scale-in or a deployment while it runs something.
 
-Loaded into a worker by `celery worker -I ecs.control.protection`; does nothing where ECS_AGENT_URI is not set. A thread of the
-worker's main process sees when its children begin to run something and when they have ended, and tells the agent of
-it: once when it begins, again before the protection would end, and once when the worker has been idle for a while.
+Loaded into a worker by `celery worker -I ecs.control.protection`; does nothing where ECS_AGENT_URI is not set. A
+thread of the worker's main process sees when its children begin to run something and when they have ended, and tells
+the agent of it: once when it begins, again before the protection would end, and once when the worker has been idle
+for a while.
 
 The agent's answers (task-protection/v1): status 200 holds `protection`, or `failure` with a Reason, as for a task that
 belongs to no service; other statuses hold `error` with a Code: 400 for a bad request, 403 without a task role, 404 for

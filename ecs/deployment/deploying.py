@@ -18,7 +18,7 @@ from pipeline.errors import SettingsError, listed, near
 
 PAGE = 10  # services that one DescribeServices takes
 PAUSE = 3.0  # seconds between two looks at a task
-SHARED = Path(__file__).with_name("shared.yml")
+SHARED = Path(__file__).parents[1] / "templates" / "shared.yml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The template of one environment: a version of the code, with its own cluster, queues, services and logs. Pure.
 
 It is made here and not written down, since seven services differ in little; `wave ecs template` shows it. What
-environments of a stage share (ecs/templates/shared.yml) comes from that stack's exports, which also keeps that stack from being
+environments of a stage share (`shared.yml`) comes from that stack's exports, which also keeps that stack from being
 removed before them. A cluster costs nothing, so that each version has one, and its own control service leads there.
 """
 

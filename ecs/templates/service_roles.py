@@ -29,7 +29,7 @@ class Role:
     slots: int = 1  # messages that one task runs at a time
     spot: bool = False  # on spare capacity, which AWS takes back with two minutes' notice
     condition: str = ""  # of the template, without which there is no such service
-    rights: str = ""  # Worker, Serve, Web or Control: what it may do in AWS (ecs/templates/iam_roles.py); "" for nothing
+    rights: str = ""  # Worker, Serve, Web or Control: what it may do in AWS (`iam_roles`); "" for nothing
     within: int = (
         60  # seconds in which a slot is to work off what lies before it, where its count follows the queues
     )

@@ -1,6 +1,7 @@
 """A backtest that runs as a wave: a fold is one task's work for one partition, its scores are a pipe.
 
-`forecasting.flows.with_forecasts` makes the flow. Here is what a fold computes, and how the wave is read when it has ended:
+`forecasting.flows.with_forecasts` makes the flow. Here is what a fold computes, and how the wave is read when it has
+ended:
 
     wave = submit_wave(backtest).wait()
     by_age(table(folds(wave)), {"1 h": (1, 1), "2-24 h": (2, 24)})

@@ -4,7 +4,7 @@
     flow, training = with_forecasts(flow, "demand")
 
 `flow` then has one more task, `demand_forecast`: the next 24 hours of each entity, by the model that is live. Read
-them by `forecasting.reading.reader.read_forecast("demand_forecast", entity, at)`. `training` runs once a day: it fits a model
+them by `forecasting.read_forecast("demand_forecast", entity, at)`. `training` runs once a day: it fits a model
 for each partition of the state to the last 60 days of what `flow` has stored, and makes it live if it passes the gate
 (see `forecasting.registry`). Both are found where flows are looked for.
 
@@ -187,10 +187,10 @@ class Forecasting:
     def backtest(self, flow: Flow, folds: int = 3, name: str | None = None) -> Flow:
         """Give the flow `{flow}-{pipe}-backtest`: how this model would have done, beside the live one and the naive.
 
-        Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that workers
-        share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is what
-        `history` holds before it. `forecasting.evaluation.backtest_waves` reads the results, `wave model promote --backtest` uses
-        them. Raises FlowError.
+        Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that
+        workers share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is
+        what `history` holds before it. `forecasting.evaluation.backtest_waves` reads the results, `wave model promote
+        --backtest` uses them. Raises FlowError.
         """
         if folds < 1:
             raise FlowError(

@@ -1,4 +1,4 @@
-"""Clients of Redis for asyncio, made of the same URLs as those of `clients`."""
+"""Clients of Redis for asyncio, made of the same URLs as those of `sync_clients`."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def running() -> Running | None:
 
 @contextmanager
 def during(task: str, source: Source) -> Iterator[None]:
-    """Let `running` tell of this run until the block ends."""
+    """Let `current_run` tell of this run until the block ends."""
     token = _current.set(Running(task, source))
     try:
         yield

@@ -14,7 +14,7 @@ the flow that its own code knows.
     wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
     wave:{id} incidents  list: what went otherwise than it should (see gate)
     wave:{id} told       hash: the counts that were added to the totals before a retry
-    totals:{version}/{flow}  hash: sums over all waves (see totals); the set `totals` has their names
+    totals:{version}/{flow}  hash: sums over all waves (see flow_totals); the set `totals` has their names
     waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
     scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
     costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less

@@ -1,7 +1,7 @@
 """Tracing: one trace a wave, for those who have a collector of OpenTelemetry's.
 
-PIPELINE_TRACES names the collector, and the extra [tracing] brings what sends to it (`pipeline.telemetry.spans`). Without the
-setting nothing of it is imported, and a run costs one call of a function that does nothing.
+PIPELINE_TRACES names the collector, and the extra [tracing] brings what sends to it (`pipeline.telemetry.spans`).
+Without the setting nothing of it is imported, and a run costs one call of a function that does nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A sign of life that costs nothing to read: a file that a process touches every few seconds.
 
-A container's health check looks at its age (`python -m pipeline.workers.liveness`); asking the process over the broker, as
-`celery inspect ping` does, takes seconds of CPU each time and fails when the broker does, which is no reason to replace
-every container.
+A container's health check looks at its age (`python -m pipeline.workers.liveness`); asking the process over the
+broker, as `celery inspect ping` does, takes seconds of CPU each time and fails when the broker does, which is no
+reason to replace every container.
 """
 
 from __future__ import annotations

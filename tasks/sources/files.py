@@ -8,7 +8,7 @@
         date="hour",
     )
 
-The path may name {date}, {end} and {partition}; see `tasks.sources.template`. A parsed file is kept in the process, up to
+The path may name {date}, {end} and {partition}; see `template`. A parsed file is kept in the process, up to
 256 MB of files, and read again when it changed.
 """
 
@@ -30,7 +30,7 @@ from tasks.sources.values import plain
 
 for _package in ("pandas", "pyarrow"):
     if find_spec(_package) is None:
-        raise MissingExtra("tasks.sources.files", _package)
+        raise MissingExtra("tasks.files", _package)
 
 from tasks.sources.file_rows import Layout, load  # noqa: E402 - wants numpy, as pandas does
 

@@ -9,7 +9,7 @@
         rate="50/s",
     )
 
-Texts may name the fields of `tasks.sources.template`. Requests are tried again after failed connections and the statuses 429
+Texts may name the fields of `template`. Requests are tried again after failed connections and the statuses 429
 and 5xx. Headers, the query and credentials never get into messages.
 """
 

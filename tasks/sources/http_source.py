@@ -24,7 +24,7 @@ from tasks.errors import MissingExtra
 try:
     import httpx
 except ImportError as error:
-    raise MissingExtra("tasks.sources.http", error.name) from None
+    raise MissingExtra("tasks.http", error.name) from None
 
 Scalar = str | int | float | bool
 ClientFactory = Callable[[], httpx.Client]

@@ -28,7 +28,7 @@ try:
     import sqlalchemy as sa
     from sqlalchemy import exc
 except ImportError as error:
-    raise MissingExtra("tasks.sources.sql", error.name) from None
+    raise MissingExtra("tasks.sql", error.name) from None
 
 Url = str | sa.URL | Callable[[], str | sa.URL]
 
