@@ -26,7 +26,7 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.monitoring.cover import Covers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.sites import served
+from tests.support.sites import served
 
 WAVES, FLOWS, ENTITIES = 200, 10, 100_000
 TIMES = 15

@@ -18,7 +18,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.sites import served
+from tests.support.sites import served
 
 FLOWS = str(Path(__file__).parent / "flows" / "shop.py")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), "")

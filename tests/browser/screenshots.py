@@ -34,7 +34,7 @@ from pipeline.settings import Settings
 from pipeline.waves.backfill import Backfill
 from pipeline.waves.runtime import Runtime
 from tests.browser.flows.demand import CITIES, OUTAGE
-from tests.sites import served
+from tests.support.sites import served
 
 FLOWS = str(Path(__file__).parent / "flows" / "demand.py")
 IMAGES = Path(__file__).parents[2] / ".github" / "images"

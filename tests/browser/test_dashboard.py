@@ -14,7 +14,7 @@ from playwright.sync_api import Error, expect
 
 from pipeline import Wave, submit_wave
 from tests.browser.conftest import Site
-from tests.servers import until
+from tests.support.servers import until
 
 SERIOUS = ("serious", "critical")
 DATE = "2026-11-20T07"

@@ -28,7 +28,7 @@ from tests.browser.conftest import Site
 from tests.browser.forecasts import PIPE, fill
 from tests.browser.test_dashboard import SERIOUS
 from tests.contracts.models import BAD, GOOD, SPAN, Level
-from tests.sites import served
+from tests.support.sites import served
 
 FLOWS = str(Path(__file__).parent / "flows" / "told.py")
 NOW = floor(datetime.now(UTC)) - 2 * ONE_HOUR

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docker.engine import ROOT, Project, build, docker
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 HERE = Path(__file__).parent
 DOCKERFILE = str(ROOT / "docker" / "Dockerfile")

@@ -29,10 +29,10 @@ from pipeline import Wave, submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests import stacks
-from tests.aws import REGION, ministack
 from tests.docker.conftest import HERE, Image
 from tests.docker.engine import build, docker, wait
+from tests.support import stacks
+from tests.support.aws import REGION, ministack
 
 WORKER, WAVE = "celery-waves-ecs-worker:tests", "celery-waves-ecs-wave:tests"
 MAIN, BRANCH = Place("dev").stack, Place("dev", "try-2").stack

@@ -15,7 +15,7 @@ from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Child, Processes
 from pipeline.serving.app import MODEL, SLOTS, worker_command
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 ROOT = Path(__file__).parents[2]
 KIND = "tests.integration.served:Echo"

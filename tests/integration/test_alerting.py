@@ -21,9 +21,9 @@ from pipeline.monitoring.alert_delivery import KEY, TURN, Teller, Watch
 from pipeline.monitoring.alert_rules import Bounds
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.aws import REGION, aws
-from tests.hooks import Hook, hook
-from tests.servers import until
+from tests.support.aws import REGION, aws
+from tests.support.hooks import Hook, hook
+from tests.support.servers import until
 
 OVERDUE = str(Path(__file__).parents[1] / "prometheus" / "flows" / "overdue.py")
 DUE = datetime.now(UTC) - timedelta(minutes=30)

@@ -13,7 +13,7 @@ from pipeline.local.processes import Workers
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 GRAPHS = str(Path(__file__).parent / "flows" / "graphs.py")
 MESSAGES = 10_000

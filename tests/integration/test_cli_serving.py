@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.cli.serve import Added
 from pipeline.serving.catalogue import Catalogue
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 EXAMPLE = "pipeline.serving.examples:mean"
 ROOT = Path(__file__).parents[2]

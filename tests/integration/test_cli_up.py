@@ -25,7 +25,7 @@ from pipeline.cli import children, main, up
 from pipeline.cli.options import Chosen
 from pipeline.cli.session import Session
 from pipeline.nearby import FILE
-from tests.servers import until
+from tests.support.servers import until
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
 

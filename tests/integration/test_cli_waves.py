@@ -16,8 +16,8 @@ from redis import Redis
 
 from pipeline.local.processes import Workers
 from pipeline.store import RedisStore
-from tests.servers import until
-from tests.terminal import terminal
+from tests.support.servers import until
+from tests.support.terminal import terminal
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")
 KEYS = [f"{origin}-{other}" for origin in ("JFK", "LGA") for other in ("BOS", "LAX", "ORD")]

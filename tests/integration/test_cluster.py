@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.store import ClusterStore
 from pipeline.waves.runtime import Runtime
 from tests.contracts.store import StoreContract
-from tests.servers import Node, cluster
+from tests.support.servers import Node, cluster
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 ENTITIES = {f"place{n}": {"country": f"c{n % 2}"} for n in range(40)}

@@ -9,7 +9,7 @@ import pytest
 from pipeline.flows.plan import compile_flow
 from pipeline.gate.gate import wave_key
 from pipeline.gate.records import Records, WaveSpec
-from tests.graphs import flow_of
+from tests.support.graphs import flow_of
 
 PLAN = compile_flow(flow_of({"a": (), "b": ("a",), "model": ("b",)}, {"model": "wave"}))
 

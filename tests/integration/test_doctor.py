@@ -13,7 +13,7 @@ from pipeline.cli import main
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.waves.presence import present
-from tests.servers import until
+from tests.support.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 

@@ -26,8 +26,8 @@ from pipeline.settings import Settings
 from pipeline.waves.presence import present
 from pipeline.waves.runtime import Runtime
 from pipeline.workers.heartbeat import Heartbeat, check_age
-from tests.aws import aws
-from tests.servers import until
+from tests.support.aws import aws
+from tests.support.servers import until
 
 _clusters = count()
 SERVICE = "waves-compute"

@@ -26,8 +26,8 @@ from forecasting.registry import ModelSettings, Registry
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.aws import REGION, aws
 from tests.contracts.models import GOOD, SPAN, Level
+from tests.support.aws import REGION, aws
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,8 +9,8 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.ecs_agent import agent_running
-from tests.servers import until
+from tests.support.ecs_agent import agent_running
+from tests.support.servers import until
 
 GRAPHS = str(Path(__file__).parent / "flows" / "graphs.py")
 OPTIONS = ["-I", "pipeline.workers.readiness,ecs.control.protection"]

@@ -20,8 +20,8 @@ from ecs.deployment.pushing import TARGETS, repository
 from ecs.deployment.stacks import BODY
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import Role, own_roles
-from tests import stacks
-from tests.aws import ministack
+from tests.support import stacks
+from tests.support.aws import ministack
 
 OTHER = Place("dev", project="other").stack
 MAIN, BRANCH = Place("dev").stack, Place("dev", "feature/x").stack

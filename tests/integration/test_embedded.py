@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, ConnectionError
 from pipeline.errors import UnreachableError
 from pipeline.local import embedded
 from pipeline.local.embedded import EmbeddedRedis, serving
-from tests.servers import until
+from tests.support.servers import until
 
 OWNER = """
 import sys, time

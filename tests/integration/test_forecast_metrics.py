@@ -26,7 +26,7 @@ from pipeline.monitoring.metrics import WaveCollector
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level
-from tests.sites import served
+from tests.support.sites import served
 
 FAR = 1e9
 

@@ -16,8 +16,8 @@ from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.submit import submit_wave
 from pipeline.waves.wave import Wave
-from tests.servers import until
-from tests.shops import FLOWS, NOW, SHOPS, load_history
+from tests.support.servers import until
+from tests.support.shops import FLOWS, NOW, SHOPS, load_history
 
 
 def test_models_are_trained_promoted_and_rolled_back_while_workers_run(redis_url: str, tmp_path: Path):

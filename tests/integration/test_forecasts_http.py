@@ -24,7 +24,7 @@ from pipeline.waves.runtime import Runtime
 from pipeline.web.application import make_app
 from pipeline.web.server import make_server
 from pipeline.web.settings import WebSettings
-from tests.servers import until
+from tests.support.servers import until
 
 ROOT = Path(__file__).parents[2]
 ISSUED = datetime(2026, 4, 1, 6, tzinfo=UTC)

@@ -46,7 +46,7 @@ from pipeline.settings import Settings
 from pipeline.store import MemoryStore
 from pipeline.waves.keeper import Keeper, finish
 from pipeline.waves.runtime import Runtime
-from tests.actors import Actor, SteppedRedis, die, stepped
+from tests.support.actors import Actor, SteppedRedis, die, stepped
 
 LEASE = 30.0
 DATE = "2026-03-01T00"

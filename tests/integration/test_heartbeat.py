@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.local.processes import celery_command, worker_command, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.workers.liveness import main
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 COMMANDS = {
     "worker": worker_command("main", 1, ["collect"], "threads"),

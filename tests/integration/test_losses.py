@@ -12,7 +12,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 FLOWS = str(Path(__file__).parent / "flows" / "losses.py")
 LEASE = 6.0

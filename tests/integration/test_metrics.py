@@ -19,7 +19,7 @@ from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector, registry
 from pipeline.monitoring.observe import observe
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 FAULTS = str(Path(__file__).parent / "flows" / "faults.py")
 ENTITIES = {name: {"country": "x"} for name in ("bad1", "bad2", *(f"good{n}" for n in range(9)))}

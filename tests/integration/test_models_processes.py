@@ -18,9 +18,9 @@ from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.submit import submit_wave
-from tests.aws import REGION, aws
 from tests.contracts.models import GOOD, SPAN, Level, promote_in_turn
-from tests.shops import FLOWS, NOW, SHOPS, load_history
+from tests.support.aws import REGION, aws
+from tests.support.shops import FLOWS, NOW, SHOPS, load_history
 
 
 @pytest.fixture(scope="module", autouse=True)

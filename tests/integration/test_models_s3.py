@@ -12,8 +12,8 @@ import pytest
 
 from forecasting.errors import ModelError
 from forecasting.registry import ModelSettings, Registry
-from tests.aws import REGION, aws
 from tests.contracts.models import GOOD, SPAN, Level, ModelsContract
+from tests.support.aws import REGION, aws
 
 _buckets = count()
 

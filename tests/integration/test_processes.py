@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import ProcessError
 from pipeline.local.processes import Workers
 from pipeline.local.supervise import Processes
-from tests.servers import until
+from tests.support.servers import until
 
 SLEEPER = [sys.executable, "-c", "import time; print('slept well', flush=True); time.sleep(60)"]
 

@@ -17,7 +17,7 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 DATE = "2026-05-01T07"

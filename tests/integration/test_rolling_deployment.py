@@ -11,7 +11,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 DATE = "2026-05-01T07"
 ENTITIES = {f"shop{n}": {"city": f"city{n % 6}"} for n in range(12)}

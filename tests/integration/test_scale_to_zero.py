@@ -10,7 +10,7 @@ from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import until
+from tests.support.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 

@@ -22,7 +22,7 @@ from pipeline.monitoring.doctor import WARN, examine
 from pipeline.settings import Settings
 from pipeline.waves.presence import REFUSED
 from pipeline.waves.runtime import Runtime
-from tests.servers import over_tls, until
+from tests.support.servers import over_tls, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 PASSWORD = "p@ss/w:rd-4711"  # with all that a URL must escape

@@ -16,7 +16,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.servers import PASSWORD, Watched, until, watched
+from tests.support.servers import PASSWORD, Watched, until, watched
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 

@@ -23,7 +23,7 @@ from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.web.tokens import line
 from tests.integration.serving_stack import Stack, predict
-from tests.servers import until
+from tests.support.servers import until
 
 TOKEN = "a-token-of-the-tests"
 

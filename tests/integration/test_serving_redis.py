@@ -18,7 +18,7 @@ from pipeline.errors import ProcessError, UnreachableError
 from pipeline.local.supervise import Processes
 from pipeline.serving.catalogue import Catalogue
 from tests.integration.serving_stack import Stack, predict
-from tests.servers import over_tls, until, watched
+from tests.support.servers import over_tls, until, watched
 
 PASSWORD = "p@ss/w:rd-4711"  # with all that a URL must escape
 

@@ -15,8 +15,8 @@ from pipeline.local.supervise import Processes
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Wave
-from tests.collector import Collector, Told, collector
-from tests.servers import until
+from tests.support.collector import Collector, Told, collector
+from tests.support.servers import until
 
 TRACED = str(Path(__file__).parent / "flows" / "traced.py")
 KEYS = ["bad", "a", "b", "c"]

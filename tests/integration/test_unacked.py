@@ -12,7 +12,7 @@ from pipeline.messaging.canvas import Canvas, Single
 from pipeline.messaging.lost_messages import HELD, INDEX, sweep
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.graphs import flow_of, spec_of
+from tests.support.graphs import flow_of, spec_of
 
 SPEC = spec_of(flow_of({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}))
 

@@ -17,7 +17,7 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Processes
 from pipeline.web.tokens import line, new_token
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 SHOP = str(Path(__file__).parents[1] / "browser" / "flows" / "shop.py")
 TOKEN = new_token()

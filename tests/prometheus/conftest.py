@@ -26,7 +26,7 @@ from pipeline.local.supervise import Processes
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 HERE = Path(__file__).parent
 DOCKER = HERE.parents[1] / "docker"

@@ -14,7 +14,7 @@ import pytest
 from pipeline import submit_wave
 from pipeline.flows.cron import due_hour
 from tests.prometheus.conftest import DOCKER, FLOWS, HERE, Stack
-from tests.servers import until
+from tests.support.servers import until
 
 DASHBOARD = json.loads((DOCKER / "grafana" / "dashboard.json").read_text())
 OVERDUE = str(HERE / "flows" / "overdue.py")

@@ -23,7 +23,7 @@ from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.status_board import View, look
 from tests.benchmarks.serving import rival
 from tests.benchmarks.serving.load import Plan, Running, Seen, run
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 VERSION = "benchmark"

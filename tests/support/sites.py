@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.web.tokens import Tokens
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 DOCKERFILES = sorted((ROOT / "docker").rglob("Dockerfile"))
 STACK: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yml").read_text())

@@ -18,7 +18,7 @@ import pytest
 from botocore.parsers import QueryParser
 
 from pipeline.local.supervise import Processes
-from tests.servers import free_port, until
+from tests.support.servers import free_port, until
 
 REGION = "eu-west-1"
 

@@ -10,7 +10,7 @@ from pipeline.errors import SettingsError
 from pipeline.monitoring.alert_channels import Notice, Topic, Webhook, channels
 from pipeline.monitoring.alert_delivery import Known, changes
 from pipeline.monitoring.alert_rules import Alert
-from tests.hooks import hook
+from tests.support.hooks import hook
 
 LATE = Alert("critical", "late", "main/sales", "main/sales is late by 20 min")
 FULL = Alert("critical", "memory", "control", "Redis (control) uses 95%")

@@ -12,7 +12,7 @@ from pipeline.errors import CodecError, KeyFormatError
 from pipeline.flows.plan import compile_flow
 from pipeline.gate.shards import cut_shards, fair_share, fused_segments, own_entities, shard_size
 from pipeline.settings import Settings
-from tests.graphs import flow_of
+from tests.support.graphs import flow_of
 
 ANY = State("entities")
 ROUTES = State("routes", partition_by="origin")

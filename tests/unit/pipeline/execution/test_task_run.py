@@ -14,7 +14,7 @@ from pipeline.errors import AnswerError, CodecError, RunError, TimedOut
 from pipeline.execution.inputs import Chunks, Source
 from pipeline.execution.task_run import MissingInput, Work, checked, describe, scoped
 from pipeline.store import MemoryStore
-from tests.graphs import THEN, make
+from tests.support.graphs import THEN, make
 
 DAY = 86400.0
 KEYS = ["A", "B", "C"]
@@ -308,14 +308,14 @@ def test_an_error_says_its_kind_its_text_and_the_line():
     def broken(entity):
         raise ValueError("no such route")
 
-    assert failure(broken) == f"ValueError: no such route (test_work.py:{line_of(broken)}, in broken)"
+    assert failure(broken) == f"ValueError: no such route (test_task_run.py:{line_of(broken)}, in broken)"
 
 
 def test_an_error_without_a_text_says_so():
     def broken(entity):
         raise RuntimeError
 
-    assert failure(broken) == f"RuntimeError: no message (test_work.py:{line_of(broken)}, in broken)"
+    assert failure(broken) == f"RuntimeError: no message (test_task_run.py:{line_of(broken)}, in broken)"
 
 
 def test_an_error_inside_a_library_names_the_users_line():
@@ -323,7 +323,7 @@ def test_an_error_inside_a_library_names_the_users_line():
         return json.loads("{")
 
     assert failure(broken).startswith("JSONDecodeError: ")
-    assert failure(broken).endswith(f"(test_work.py:{line_of(broken)}, in broken)")
+    assert failure(broken).endswith(f"(test_task_run.py:{line_of(broken)}, in broken)")
 
 
 def test_an_error_in_a_function_that_the_task_calls_names_that_one():
@@ -333,7 +333,7 @@ def test_an_error_in_a_function_that_the_task_calls_names_that_one():
     def broken(entity):
         helper()
 
-    assert failure(broken) == f"KeyError: 'x' (test_work.py:{line_of(helper)}, in helper)"
+    assert failure(broken) == f"KeyError: 'x' (test_task_run.py:{line_of(helper)}, in helper)"
 
 
 def test_an_error_of_ours_about_a_value_names_no_line_of_ours():

@@ -32,7 +32,7 @@ from pipeline.messaging.canvas import (
     following,
 )
 from pipeline.settings import Settings
-from tests.graphs import flow_of, make, spec_of, waves
+from tests.support.graphs import flow_of, make, spec_of, waves
 
 # What is sent
 

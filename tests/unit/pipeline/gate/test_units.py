@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from pipeline.gate.units import ALL, Unit
-from tests.graphs import flow_of, spec_of, waves
+from tests.support.graphs import flow_of, spec_of, waves
 
 FEW = settings(deadline=None, max_examples=100)
 

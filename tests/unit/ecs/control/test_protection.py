@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecs.control.protection import LINGER, MINUTES, Agent, AgentError, Protection
-from tests.ecs_agent import ARN, GRANTED, FakeAgent, agent_running
+from tests.support.ecs_agent import ARN, GRANTED, FakeAgent, agent_running
 
 
 def failed(reason: str) -> tuple[int, Any]:

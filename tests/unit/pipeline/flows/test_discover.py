@@ -13,9 +13,9 @@ import pytest
 from pipeline import Flow
 from pipeline.errors import ClashError, FlowError, UnknownName
 from pipeline.flows.discover import Flows, check_clash, load_flows
-from tests.graphs import make
+from tests.support.graphs import make
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 FLOW = """
 from pipeline import Flow, task

@@ -299,7 +299,7 @@ def test_several_pipes_of_a_flow_are_forecast_by_a_line_each():
 
 
 def test_the_lines_of_the_readme_hold():
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = (Path(__file__).parents[4] / "README.md").read_text()
     program, lines = (
         re.search(rf"<!-- {mark}.*?-->\n```python\n(.*?)```", text, re.DOTALL)[1]
         for mark in ("program", "forecasts")

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.flows.pipe import ONE_HOUR
 from pipeline.waves.runtime import Runtime
 
-FLOWS = str(Path(__file__).parent / "integration" / "flows" / "shops.py")
+FLOWS = str(Path(__file__).parents[1] / "integration" / "flows" / "shops.py")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SHOPS = {f"{region}-{n}": {"region": region} for region in ("north", "south") for n in range(3)}
 

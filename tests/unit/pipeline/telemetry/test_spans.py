@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 from pipeline.telemetry.spans import SpanTracer, ids_of
 from pipeline.telemetry.tracing import OFF, check
 from pipeline.waves.runtime import Runtime
-from tests.graphs import flow_of
+from tests.support.graphs import flow_of
 
 WAVE = "main/f 2026-04-01T07"
 SPEC = WaveSpec(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline import Flow
 from pipeline.errors import FlowError
 from pipeline.flows.plan import Parallel, Plan, Series, compile_flow, members
-from tests.graphs import (
+from tests.support.graphs import (
     ancestors,
     flow_of,
     graphs,

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import ProcessError, SettingsError
 from pipeline.workers.heartbeat import Heartbeat, check_age
 from pipeline.workers.liveness import main
-from tests.servers import until
+from tests.support.servers import until
 
 
 def age(path: Path, seconds: float) -> None:

@@ -17,7 +17,7 @@ from pipeline.errors import FlowError, KeyFormatError, UnknownName, WaveError
 from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore
 from pipeline.testing import run_wave
-from tests.graphs import make
+from tests.support.graphs import make
 
 THEN = datetime(2013, 6, 25, 13, tzinfo=UTC)
 DAY = 86400.0
@@ -676,6 +676,6 @@ def test_the_fixtures_share_one_store_over_the_hours_of_a_test(tmp_path):
     (tmp_path / "conftest.py").write_text("pytest_plugins = ['pipeline.fixtures']\n")
     (tmp_path / "test_flows.py").write_text(USERS_TEST)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.stdout.splitlines()[-1].startswith("1 passed"), found.stdout

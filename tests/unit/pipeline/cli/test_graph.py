@@ -12,7 +12,7 @@ from pipeline.flows.levels import levels
 from pipeline.flows.plan import compile_flow
 from pipeline.gate.status_groups import by_kind
 from pipeline.waves.wave import Progress
-from tests.graphs import flow_of
+from tests.support.graphs import flow_of
 
 GRAPH = {"sales": (), "weather": (), "demand": ("sales", "weather"), "report": ("demand",)}
 PLAN = compile_flow(flow_of(GRAPH))

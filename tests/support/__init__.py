@@ -1,0 +1,1 @@
+"""What several suites share: servers, stand-ins, terminals, and flows to test with."""
