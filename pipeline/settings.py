@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pipeline import environment
 from pipeline.errors import KeyFormatError, SettingsError
 from pipeline.flows.pipe import check_version
-from pipeline.nearby import nearby, nearby_flows
+from pipeline.local_session import nearby, nearby_flows
 
 _PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
 _PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&]*")

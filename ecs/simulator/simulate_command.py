@@ -12,9 +12,10 @@ import click
 from ecs.simulator.scenario import DEFAULT, Scenario, load
 from ecs.simulator.simulation_report import POLICIES, Line, compare, day
 from pipeline.cli.options import json_option
-from pipeline.cli.output import length, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.waiting import counted
 from pipeline.errors import SettingsError
+from pipeline.formatting import length
 
 
 @click.command()

@@ -8,5 +8,5 @@ Each has fit, predict, forecast, save and load, so that the registry keeps it, t
 it, and the gate judges it like any other. Intervals are conformal, from hours that the model has not seen.
 
 What cannot be kept: anything whose library has no format of its own but pickle. A model is then refused when it is
-saved, with a text that says which part.
+saved, with a text that says which part. Uses `features`, `models` and `registry`. Begin with `base`.
 """

@@ -15,11 +15,12 @@ from forecasting.evaluation.compare import Scores, score_versions
 from forecasting.models.columns import MEAN, OBSERVED
 from pipeline.cli.backfill import LastHour
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plain, plural, table, write_json
+from pipeline.cli.output import plain, table, write_json
 from pipeline.cli.run import shown
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
 from pipeline.flows.pipe import ONE_HOUR, stamp
+from pipeline.formatting import plural
 from pipeline.waves.versions import compare as side_by_side
 
 SOME_ROWS = 20

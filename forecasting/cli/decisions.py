@@ -7,7 +7,6 @@ import click
 from forecasting.cli.models import (
     name_argument,
     partition_option,
-    partitions_of,
     pass_registry,
     stage_option,
     why_option,
@@ -16,11 +15,13 @@ from forecasting.cli.verdicts import each, finish
 from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Promotion, Registry
 from forecasting.registry.live import Measurement
+from forecasting.registry.lookup import partitions_of
 from pipeline.cli.options import Chosen, json_option
-from pipeline.cli.output import plural, write_json
+from pipeline.cli.output import write_json
 from pipeline.cli.session import Session, answering
 from pipeline.cli.waiting import busy, counted
 from pipeline.errors import listed
+from pipeline.formatting import plural
 
 
 @click.command()

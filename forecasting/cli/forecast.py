@@ -14,10 +14,11 @@ from forecasting.models.columns import LEVELS
 from forecasting.reading.cover import Cover, cover
 from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
 from pipeline.cli.options import base_option, json_option, version_option
-from pipeline.cli.output import plural, some, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
 from pipeline.flows.pipe import ONE_HOUR, floor, stamp
+from pipeline.formatting import plural, some
 
 SOME_ENTITIES = 10  # that are named of those with the least cover
 

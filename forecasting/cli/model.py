@@ -11,17 +11,18 @@ from forecasting.cli.decisions import promote, prune, publish, rollback
 from forecasting.cli.models import (
     name_argument,
     partition_option,
-    partitions_of,
     pass_registry,
     stage_option,
     written,
 )
 from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Event, ModelSettings, Registry
+from forecasting.registry.lookup import partitions_of
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plural, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.serving import split
 from pipeline.cli.waiting import counted
+from pipeline.formatting import plural
 
 SOME_EVENTS = 20
 

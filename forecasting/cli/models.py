@@ -1,4 +1,4 @@
-"""What the commands about models share: options, and which partitions are meant."""
+"""What the commands about models share: their options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import click
 
 from forecasting.registry import STAGES, Registry
-from pipeline.errors import UnknownName, listed, near
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -26,25 +25,6 @@ stage_option = _option(
 why_option = _option("--why", metavar="TEXT", default="", help="The reason, for the history.")
 
 pass_registry = click.make_pass_decorator(Registry)
-
-
-def partitions_of(registry: Registry, name: str, partition: str | None) -> list[str]:
-    """Give the partitions that have models of a pipe, or the one that is named. Raises UnknownName."""
-    names = registry.names()
-    pipe, _, rest = name.partition("/")
-    if name not in names and pipe in names and rest:
-        raise UnknownName(f"no models of {name!r}. Those of a partition are: {pipe} --partition {rest}.")
-    if name not in names:
-        raise UnknownName(
-            f"no models of {name!r} in {registry.files.place}.{near(name, names)} There are those of: {listed(names)}."
-        )
-    if partition is None:
-        return names[name]
-    if partition not in names[name]:
-        raise UnknownName(
-            f"no model of {name!r} for {partition!r}.{near(partition, names[name])} Partitions: {listed(names[name])}."
-        )
-    return [partition]
 
 
 def written(value: float | None) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from forecasting.cli.models import partitions_of
 from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Decision, Event, Manifest, Registry, decide
+from forecasting.registry.lookup import partitions_of
 from forecasting.registry.settings import check_stage
 
 PAGE = 50  # models of one page

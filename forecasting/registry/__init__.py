@@ -9,6 +9,8 @@ looks again, on a shared folder as in S3, and no lock is needed that a process c
 beside what it names, not in Redis: it outlasts a Redis that is emptied, one registry serves clusters that have each
 a Redis of their own, and a command or a notebook needs no more than the bucket. A process asks for it anew when its
 answer is older than PIPELINE_MODELS_REFRESH (10 s): one listing, and one small read where something has changed.
+
+Uses `models`. Begin with `live`.
 """
 
 from __future__ import annotations

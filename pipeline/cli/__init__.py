@@ -1,6 +1,7 @@
 """The `wave` command. A command's module is loaded when it is used, so that `wave --help` is quick.
 
-Commands of other packages join by the entry-point group `pipeline.commands`.
+Commands of other packages join by the entry-point group `pipeline.commands`. Uses all of the engine. Begin with
+`group`, then the module named like the command; `session` is what each of them works with.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ import click
 from rich.progress import TextColumn
 
 from pipeline.cli.options import base_option, json_option, only_option, version_option
-from pipeline.cli.output import length, plural, some, terminal, write_json
+from pipeline.cli.output import terminal, write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import progress_bar
 from pipeline.errors import DurationError
 from pipeline.flows import durations
 from pipeline.flows.pipe import floor, hour, stamp
+from pipeline.formatting import length, plural, some
 from pipeline.waves.backfill import IN_FLIGHT, Backfill, Tally, hours
 
 SAY_EVERY = 5.0  # seconds between two plain lines

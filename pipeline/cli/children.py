@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from pipeline.cli.session import Session
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.supervise import START_LIMIT, Processes
-from pipeline.nearby import announced, nearby
+from pipeline.local_session import announced, nearby
 from pipeline.settings import DEFAULT_REDIS_URL, without_secret
 from pipeline.telemetry.logs import LOG, TEXT
 

@@ -8,9 +8,10 @@ from dataclasses import asdict
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plural, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.cli.waiting import busy
+from pipeline.formatting import plural
 from pipeline.monitoring.doctor import FAIL, OK, WARN, examine
 
 

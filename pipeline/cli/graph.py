@@ -11,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.output import length, plural
 from pipeline.flows.levels import levels
 from pipeline.flows.plan import Plan
+from pipeline.formatting import length, plural
 from pipeline.gate.status_groups import KINDS, by_kind
 from pipeline.waves.wave import Progress
 

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import length, plain, plural, table, write_json
+from pipeline.cli.output import plain, table, write_json
 from pipeline.cli.run import shown
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.waiting import busy
 from pipeline.errors import KeyFormatError, UnknownName
 from pipeline.flows.entity import check_entity_key
 from pipeline.flows.pipe import ONE_HOUR, PipeKey, check_version, hour, stamp
+from pipeline.formatting import length, plural
 from pipeline.store import Store
 
 FORMS = "KEY (as in 'main/delay JFK-LAX 2013-06-25T13'), or VERSION PIPE ENTITY DATE"

@@ -11,13 +11,14 @@ from typing import Any
 import click
 
 from pipeline.cli.options import base_option, json_option, version_option
-from pipeline.cli.output import length, plain, write_json
+from pipeline.cli.output import plain, write_json
 from pipeline.cli.session import HOUR, Session, flow_argument, own_traceback, with_session
 from pipeline.errors import KeyFormatError, RunError
 from pipeline.execution.inputs import Chunks
 from pipeline.execution.replay import Replay, Step
 from pipeline.execution.task_run import describe
 from pipeline.flows.entity import Entity
+from pipeline.formatting import length
 
 LINES = 12  # of one value
 

@@ -15,11 +15,11 @@ from redis import Redis
 
 from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
-from pipeline.cli.output import length
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import check_version
+from pipeline.formatting import length
 from pipeline.local.processes import node_name, worker_env
 from pipeline.local.supervise import READY
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, worker_command

@@ -10,10 +10,11 @@ import click
 
 from pipeline.cli.group import CommandGroup
 from pipeline.cli.options import json_option, version_option
-from pipeline.cli.output import length, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.serve import added
 from pipeline.cli.session import Session, with_redis
 from pipeline.flows.pipe import check_version
+from pipeline.formatting import length
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.names import Place
 from pipeline.serving.results import VersionResults, read

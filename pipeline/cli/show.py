@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import STATUSES, length, moment, plural, some, table, write_json
+from pipeline.cli.output import STATUSES, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import by_status, ending, outcome, pending
 from pipeline.cli.waves import cost_of, in_json
+from pipeline.formatting import length, moment, plural, some
 from pipeline.gate.incidents import grouped
 from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plural, table, write_json
+from pipeline.cli.output import table, write_json
 from pipeline.cli.run import features_of
 from pipeline.cli.session import Session, with_session
 from pipeline.flows.state import State
+from pipeline.formatting import plural
 from pipeline.states import Registry
 
 SOME_ENTITIES = 50

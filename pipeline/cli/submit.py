@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from pipeline.cli.options import base_option, json_option, only_option, version_option
-from pipeline.cli.output import plural, write_json
+from pipeline.cli.output import write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
 from pipeline.flows.state import State
+from pipeline.formatting import plural
 from pipeline.monitoring.queue_coverage import slots_of, untaken
 from pipeline.waves.submit import submit_wave
 from pipeline.waves.wave import Wave

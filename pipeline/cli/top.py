@@ -15,9 +15,10 @@ from rich.text import Text
 
 from pipeline.cli.graph import bar
 from pipeline.cli.options import json_option
-from pipeline.cli.output import length, plain_table, plural, size, terminal, write_json
+from pipeline.cli.output import plain_table, terminal, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
+from pipeline.formatting import length, plural, size
 from pipeline.gate.status_groups import by_kind
 from pipeline.monitoring.live_view import Line, Look, as_json, grouped, lines, look
 from pipeline.monitoring.observe import Observed

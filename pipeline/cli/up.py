@@ -14,7 +14,6 @@ import click
 from pipeline.app import KINDS
 from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import version_option
-from pipeline.cli.output import length, plural
 from pipeline.cli.session import Session, with_session
 from pipeline.cli.web import address, check_installed, web_env
 from pipeline.errors import FlowError, SettingsError, UnknownName, listed, near
@@ -22,6 +21,7 @@ from pipeline.flows import durations
 from pipeline.flows.discover import Flows
 from pipeline.flows.pipe import check_version
 from pipeline.flows.task import COLLECT, SOLO
+from pipeline.formatting import length, plural
 from pipeline.local.processes import celery_command, node_name, worker_command, worker_env
 
 GIVE_BACK = 5.0  # seconds after it has drained that a worker has to give back what it runs

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.live import Live
 
 from pipeline.cli.graph import graph
-from pipeline.cli.output import STATUSES, length, terminal
+from pipeline.cli.output import STATUSES, terminal
+from pipeline.formatting import length
 from pipeline.waves.wave import Progress, Wave
 
 EVERY = 0.2  # seconds between two looks

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import click
 
 from pipeline.cli.options import json_option
-from pipeline.cli.output import STATUSES, length, moment, plural, table, write_json
+from pipeline.cli.output import STATUSES, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
+from pipeline.formatting import length, moment, plural
 from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost, money
 from pipeline.waves.wave import Progress, Wave

@@ -1,1 +1,4 @@
-"""The dashboard: pages made on the server, which work offline, on a phone and by keyboard. Needs the extra [web]."""
+"""The dashboard: pages made on the server, which work offline, on a phone and by keyboard.
+
+Uses `waves` and `monitoring`, and the extra [web]. Begin with `routes`; pages of other packages join by `additions`.
+"""

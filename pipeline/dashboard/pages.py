@@ -11,7 +11,7 @@ import orjson
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from pipeline.cli.output import length, plural
+from pipeline.formatting import length, plural
 from pipeline.gate.status_groups import KINDS, kind
 from pipeline.waves.cost import money
 

@@ -1,4 +1,7 @@
-"""`wave demo`: the shipped flows on real Redis and real workers, from an empty machine to a picture."""
+"""`wave demo`: the shipped flows on real Redis and real workers, from an empty machine to a picture.
+
+Uses `tasks.delays` and `tasks.flights`. Begin with `play`.
+"""
 
 from __future__ import annotations
 

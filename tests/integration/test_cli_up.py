@@ -24,7 +24,7 @@ from redis.exceptions import ConnectionError
 from pipeline.cli import children, main, up
 from pipeline.cli.options import Chosen
 from pipeline.cli.session import Session
-from pipeline.nearby import FILE
+from pipeline.local_session import FILE
 from tests.support.servers import until
 
 ROUTES = str(Path(__file__).parent / "flows" / "routes.py")

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from configparser import ConfigParser
 from graphlib import CycleError, TopologicalSorter
@@ -24,24 +25,9 @@ PACKAGES = {
     "ecs": ("pipeline",),
 }
 
-# Inside `pipeline` a module may import its own layer and those above it: pure modules, storage, all others (what uses
-# Celery), faces. A new module that is none of the others stands with those.
-# fmt: off
-PURE = {
-    "alive", "calls", "cron", "discover", "durations", "entity", "environment", "errors", "flow", "heartbeat",
-    "incidents", "kinds", "levels", "nearby", "pipe", "plan", "render", "settings", "state", "status",
-    "supervise", "tally", "task", "units",
-}
-STORAGE = {
-    "aclients", "clients", "codec", "embedded", "frames", "gate", "inputs", "rate", "records", "registry", "series",
-    "shards", "store",
-}
-# fmt: on
-FACES = {"cli", "dashboard", "web"}
-
 TOP_LEVEL = {
     *PACKAGES,
-    *("docker", "tests"),
+    *("docker", "docs", "tests"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pyproject.toml", "setup.cfg"),
 }
 LEFT_BY_TOOLS = ("build", "dist", "demo", "*.egg-info", "__pycache__")
@@ -81,50 +67,120 @@ def top(name: str) -> str:
     return name.partition(".")[0]
 
 
-def layer(name: str) -> int:
-    """The layer of a module of `pipeline`; the package itself stands behind all of them."""
-    if name == "pipeline":
-        return 4
-    part = name.split(".")[1]
-    return 0 if part in PURE else 1 if part in STORAGE else 3 if part in FACES else 2
+def order() -> dict[str, list[tuple[str, ...]]]:
+    """The floors of each package, lowest first, as CONTRIBUTING lists them."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    block = text.split("<!-- order:")[1].split("```")[1]
+    found: dict[str, str] = {}
+    for line in block.strip().splitlines():
+        package, rest = re.fullmatch(r"(\w*) +(.+)", line).groups()
+        found[package or list(found)[-1]] = found.get(package or list(found)[-1], "") + " " + rest
+    return {
+        package: [tuple(name.strip() for name in floor.split(",")) for floor in chain.split("->")]
+        for package, chain in found.items()
+    }
 
 
-PIPELINE = [name for name in MODULES if top(name) == "pipeline" and name != "pipeline"]
+ORDER = order()
+FLOORS = {
+    f"{package}.{room.replace('/', '.')}": floor
+    for package, floors in ORDER.items()
+    for floor, rooms in enumerate(floors)
+    for room in rooms
+}
+
+
+def room(name: str) -> str:
+    """The folder or file of its package that a module lies in; the innermost one that the list names."""
+    parts = name.split(".")
+    for length in range(len(parts), 1, -1):
+        if (found := ".".join(parts[:length])) in FLOORS:
+            return found
+    return ".".join(parts[:2])
+
+
+def breaches(imported: dict[str, list[str]]) -> list[str]:
+    """Imports inside one package that do not lead down: from a module -> what it imports."""
+    return [
+        f"{name} imports {other}"
+        for name, others in imported.items()
+        for other in others
+        if other in MODULES
+        and top(name) == top(other)
+        and "." in name
+        and room(name) != room(other)
+        and not ("." in other and FLOORS.get(room(other), 99) < FLOORS.get(room(name), -1))
+    ]
+
+
+PURE = {"errors", "formatting", "local_session", "flows", "environment", "settings"}
 
 
 def test_packages_import_one_way():
-    breaches = [
+    wrong = [
         f"{name} imports {other}"
         for name, others in IMPORTS.items()
         for other in others
         if top(other) in PACKAGES and top(other) not in (top(name), *PACKAGES[top(name)])
     ]
-    assert not breaches
+    assert not wrong
 
 
 def test_nothing_but_the_tests_imports_the_tests():
     assert not [name for name, others in IMPORTS.items() if "tests" in map(top, others)]
 
 
-def test_layers_of_the_engine_import_one_way():
-    breaches = [
-        f"{name} imports {other}"
-        for name in PIPELINE
-        for other in IMPORTS[name]
-        if top(other) == "pipeline" and layer(other) > layer(name)
+def test_folders_import_only_what_stands_before_them():
+    assert not breaches({name: others for name, others in IMPORTS.items() if not name.endswith("__main__")})
+
+
+def test_the_list_names_every_folder_and_file():
+    rooms = {room(name) for name in MODULES if "." in name and not name.endswith("__main__")}
+    assert rooms == set(FLOORS)
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("pipeline.gate.units", "pipeline.waves.wave"),  # up
+        ("pipeline.messaging.canvas", "pipeline.telemetry.logs"),  # across
+        ("pipeline.flows.task", "pipeline"),  # the package's face, which loads what stands above
+        ("forecasting.models.ridge", "forecasting.models.local.bank"),  # into a folder of its own folder
+        ("ecs.templates.environment", "ecs.control.policy"),
+    ],
+)
+def test_an_import_that_runs_up_or_across_is_a_breach(module: str, imported: str):
+    assert {module, imported} <= MODULES.keys()
+    assert breaches({module: [imported]}) == [f"{module} imports {imported}"]
+
+
+def test_no_folder_is_a_drawer():
+    sizes = Counter(path.parent.relative_to(ROOT) for path in MODULES.values() if path.name != "__init__.py")
+    assert not {
+        str(place): n for place, n in sizes.items() if n > 15 and place.name not in ("cli", "serving")
+    }
+
+
+def test_each_folder_says_what_lives_there():
+    silent = [
+        name
+        for name, path in MODULES.items()
+        if "." in name
+        and path.name == "__init__.py"
+        and "Begin with" not in (ast.get_docstring(ast.parse(path.read_text())) or "")
     ]
-    assert not breaches
+    assert not silent
 
 
 def test_pure_modules_import_the_standard_library_only():
     allowed = {"pipeline", *sys.stdlib_module_names}
-    breaches = [
+    foreign = [
         f"{name} imports {other}"
-        for name in PIPELINE
-        for other in IMPORTS[name]
-        if layer(name) == 0 and top(other) not in allowed
+        for name, others in IMPORTS.items()
+        for other in others
+        if name.startswith("pipeline.") and name.split(".")[1] in PURE and top(other) not in allowed
     ]
-    assert not breaches
+    assert not foreign
 
 
 def test_defining_a_flow_loads_neither_celery_nor_redis():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pipeline.nearby import FILE, announced, nearby, nearby_flows
+from pipeline.local_session import FILE, announced, nearby, nearby_flows
 
 
 def test_an_address_is_found_in_its_folder_while_it_is_announced(tmp_path):
