@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import AnswerError, RunError
@@ -16,7 +17,7 @@ from pipeline.flows.task import Task
 Outcome = tuple[int, Any, BaseException | None]  # index of the entity, its value, or why there is none
 Throttle = Callable[[], None]
 
-_ENGINE = __file__.rpartition("/")[0] + "/"
+_ENGINE = f"{Path(__file__).parents[1]}/"
 
 
 class MissingInput(RunError):

@@ -92,7 +92,7 @@ def test_one_entitys_failure_touches_no_other_and_is_told_down_the_graph():
     assert texts(wave, "a") == {"A": "finished", "B": "failed: error", "C": "finished (empty)"}
     assert texts(wave, "b") == {"A": "finished", "B": "skipped: missing input", "C": "skipped: missing input"}
     errors = wave.errors()
-    assert errors["a"]["B"].startswith("ValueError: source down (test_run_wave.py:")
+    assert errors["a"]["B"].startswith("ValueError: source down (test_testing.py:")
     assert errors["b"] == {
         "B": "missing input: a (failed: error)",
         "C": "missing input: a (finished (empty))",
@@ -111,7 +111,7 @@ def test_none_is_no_observation_there_is_no_pipe():
 
 def test_the_result_of_a_failed_or_skipped_entity_is_told_with_its_reason():
     wave = run(a, make("b", "a"))
-    failed = r"has no pipe 'a' of 'B': it is failed: error: ValueError: source down \(test_run_wave\.py:\d+, in a\)\.$"
+    failed = r"has no pipe 'a' of 'B': it is failed: error: ValueError: source down \(test_testing\.py:\d+, in a\)\.$"
     with pytest.raises(UnknownName, match=failed):
         wave.result("a", "B")
     with pytest.raises(UnknownName, match=r"it is skipped: missing input: a \(failed: error\)\.$"):

@@ -361,5 +361,5 @@ import tasks.sources.files
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.sources.files needs pandas. Install it: pip install 'celery-waves[tasks]'."
+        "tasks.errors.MissingExtra: tasks.files needs pandas. Install it: pip install 'celery-waves[tasks]'."
     )

@@ -588,5 +588,5 @@ def test_without_httpx_the_import_says_which_extra_brings_it():
     code = "import sys; sys.modules['httpx'] = None; import tasks.sources.http"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.sources.http needs httpx. Install it: pip install 'celery-waves[tasks]'."
+        "tasks.errors.MissingExtra: tasks.http needs httpx. Install it: pip install 'celery-waves[tasks]'."
     )
