@@ -81,8 +81,22 @@ class Container:
 
     @property
     def address(self) -> str:
-        """Its address on the stack's network, which this machine reaches."""
-        return str(next(iter(self.look()["NetworkSettings"]["Networks"].values()))["IPAddress"])
+        """Its address on its network, which this machine reaches."""
+        return str(self._network["IPAddress"])
+
+    @property
+    def gateway(self) -> str:
+        """The address of this machine on its network.
+
+        The network itself does not tell it always: an engine that makes its bridge knows no gateway of it until it is
+        started again.
+        """
+        return str(self._network["Gateway"])
+
+    @property
+    def _network(self) -> dict[str, Any]:
+        found: dict[str, dict[str, Any]] = self.look()["NetworkSettings"]["Networks"]
+        return next(iter(found.values()))
 
     def shell(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line in it."""

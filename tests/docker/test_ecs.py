@@ -30,7 +30,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.docker.conftest import HERE, Image
-from tests.docker.engine import build, docker, wait
+from tests.docker.engine import Container, build, docker, wait
 from tests.support import stacks
 from tests.support.aws import REGION, ministack
 
@@ -88,11 +88,10 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud(images: Mapping[str, Image]) -> Iterator[Cloud]:
-    gateway = docker("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
     _derive(images["worker"].name)
-    redis = docker("run", "-d", "--label", "ministack=redis", images["redis"].name)
+    redis = Container(docker("run", "-d", "--label", "ministack=redis", images["redis"].name))
     try:
-        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", redis)
+        address, gateway = redis.address, redis.gateway
         with (
             ministack(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), gateway),
             _agents(gateway) as agents,
@@ -208,7 +207,7 @@ def addresses(family: str) -> set[str]:
     """The addresses of the running containers of a task definition."""
     own = f"label=com.amazonaws.ecs.task-definition-family={family}"
     names = docker("ps", "-q", "--filter", own).split()
-    form = "{{.NetworkSettings.IPAddress}}"
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     return set(docker("inspect", "--format", form, *names).split()) if names else set()
 
 
