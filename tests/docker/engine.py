@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.support.waiting import written
 
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
@@ -49,11 +50,14 @@ def build(image: str, *options: str) -> float:
     return time.monotonic() - began
 
 
-def wait(condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
-    """Wait until it holds; fails when it does not within the limit (seconds)."""
+def wait(condition: Callable[[], object], what: str, limit: float = 60.0, *seen: Callable[[], str]) -> None:
+    """Wait until it holds; fails when it does not within the limit (seconds), with what was `seen` then."""
     deadline = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < deadline, f"not within {limit:g} s: {what}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(
+                "\n".join([f"not within {limit:g} s: {what}", *(said() for said in seen), *written()])
+            )
         time.sleep(0.2)
 
 
@@ -157,9 +161,14 @@ class Project:
                 if container.exit_code is None:
                     wait(
                         lambda one=container: one.health == "healthy",  # type: ignore[misc]
-                        f"{service} is healthy\n{container.logs()}",
+                        f"{service} is healthy",
                         limit,
+                        container.logs,
                     )
+
+    def logs(self) -> str:
+        """What its services wrote last."""
+        return self.compose("logs", "--no-color", "--tail", "20")
 
     def wave(self, *words: str, limit: float = 120.0) -> str:
         """Run the `wave` command in one of its workers, and give what it says."""

@@ -93,8 +93,8 @@ def test_prometheus_scrapes_the_api_with_its_token(stack):
             found = client.get("/api/v1/query", params={"query": expression}).json()["data"]["result"]
             return max((float(series["value"][1]) for series in found), default=-1.0)
 
-        wait(lambda: value('up{job="waves"}') == 1, "prometheus reaches the API")
-        wait(lambda: value("count(waves_ended_total)") > 0, "prometheus has counted waves")
+        wait(lambda: value('up{job="waves"}') == 1, "prometheus reaches the API", 60, stack.logs)
+        wait(lambda: value("count(waves_ended_total)") > 0, "prometheus has counted waves", 60, stack.logs)
         rules = client.get("/api/v1/rules").json()["data"]["groups"]
     assert [rule["health"] for group in rules for rule in group["rules"]]
 
@@ -113,7 +113,10 @@ def begin(stack: Project, date: str) -> Wave:
     runtime = stack.runtime(shard_size=20, shard_max=20)
     wave = submit_wave(flow, date, entities=ENTITIES, runtime=runtime)
     wait(
-        lambda: wave.progress().tasks.get("worked", {}).get("finished", 0) >= len(ENTITIES) // 4, "a quarter"
+        lambda: wave.progress().tasks.get("worked", {}).get("finished", 0) >= len(ENTITIES) // 4,
+        "a quarter of the wave is finished",
+        60,
+        stack.logs,
     )
     assert not wave.closed
     return wave
@@ -177,7 +180,7 @@ def test_two_versions_run_side_by_side_and_compare_shows_both(stack, images):
     finally:
         branch.compose("down", "-t", "20")
     assert branch.containers() == []
-    wait(lambda: _version_gone(stack), "the branch's workers are gone", 60)
+    wait(lambda: _version_gone(stack), "the branch's workers are gone", 60, stack.logs)
     after = json.loads(stack.wave("submit", "tides", "--date", "2026-01-03T01", "--wait", "--json"))
     assert after["tasks"]["smoothed"] == {"finished": 8}
 

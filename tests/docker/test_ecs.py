@@ -211,6 +211,12 @@ def addresses(family: str) -> set[str]:
     return set(docker("inspect", "--format", form, *names).split()) if names else set()
 
 
+def written() -> str:
+    """What Redis and the containers of tasks wrote last."""
+    names = docker("ps", "-aq", "--filter", "label=ministack", "--format", "{{.Names}}").split()
+    return "\n".join(f"{name} said:\n{Container(name).logs()}" for name in names)
+
+
 def submitted(cloud: Cloud) -> Wave:
     flow = load_flows([str(HERE / "flows" / "slow.py")])["slow"]
     entities = {name: {} for name in ENTITIES}
@@ -233,14 +239,14 @@ def test_a_wave_at_zero_workers_starts_them_and_they_go_when_it_has_ended(cloud:
     cloud.deploy()
     assert counts() == {COLLECT: 0, COMPUTE: 0}
     began, wave = time.time(), submitted(cloud)
-    wait(lambda: all(counts().values()), "tasks are asked for at the submission", 60)
+    wait(lambda: all(counts().values()), "tasks are asked for at the submission", 60, written)
     least = dict.fromkeys((COLLECT, COMPUTE), 0)
     kept = True
     while wave.info().state != "closed":
         now = counts()
         least = {name: max(least[name], now[name]) for name in now}
         kept = kept and now[COMPUTE] == least[COMPUTE]  # nobody is taken away in the middle
-        assert time.time() - began < 150, cloud.wave("logs", "--env", "dev")
+        assert time.time() - began < 150, f"not within 150 s: the wave is closed\n{written()}"
         time.sleep(0.3)
     assert kept
     assert least[COMPUTE] == 2
@@ -248,11 +254,16 @@ def test_a_wave_at_zero_workers_starts_them_and_they_go_when_it_has_ended(cloud:
     working = addresses(COMPUTE)
     assert working
     assert working <= cloud.agents.ever, "each was protected while it worked"
-    wait(lambda: counts() == {COLLECT: 0, COMPUTE: 0}, "the counts go back to zero", 60)
+    wait(lambda: counts() == {COLLECT: 0, COMPUTE: 0}, "the counts go back to zero", 60, written)
     assert not any(cloud.agents.protected[address] for address in working), (
         "only when none was protected any more"
     )
-    wait(lambda: not addresses(COMPUTE) | addresses(COLLECT), "all containers of workers have ended", 60)
+    wait(
+        lambda: not addresses(COMPUTE) | addresses(COLLECT),
+        "all containers of workers have ended",
+        60,
+        written,
+    )
     assert set(exits(began)) == {"0"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,18 +17,11 @@ from redis.exceptions import RedisError
 
 from pipeline.local.embedded import redis_server_binary
 from pipeline.local.supervise import Child, Processes
+from tests.support.waiting import until
 
 PASSWORD = "sesame-open-4711"
 MASTER = "waves"
 SLOTS = 16384
-
-
-def until(condition: Callable[[], object], limit: float = 20.0) -> None:
-    """Wait until it holds; fails when it does not within the limit (seconds)."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.02)
 
 
 def with_tls() -> str | None:

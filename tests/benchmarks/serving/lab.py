@@ -24,6 +24,7 @@ from pipeline.serving.status_board import View, look
 from tests.benchmarks.serving import rival
 from tests.benchmarks.serving.load import Plan, Running, Seen, run
 from tests.support.servers import free_port
+from tests.support.waiting import late
 
 ROOT = Path(__file__).parents[3]
 VERSION = "benchmark"
@@ -199,7 +200,7 @@ def wait(condition: Any, seconds: float = 60.0) -> None:
     """Wait for a condition. Raises AssertionError when that takes longer."""
     limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, "the service is not ready"
+        assert time.monotonic() < limit, late(condition, seconds)
         time.sleep(0.05)
 
 
