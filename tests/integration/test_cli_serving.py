@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -85,9 +84,7 @@ def test_serve_starts_the_api_and_a_worker_and_ends_both(redis_url, redis_client
                 lines.append(process.stdout.readline())
                 assert lines[-1], "".join(lines)
             place = f"http://127.0.0.1:{port}"
-            limit = time.monotonic() + 10
-            while httpx.get(f"{place}/readyz").status_code != 200:
-                assert time.monotonic() < limit
+            until(lambda: httpx.get(f"{place}/readyz").status_code == 200, 10)
             answer = httpx.post(f"{place}/v1/models/mean:predict", json={"instances": [[1, 2, 6]]})
             assert answer.json() == {"predictions": [3.0]}
             assert list(Catalogue(redis_client, "main").all()) == ["mean"]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
+from tests.support.waiting import until
 
 from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnknownName, WaveError
@@ -143,9 +144,9 @@ def test_a_hanging_source_of_one_partition_delays_only_that_partition_and_only_u
         wave = submit(flows["hanging"], entities=entities)
         started = time.monotonic()
         others = [e for e, f in entities.items() if f["country"] != "slow"]
-        _until(lambda: all(wave.statuses("joined")[e].status == "finished" for e in others), 2.5)
+        until(lambda: all(wave.statuses("joined")[e].status == "finished" for e in others), 2.5)
         assert all(wave.statuses("joined")[e].status == "pending" for e in entities if e not in others)
-        _until(lambda: all(s.status == "finished" for s in wave.statuses("joined").values()), 8)
+        until(lambda: all(s.status == "finished" for s in wave.statuses("joined").values()), 8)
         assert 2.5 < time.monotonic() - started < 8
     finally:
         runtime.client.delete("hang")
@@ -249,7 +250,7 @@ def test_an_empty_state_gives_a_wave_that_is_finished_at_once_and_says_so(flows,
 def test_nothing_is_left_of_waves_that_have_ended(flows, submit, runtime):
     wave = submit(flows["twelve"], entities=shops(11)).wait(30)
     assert not [m for m in runtime.client.zrange("deadlines", 0, -1) if m.decode().startswith(wave.id)]
-    _until(
+    until(
         lambda: not any(runtime.client.llen(f"main.{kind}") for kind in ("collect", "compute", "control")), 5
     )
     for key in runtime.client.scan_iter("wave:*"):
@@ -297,10 +298,3 @@ def test_an_unknown_state_is_refused_with_the_near_ones(flows, submit, runtime):
     with pytest.raises(UnknownName, match=r"no state 'harbors'. Did you mean 'harbours'"):
         submit(flows["twelve"], state="harbors")
     runtime.states.bind("harbours").clear()
-
-
-def _until(condition, limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.02)

@@ -11,12 +11,13 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from redis import Redis
+from tests.support.waiting import until
 
 from pipeline import Wave, submit_wave
 from pipeline.flows.cron import due_hour
@@ -74,7 +75,7 @@ def test_a_worker_that_is_killed_costs_no_more_than_its_lease(redis_url, runtime
     with start(redis_url, count=1) as workers:
         workers.wait_ready()
         wave = submit_wave(flows["lasting"], date=DATE, entities=["one"], runtime=runtime)
-        _until(lambda: runtime.client.exists(f"long {DATE}"), 10)
+        until(lambda: runtime.client.exists(f"long {DATE}"), 10)
         workers.kill(0)
         killed = time.monotonic()
         workers.add()
@@ -118,9 +119,9 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_cannot_end_in_time(red
     with Workers(redis_url, flows=[FAULTS], count=1, env=env, patience=20) as workers:
         workers.wait_ready()
         wave = submit_wave(flows["lasting"], date=DATE, entities=["one"], runtime=runtime)
-        _until(lambda: runtime.client.exists(f"long {DATE}"), 10)
+        until(lambda: runtime.client.exists(f"long {DATE}"), 10)
         workers.children[0].send(signal.SIGTERM)
-        _until(lambda: workers.children[0].code is not None, 10)
+        until(lambda: workers.children[0].code is not None, 10)
         workers.add()
         wave.wait(30)
     assert runtime.client.llen(f"long {DATE}") == 2
@@ -137,11 +138,11 @@ def test_however_a_worker_is_stopped_nothing_is_lost(redis_url, runtime, flows, 
     with Workers(redis_url, flows=[FAULTS], count=1, env=env, patience=20) as workers:
         workers.wait_ready()
         wave = submit_wave(flows["lasting"], date=DATE, entities=["one", "two"], runtime=runtime)
-        _until(lambda: runtime.client.exists(f"long {DATE}"), 10)
+        until(lambda: runtime.client.exists(f"long {DATE}"), 10)
         for number in numbers:
             workers.children[0].send(number)
             time.sleep(0.5)
-        _until(lambda: workers.children[0].code is not None, 20)
+        until(lambda: workers.children[0].code is not None, 20)
         workers.add()
         wave.wait(30)
     assert wave.info().lost == 0
@@ -172,7 +173,7 @@ def test_beat_starts_the_wave_that_was_due_and_two_beats_start_one(redis_url, ru
     processes.start("worker", celery_command("worker", "-c", "1", "-l", "WARNING"), env)
     for name in ("beat1", "beat2"):
         processes.start(name, celery_command("beat", "-l", "WARNING"), env)
-    _until(lambda: runtime.records.ids(), 40)
+    until(lambda: runtime.records.ids(), 40)
     ids = runtime.records.ids()
     hours = {stamp(before), stamp(due_hour(flow.schedule, datetime.now(UTC)))}
     assert set(ids) <= {f"main/scheduled {hour}" for hour in hours}
@@ -187,7 +188,7 @@ def test_flower_shows_the_names_of_the_pipelines_tasks(redis_url, runtime, flows
     address = f"http://127.0.0.1:{port}/api/tasks"
     command = celery_command("flower", f"--port={port}", "--address=127.0.0.1", "--logging=warning")
     processes.start("flower", command, env)
-    _until(lambda: _json(address) is not None, 40)
+    until(lambda: _json(address) is not None, 40)
     with start(redis_url, count=1) as workers:
         workers.wait_ready()
         graphs = iter([flow for flow in flows.values() if flow.name.startswith("random")])
@@ -198,7 +199,7 @@ def test_flower_shows_the_names_of_the_pipelines_tasks(redis_url, runtime, flows
             time.sleep(0.5)
             return {f"{flow.name}.{name}" for name in flow.tasks} <= _names(address)
 
-        _until(shown, 60)
+        until(shown, 60)
 
 
 def test_a_worker_that_knows_no_version_refuses_to_start(redis_url, tmp_path):
@@ -250,13 +251,6 @@ def _json(address: str):
 
 def _names(address: str) -> set[str]:
     return {found["name"] for found in (_json(address) or {}).values()}
-
-
-def _until(condition: Callable[[], object], limit: float) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)
