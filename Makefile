@@ -20,16 +20,22 @@ SERVER := $(shell command -v redis-server || command -v valkey-server)
 EMBEDDED := $(if $(SERVER),,$(comma)embedded)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser prometheus docker stack lint format clean
+.PHONY: help demo test unit integration browser prometheus docker stack lint format clean
 
 help:  ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/has-demo$(EMBEDDED)  ## run hourly waves over real flights, and show what they forecast
 	@$(VENV)/bin/wave demo $(ARGS)
 
 test: $(VENV)/has-test$(EMBEDDED)  ## run the tests, with real Redis and real workers
 	@$(VENV)/bin/python -m pytest -q tests/unit tests/integration $(ARGS)
+
+unit: $(VENV)/has-test$(EMBEDDED)  ## run the tests that need no service
+	@$(VENV)/bin/python -m pytest -q tests/unit $(ARGS)
+
+integration: $(VENV)/has-test$(EMBEDDED)  ## run the tests with real Redis and real workers alone
+	@$(VENV)/bin/python -m pytest -q tests/integration $(ARGS)
 
 browser: $(VENV)/has-browser$(EMBEDDED)  ## run the tests of the pages, in a Chromium on PATH
 	@$(VENV)/bin/python -m pytest -q tests/browser $(ARGS)
