@@ -19,7 +19,7 @@ SERVICES = {
 HOUR = "2026-01-01T12"
 ENTITIES = [f"meter{n:04}" for n in range(1000)]  # 50 s of work, and more slots than one to do it
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300, func_only=True)  # what fixtures run has limits of its own
 
 
 def every_container(stack: Project) -> list[tuple[str, Container]]:

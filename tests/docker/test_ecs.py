@@ -39,7 +39,7 @@ MAIN, BRANCH = Place("dev").stack, Place("dev", "try-2").stack
 COLLECT, COMPUTE = f"{MAIN}-worker-collect", f"{MAIN}-worker-compute"
 ENTITIES = [f"meter{n:04}" for n in range(500)]  # 25 s of work of one slot
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(300, func_only=True)  # what fixtures run has limits of its own
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 from tests.docker.conftest import OTHERS, TARGETS
 from tests.docker.engine import docker
 
+pytestmark = pytest.mark.timeout(300, func_only=True)  # what fixtures run has limits of its own
 MEGABYTES = {"worker": 620, "native": 620, "web": 610, "flower": 260, "redis": 130, "prometheus": 350}
 EVERY = (*TARGETS, *OTHERS)
 
