@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.support.waiting import written
 
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
+from tests.support.waiting import written
 
 ROOT = Path(__file__).parents[2]
 STACK = ROOT / "docker" / "compose.yml"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.supervise import Processes
-from tests.waiting import until
+from pipeline.local.supervise import Processes
+from tests.support.waiting import until
 
 
 def test_a_wait_in_vain_tells_for_what_it_waited_and_what_the_processes_said():

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
-from tests.support.waiting import until
 
 from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnknownName, WaveError
@@ -20,6 +19,7 @@ from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
+from tests.support.waiting import until
 
 FLOWS = Path(__file__).parent / "flows"
 GRAPHS, FAULTS = str(FLOWS / "graphs.py"), str(FLOWS / "faults.py")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from tests.support.waiting import until
 
 from pipeline import Wave, submit_wave
 from pipeline.flows.cron import due_hour
@@ -27,6 +26,7 @@ from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
+from tests.support.waiting import until
 
 FLOWS = Path(__file__).parent / "flows"
 GRAPHS, FAULTS = str(FLOWS / "graphs.py"), str(FLOWS / "faults.py")

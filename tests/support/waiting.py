@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.supervise import Child, Processes
+from pipeline.local.supervise import Child, Processes
 
 PLAIN = (bool, int, float, str, Path)  # values that an error shows
 
