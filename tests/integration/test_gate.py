@@ -131,13 +131,14 @@ class Watched(Gate):
 
     def _run(self, script: str, keys: Any, args: Any) -> Any:
         """Note how all units stood before and after each change; nobody else runs between the two."""
-        answer = super()._run(script, keys, args)
-        if script != "due" and keys:
-            with raw(self._client) as client:
-                found = client.hgetall(f"{keys[0]} units")
-            self.before = self.after
-            self.after = {unit.decode(): record.decode() for unit, record in found.items()}
-        return answer
+        try:
+            return super()._run(script, keys, args)
+        finally:  # a call whose answer was cut off has changed them too
+            if script != "due" and keys:
+                with raw(self._client) as client:
+                    found = client.hgetall(f"{keys[0]} units")
+                self.before = self.after
+                self.after = {unit.decode(): record.decode() for unit, record in found.items()}
 
     def claim(self, wave_id: str, unit: Unit, **options: Any) -> Any:
         claim, me = super().claim(wave_id, unit, **options), object()
