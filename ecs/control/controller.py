@@ -114,11 +114,14 @@ class Controller:
         flows: Iterable[Flow] = (),
         every: float = 10.0,
         heartbeat: Heartbeat | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Take the clients, the flows whose schedules are looked ahead at, and the seconds between two rounds.
 
         The heartbeat is given by the loop: it tells of a round that hangs, and not of an AWS that does not answer.
+        The clock (seconds since the epoch) is Redis' own, unless a test wants another.
         """
+        self._clock = clock or self._redis_time
         self._heartbeat = heartbeat
         self._runtime = runtime
         self._cluster = cluster
@@ -182,14 +185,17 @@ class Controller:
         return decisions
 
     def measure(self) -> tuple[dict[str, Backlog], list[Load], float]:
-        """Give the queues, the waves that are open or near, and the time by Redis' clock."""
+        """Give the queues, the waves that are open or near, and the time."""
         services = self._cluster.services
         queues = list(dict.fromkeys(queue for service in services for queue in service.queues))
-        client: Any = self._runtime.client
-        whole, micros = client.time()
-        now = whole + micros / 1e6
+        now = self._clock()
         ahead = max(service.lead(service.most * service.slots) for service in services)
         return backlogs(self._runtime, queues), loads(self._runtime, self._flows, ahead, now), now
+
+    def _redis_time(self) -> float:
+        client: Any = self._runtime.client
+        whole, micros = client.time()
+        return float(whole + micros / 1e6)
 
     def _scale(self, decisions: Iterable[Decision]) -> None:
         """Tell ECS of each count that is to change; one that fails keeps no other from it."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -86,6 +86,18 @@ def submit(runtime: Runtime, entities: int = 1000) -> Wave:
     runtime.client.hset(COSTS, mapping={"first": "50.0 100.0", "second": "10.0 100.0"})
     names = {f"route{n:04}": {} for n in range(entities)}
     return submit_wave(FLOW, date="2026-05-01T07", entities=names, runtime=runtime)
+
+
+def remember_routes(runtime: Runtime) -> None:
+    """Let the state hold 1000 routes, and the two tasks have taken 0.5 s and 0.1 s an entity."""
+    runtime.client.hset(COSTS, mapping={"first": "50.0 100.0", "second": "10.0 100.0"})
+    runtime.states.bind(State("routes")).update({f"route{n:04}": {} for n in range(1000)})
+
+
+def at_rest(time: str) -> Callable[[], float]:
+    """A clock that shows one time (UTC)."""
+    seconds = datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp()
+    return lambda: seconds
 
 
 def published(cluster: Cluster) -> dict[str, float]:
@@ -171,15 +183,26 @@ def test_a_service_that_asks_for_it_is_scaled_in_after_a_while(runtime, cluster)
     until(lambda: found.round() and desired(slow) == 0, 10)
 
 
-def test_tasks_are_there_before_a_scheduled_wave_is_due(runtime, cluster):
-    runtime.client.hset(COSTS, mapping={"first": "50.0 100.0", "second": "10.0 100.0"})
-    runtime.states.bind(State("routes")).update({f"route{n:04}": {} for n in range(1000)})
-    due = datetime.fromtimestamp(runtime.client.time()[0], UTC) + timedelta(seconds=59)
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-05-01T07:04:01", "2026-05-01T07:05"),
+        ("2026-05-01T06:58:50", "2026-05-01T07:00"),
+        ("2026-12-31T23:59:30", "2027-01-01T00:00"),
+    ],
+)
+def test_tasks_are_there_before_a_scheduled_wave_is_due(runtime, cluster, now, due):
+    remember_routes(runtime)
+    due = datetime.fromisoformat(due)
     soon, later = hourly(due.minute), hourly((due.minute + 30) % 60)
-    (decision,) = controller(runtime, cluster, [later]).round()
+    at = {"clock": at_rest(now)}
+    (decision,) = controller(runtime, cluster, [later], **at).round()
     assert decision.wanted == 0
     found = controller(
-        runtime, Cluster(cluster.name, (Service(SERVICE, ("main.compute",), goal=120.0, most=40),)), [soon]
+        runtime,
+        Cluster(cluster.name, (Service(SERVICE, ("main.compute",), goal=120.0, most=40),)),
+        [soon],
+        **at,
     )
     runtime.client.delete(LEADER.format(cluster=cluster.name))
     (decision,) = found.round()
@@ -187,6 +210,19 @@ def test_tasks_are_there_before_a_scheduled_wave_is_due(runtime, cluster):
     runtime.records.note_scheduled("main", "routes", f"{due:%Y-%m-%dT%H}")
     (decision,) = found.round()
     assert decision.wanted == 0, "it has started, and its own record tells of it"
+
+
+def test_tasks_for_a_wave_that_is_due_and_has_not_started_are_late_by_their_start(runtime, cluster):
+    remember_routes(runtime)
+    service = Service(SERVICE, ("main.compute",), goal=120.0, startup=60.0, most=40)
+    found = controller(
+        runtime,
+        Cluster(cluster.name, (service,)),
+        [hourly(5)],
+        clock=at_rest("2026-05-01T07:05:00"),
+    )
+    (decision,) = found.round()
+    assert decision.wanted == 10  # 600 s of work in what is left of 120 s: 60 s
 
 
 def test_a_service_that_is_not_there_is_named(runtime, cluster):
