@@ -99,14 +99,17 @@ def _open_load(
 def coming_loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float) -> list[Load]:
     """Give what the scheduled waves of this version will have that start within `ahead` seconds.
 
-    One whose time has come and that has not started yet counts too, for a while.
+    One whose time has come and that has not started yet counts too, for a while. A schedule may be due more than once
+    in an hour: that is one wave.
     """
     version = runtime.settings.any_version()
     found = []
     for flow in flows:
+        dues: dict[str, datetime] = {}
         for due in _dues(flow, ahead, now):
-            newest = runtime.records.newest_scheduled(version, flow.name) or ""
-            if newest < stamp(due.replace(minute=0)):
+            dues.setdefault(stamp(due.replace(minute=0)), due)
+        for date, due in dues.items():
+            if (runtime.records.newest_scheduled(version, flow.name) or "") < date:
                 load = _coming_load(runtime, flow, version, due)
                 found += [load] if load is not None else []
     return found
