@@ -11,11 +11,11 @@ from typing import Any
 from redis import Redis
 
 BURST = 0.1  # seconds of tokens that a bucket holds: at most a tenth more than the rate in any one second
+REDIS_TIME = "local time = redis.call('TIME'); return time[1] * 1000000 + time[2]"
 
 # KEYS: bucket. ARGV: microseconds a token, tokens, microseconds of burst, longest wait or -1.
 _RESERVE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
+local now = now_us()
 local taken = tonumber(redis.call('GET', KEYS[1]) or 0)
 local back = math.max(taken, now) + ARGV[1] * ARGV[2]
 local wait = math.max(0, back - now - ARGV[3])
@@ -27,10 +27,13 @@ return math.ceil(wait)
 
 
 class RateLimiter:
-    """Hands out the tokens of any number of buckets, to all processes that share a Redis."""
+    """Hands out the tokens of any number of buckets, to all processes that share a Redis.
 
-    def __init__(self, client: Redis) -> None:
-        self._reserve: Any = client.register_script(_RESERVE)
+    `now` is Lua that returns the time in microseconds: Redis' own clock, unless a test wants another.
+    """
+
+    def __init__(self, client: Redis, now: str = REDIS_TIME) -> None:
+        self._reserve: Any = client.register_script(f"local function now_us() {now} end\n{_RESERVE}")
 
     def reserve(self, name: str, rate: float, n: int = 1, limit: float | None = None) -> float | None:
         """Take `n` tokens of the bucket `name`, which is refilled at `rate` tokens a second.
