@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import KeyFormatError
 from pipeline.serving.admission import Capacity, together
-from pipeline.serving.batcher import BYTES, Lane, Waiting
+from pipeline.serving.batcher import BYTES, SLOWEST, Lane, Waiting
 from pipeline.serving.catalogue import Entry, Source
 from pipeline.serving.errors import CatalogueError, ModelFault
 from pipeline.serving.inflight import UNTAKEN, InFlight
@@ -350,35 +350,52 @@ def test_messages_are_fewer_where_a_call_takes_long():
         assert (lane.pace, lane.most) == (pace, 8)
 
 
+class StoppedLoop(asyncio.SelectorEventLoop):
+    """A loop whose time passes only when a test says so."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    async def passes(self, seconds: float) -> None:
+        self.now += seconds
+        for _ in range(3):  # what is due becomes ready, and runs
+            await asyncio.sleep(0)
+
+
 def test_the_next_message_waits_until_workers_have_taken_the_one_before_but_not_for_long():
     sent: list[list[str]] = []
 
     async def fill() -> None:
+        loop = asyncio.get_running_loop()
+
         def send(lane: Lane, some: Sequence[Waiting]) -> None:
             sent.append([one.asked.id for one in some])
             lane.inflight.add(f"m{len(sent)}", {one.asked.id: one for one in some}, 0.0)
 
         def put(name: str) -> None:
-            answer = asyncio.get_running_loop().create_future()
-            lane.put(Waiting(Asked(name, 0, "", False, [1]), lane.place, answer, 0.0))
+            lane.put(Waiting(Asked(name, 0, "", False, [1]), lane.place, loop.create_future(), 0.0))
 
         lane = Lane(Place("main", "m"), send, 0.001)
         put("a")
-        await asyncio.sleep(0.01)
+        await loop.passes(0.01)
         put("b")
-        await asyncio.sleep(0.005)
+        await loop.passes(0.005)
         put("c")
         assert sent == [["a"]]
         lane.inflight.took("m1", "w", 0.0)
         lane.taken()
         assert sent == [["a"], ["b", "c"]]
         put("d")
-        while len(sent) < 3:
-            await asyncio.sleep(0.001)
-        assert sent[2] == ["d"]  # nobody took the message before it
+        await loop.passes(SLOWEST - 0.001)
+        assert len(sent) == 2
+        await loop.passes(0.002)
+        assert sent[2:] == [["d"]]  # nobody took the message before it
         assert lane.inflight.untaken == 2
 
-    asyncio.run(asyncio.wait_for(fill(), 5))
+    with asyncio.Runner(loop_factory=StoppedLoop) as runner:
+        runner.run(fill())
 
 
 class SlowRedis:
