@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -41,15 +42,15 @@ ASK_AGAIN = 60.0  # seconds until a wave is asked for again that was not started
 class DueWave(BaseSchedule):
     """Says when the next wave of a flow must be asked for."""
 
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(app=app)
+    def __init__(self, flow: Flow, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(nowfun=now, app=app)
         assert flow.schedule is not None
         self._flow, self._line = flow.name, flow.schedule
         self._asked = ("", 0.0)  # for which hour, and when
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Tell whether to ask now, and after how many seconds to look again."""
-        now = datetime.now(UTC)
+        now = self.now()
         return schedstate(self._must_ask(self.date(now)), 60.0 - now.second - now.microsecond / 1e6)
 
     def date(self, now: datetime) -> str:
@@ -126,7 +127,7 @@ class WaveScheduler(Scheduler):
     ) -> Any:
         """Ask for a wave, with its date."""
         if isinstance(entry.schedule, DueWave):
-            date = entry.schedule.date(datetime.now(UTC))
+            date = entry.schedule.date(entry.schedule.now())
             entry.args = (entry.name, date)
             entry.schedule.asked(date)
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)

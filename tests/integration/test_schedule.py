@@ -67,12 +67,12 @@ def test_asking_twice_for_a_wave_starts_one(runtime):
 
 def test_beat_asks_until_the_wave_was_started_with_a_pause_between(runtime, monkeypatch):
     monkeypatch.setattr("pipeline.workers.schedule.runtime", lambda: runtime)
-    due = DueWave(flow)
-    date = due.date(datetime.now(UTC))
+    due = DueWave(flow, lambda: NOON)
+    date = "2026-05-01T12"
     assert [due.is_due(NOON).is_due for _ in range(2)] == [True, True]
     due.asked(date)
     assert not due.is_due(NOON).is_due
-    assert 0 < due.is_due(NOON).next <= 60
+    assert due.is_due(NOON).next == 60
     monkeypatch.setattr("pipeline.workers.schedule.ASK_AGAIN", 0.0)
     assert due.is_due(NOON).is_due
     runtime.records.note_scheduled(settings.own_version(), flow.name, date)
