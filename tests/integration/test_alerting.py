@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from pipeline import Flow, State, submit_wave, task
+from pipeline.flows.cron import due_hour
 from pipeline.flows.pipe import floor
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import celery_command, worker_env
@@ -26,7 +27,6 @@ from tests.support.hooks import Hook, hook
 from tests.support.servers import until
 
 OVERDUE = str(Path(__file__).parents[1] / "prometheus" / "flows" / "overdue.py")
-DUE = datetime.now(UTC) - timedelta(minutes=30)
 NEW, OVER = ("new", "late", "main/hourly"), ("resolved", "late", "main/hourly")
 
 
@@ -35,7 +35,11 @@ def single(entity: str) -> int:
     return 1
 
 
-hourly = Flow("hourly", [single], state=State("nobody", source=list), schedule=f"{DUE.minute} * * * *")
+@pytest.fixture
+def hourly() -> Flow:
+    """A flow that was due half an hour before the test begins, and has not started."""
+    due = datetime.now(UTC) - timedelta(minutes=30)
+    return Flow("hourly", [single], state=State("nobody", source=list), schedule=f"{due.minute} * * * *")
 
 
 @pytest.fixture
@@ -53,23 +57,23 @@ def teller(runtime: Runtime, to: Hook, *flows: Flow) -> Teller:
     return Teller(runtime, flows, [Webhook(to.url, pauses=(0.01,))], Bounds())
 
 
-def end_the_hour(runtime: Runtime) -> None:
-    submit_wave(hourly, date=floor(DUE), runtime=runtime)
+def end_the_hour(runtime: Runtime, hourly: Flow) -> None:
+    submit_wave(hourly, date=due_hour(hourly.schedule, datetime.now(UTC)), runtime=runtime)
 
 
-def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(runtime, to):
+def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(runtime, to, hourly):
     looking = teller(runtime, to, hourly)
     assert [one.what for one in looking.look()] == ["late"]
     looking.look()
     assert to.told() == [NEW]
-    end_the_hour(runtime)
+    end_the_hour(runtime, hourly)
     assert looking.look() == []
     looking.look()
     assert to.told() == [NEW, OVER]
     assert not runtime.client.exists(KEY, TURN)
 
 
-def test_many_that_look_at_once_tell_once(runtime, to):
+def test_many_that_look_at_once_tell_once(runtime, to, hourly):
     def at_once() -> None:
         tellers = [teller(Runtime(runtime.settings), to, hourly) for _ in range(8)]
         threads = [threading.Thread(target=one.look) for one in tellers]
@@ -80,25 +84,25 @@ def test_many_that_look_at_once_tell_once(runtime, to):
 
     at_once()
     assert to.told() == [NEW]
-    end_the_hour(runtime)
+    end_the_hour(runtime, hourly)
     at_once()
     assert to.told() == [NEW, OVER]
 
 
-def test_who_does_not_know_a_schedule_does_not_say_that_its_flow_is_well(runtime, to):
+def test_who_does_not_know_a_schedule_does_not_say_that_its_flow_is_well(runtime, to, hourly):
     teller(runtime, to, hourly).look()
     teller(runtime, to).look()
     assert to.told() == [NEW]
 
 
-def test_what_a_webhook_does_not_take_is_told_at_the_next_look(runtime, to):
+def test_what_a_webhook_does_not_take_is_told_at_the_next_look(runtime, to, hourly):
     looking = teller(runtime, to, hourly)
     to.answers = [500, 500]
     looking.look()
     assert to.told() == []
     looking.look()
     assert to.told() == [NEW]
-    end_the_hour(runtime)
+    end_the_hour(runtime, hourly)
     to.answers = [500, 500]
     looking.look()
     assert to.told() == [NEW]
@@ -109,7 +113,7 @@ def test_what_a_webhook_does_not_take_is_told_at_the_next_look(runtime, to):
 
 def test_incidents_are_told_while_there_were_many_in_the_last_minutes(runtime, to):
     named = Flow("named", [single], state=State("nobody"))
-    wave = submit_wave(named, date=floor(DUE), entities=["a"], runtime=runtime)
+    wave = submit_wave(named, date=floor(datetime.now(UTC)), entities=["a"], runtime=runtime)
     now, looking = time.time(), teller(runtime, to)
 
     def lose(*minutes_ago: int) -> None:
@@ -142,11 +146,11 @@ def test_a_redis_that_is_gone_is_told_of_without_it(to):
     assert [told[:2] for told in to.told()] == [("new", "redis"), ("resolved", "redis")]
 
 
-def test_a_thread_looks_until_it_is_stopped(runtime, to):
+def test_a_thread_looks_until_it_is_stopped(runtime, to, hourly):
     watch = Watch(teller(runtime, to, hourly), every=0.05)
     watch.start()
     until(lambda: to.told() == [NEW])
-    end_the_hour(runtime)
+    end_the_hour(runtime, hourly)
     until(lambda: to.told() == [NEW, OVER])
     watch.stop()
 
@@ -158,7 +162,7 @@ def test_beat_tells_where_the_environment_says_to_whom(redis_url, to):
         until(lambda: to.told() == [("new", "late", "main/overdue")], 40)
 
 
-def test_a_topic_gets_a_message_for_each_with_attributes_to_filter_by(runtime):
+def test_a_topic_gets_a_message_for_each_with_attributes_to_filter_by(runtime, hourly):
     with aws():
         sns, sqs = (boto3.client(name, region_name=REGION) for name in ("sns", "sqs"))
         arn = sns.create_topic(Name="alerts")["TopicArn"]
@@ -169,7 +173,7 @@ def test_a_topic_gets_a_message_for_each_with_attributes_to_filter_by(runtime):
         looking = Teller(runtime, [hourly], channels({"PIPELINE_ALERT_TOPIC": arn}), Bounds())
         looking.look()
         looking.look()
-        end_the_hour(runtime)
+        end_the_hour(runtime, hourly)
         looking.look()
         got = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
         told = sorted(json.loads(message["Body"])["status"] for message in got)
