@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.store import ClusterStore
 from pipeline.waves.runtime import Runtime
 from tests.contracts.store import StoreContract
-from tests.support.servers import Node, cluster
+from tests.support.servers import Node, cluster, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
 ENTITIES = {f"place{n}": {"country": f"c{n % 2}"} for n in range(40)}
@@ -166,8 +166,7 @@ def test_a_pipe_store_that_restarts_in_the_middle_of_a_wave_costs_no_entity(redi
         with working(redis_url, apart.url, witness) as workers:
             workers.wait_ready()
             wave = submit_wave(flows["steps"], date="2026-06-01T07", entities=ENTITIES, runtime=runtime)
-            while len(witness.read_text().splitlines()) < 8:
-                time.sleep(0.02)
+            until(lambda: len(witness.read_text().splitlines()) >= 8)
             apart.kill()
             time.sleep(2)  # the outage
             apart.start()

@@ -194,7 +194,7 @@ def test_no_secret_is_in_logs_errors_or_representations(tmp_path, flows):
             apart.kill()
             texts = [repr(runtime), str(_raised(runtime.check))]
             texts.append(str(_raised(lambda: submit_wave(flows["steps"], runtime=runtime))))
-            time.sleep(3)  # for the workers to log what they miss
+            until(lambda: "Cannot connect to redis" in logs(tmp_path))
             server.start()
             apart.start()
         texts += [repr(part) for part in (runtime.client, runtime.store, runtime.gate, runtime.settings)]
