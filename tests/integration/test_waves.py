@@ -144,10 +144,10 @@ def test_a_hanging_source_of_one_partition_delays_only_that_partition_and_only_u
         wave = submit(flows["hanging"], entities=entities)
         started = time.monotonic()
         others = [e for e, f in entities.items() if f["country"] != "slow"]
-        until(lambda: all(wave.statuses("joined")[e].status == "finished" for e in others), 2.5)
+        until(lambda: all(wave.statuses("joined")[e].status == "finished" for e in others), 5.5)
         assert all(wave.statuses("joined")[e].status == "pending" for e in entities if e not in others)
-        until(lambda: all(s.status == "finished" for s in wave.statuses("joined").values()), 8)
-        assert 2.5 < time.monotonic() - started < 8
+        until(lambda: all(s.status == "finished" for s in wave.statuses("joined").values()), 20)
+        assert 5.5 < time.monotonic() - started < 15
     finally:
         runtime.client.delete("hang")
     wave.wait(30)

@@ -34,7 +34,7 @@ def other(entity: str) -> dict[str, int]:
     return {"value": 2}
 
 
-@task(timeout="3s")
+@task(timeout="6s")
 def joined(other: dict[str, int], source: dict[str, int] | None = None) -> dict[str, Any]:
     return {"other": other["value"], "source": None if source is None else source["value"]}
 
