@@ -161,9 +161,12 @@ def test_a_second_round_and_a_second_control_change_nothing(runtime, cluster, mo
 
 
 def test_another_leads_when_the_leader_is_silent(runtime, cluster):
-    one, other = controller(runtime, cluster, every=0.4), controller(runtime, cluster, every=0.4)
+    one, other = controller(runtime, cluster, every=10.0), controller(runtime, cluster, every=10.0)
     assert one.round() is not None
     assert other.round() is None
+    key = LEADER.format(cluster=cluster.name)
+    assert 0 < runtime.client.pttl(key) <= 30_000
+    runtime.client.pexpire(key, 1)  # as if three rounds had passed
     until(lambda: other.round() is not None, 10)
     assert one.round() is None
 
