@@ -10,7 +10,7 @@ import pytest
 from pipeline.flows.state import State
 from pipeline.states import RedisStates
 from tests.contracts.registry import RegistryContract
-from tests.servers import until
+from tests.support.servers import until
 
 
 class TestRedisStates(RegistryContract):
