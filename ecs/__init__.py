@@ -1,4 +1,56 @@
 """celery-waves on Amazon ECS: deployment, autoscaling on the queues' depth, and a simulator of both.
 
+    wave ecs --help     what most need
+
+    simulate a load     Scenario of FlowModel (its Stages), TaskModel; Simulation of Arrivals under a Policy, such as
+                        Fixed, gives an Outcome
+    render a template   render
+    errors              CloudError, DeployFailed, ServiceMissing, AgentError
+
 It uses the engine, and nothing of the engine knows of it.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.lazy import public
+
+if TYPE_CHECKING:
+    from ecs.control.protection import AgentError
+    from ecs.control.scaling import ServiceMissing
+    from ecs.deployment.errors import CloudError, DeployFailed
+    from ecs.simulator.policies import Fixed, Policy
+    from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
+    from ecs.simulator.simulate import Arrival, Outcome, Simulation
+    from ecs.templates.environment import render
+else:
+    __getattr__, __dir__ = public(
+        __name__,
+        {
+            "ecs.control.protection": "AgentError",
+            "ecs.control.scaling": "ServiceMissing",
+            "ecs.deployment.errors": "CloudError DeployFailed",
+            "ecs.simulator.policies": "Fixed Policy",
+            "ecs.simulator.scenario": "FlowModel Scenario Stage TaskModel",
+            "ecs.simulator.simulate": "Arrival Outcome Simulation",
+            "ecs.templates.environment": "render",
+        },
+    )
+
+__all__ = [
+    "AgentError",
+    "Arrival",
+    "CloudError",
+    "DeployFailed",
+    "Fixed",
+    "FlowModel",
+    "Outcome",
+    "Policy",
+    "Scenario",
+    "ServiceMissing",
+    "Simulation",
+    "Stage",
+    "TaskModel",
+    "render",
+]

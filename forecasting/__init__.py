@@ -1,4 +1,173 @@
-"""Forecasts of hourly series: features, models, intervals, backtest, registry, reader.
+"""Forecasts of hourly series: features, models, intervals, backtests, a registry of models, and their readers.
 
-Nothing is imported here, so that a reader of forecasts does not pay for what a trainer needs.
+    from forecasting import with_forecasts
+
+    forecast a pipe     with_forecasts; Forecasting for its parts
+    read forecasts      read_forecast, read_forecasts, Forecast; cover, covers, Cover: for how long there are some
+    estimators          GlobalForecaster and Fitting, PooledForecaster, LocalForecaster and LocalSpec; FeatureSpec
+      of other libraries  RegressorForecaster, MlforecastForecaster, StatsforecastForecaster; Adapter, for one's own
+      to be better than   SeasonalNaive, LastValue, TrailingMean, Constant; Forecaster, what a backtest asks of a model
+    what they compute in  Panel, Forecasts
+    backtests           Backtest, by_age, relative, share_of_worse, draw_backtest
+      as a wave         backtest_folds, backtest_table, Measured
+    compare versions    score_versions, Scores
+    accuracy            mae, rmse, smape, mase, owa; coverage, pinball, interval_score, msis; seasonal_scale
+    models that are kept  Registry, process_registry, ModelSettings, Manifest, Live, Event, Storable
+      and promoted      Gate, Decision, Promotion, PromotionRefused
+    errors              ForecastError: DataError, NotFitted, ModelError, NoForecast
+
+Each name is loaded when it is used, so that a reader of forecasts does not pay for what a trainer needs. The extra
+`celery-waves[forecasting]` brings what the models need; [sklearn], [pictures] and [aws] more.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.lazy import public
+
+if TYPE_CHECKING:
+    from forecasting.adapters.base import Adapter
+    from forecasting.adapters.mlforecast import MlforecastForecaster
+    from forecasting.adapters.regressor import RegressorForecaster
+    from forecasting.adapters.statsforecast import StatsforecastForecaster
+    from forecasting.errors import DataError, ForecastError, ModelError, NoForecast, NotFitted
+    from forecasting.evaluation.backtest import Backtest, by_age, relative, share_of_worse
+    from forecasting.evaluation.backtest_waves import Measured, backtest_folds, backtest_table
+    from forecasting.evaluation.compare import Scores, score_versions
+    from forecasting.evaluation.metrics import (
+        coverage,
+        interval_score,
+        mae,
+        mase,
+        msis,
+        owa,
+        pinball,
+        rmse,
+        seasonal_scale,
+        smape,
+    )
+    from forecasting.evaluation.pictures import draw_backtest
+    from forecasting.features.panel import Panel
+    from forecasting.features.spec import FeatureSpec
+    from forecasting.flows.with_forecasts import Forecasting, with_forecasts
+    from forecasting.models.forecasts import Forecasts
+    from forecasting.models.global_forecaster import GlobalForecaster
+    from forecasting.models.learning import Fitting
+    from forecasting.models.local import LocalForecaster, LocalSpec
+    from forecasting.models.naive import Constant, Forecaster, LastValue, SeasonalNaive, TrailingMean
+    from forecasting.models.pooled_forecaster import PooledForecaster
+    from forecasting.reading.cover import Cover, cover, covers
+    from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
+    from forecasting.registry import (
+        Decision,
+        Event,
+        Gate,
+        Live,
+        Manifest,
+        ModelSettings,
+        Promotion,
+        PromotionRefused,
+        Registry,
+        Storable,
+        process_registry,
+    )
+else:
+    __getattr__, __dir__ = public(
+        __name__,
+        {
+            "forecasting.adapters.base [forecasting]": "Adapter",
+            "forecasting.adapters.mlforecast [forecasting]": "MlforecastForecaster",
+            "forecasting.adapters.regressor [forecasting]": "RegressorForecaster",
+            "forecasting.adapters.statsforecast [forecasting]": "StatsforecastForecaster",
+            "forecasting.errors": "DataError ForecastError ModelError NoForecast NotFitted",
+            "forecasting.evaluation.backtest [forecasting]": "Backtest by_age relative share_of_worse",
+            "forecasting.evaluation.backtest_waves [forecasting]": "Measured backtest_folds backtest_table",
+            "forecasting.evaluation.compare [forecasting]": "Scores score_versions",
+            "forecasting.evaluation.metrics [forecasting]": (
+                "coverage interval_score mae mase msis owa pinball rmse seasonal_scale smape"
+            ),
+            "forecasting.evaluation.pictures [pictures]": "draw_backtest",
+            "forecasting.features.panel [forecasting]": "Panel",
+            "forecasting.features.spec [forecasting]": "FeatureSpec",
+            "forecasting.flows.with_forecasts [forecasting]": "Forecasting with_forecasts",
+            "forecasting.models.forecasts [forecasting]": "Forecasts",
+            "forecasting.models.global_forecaster [forecasting]": "GlobalForecaster",
+            "forecasting.models.learning [forecasting]": "Fitting",
+            "forecasting.models.local [forecasting]": "LocalForecaster LocalSpec",
+            "forecasting.models.naive [forecasting]": (
+                "Constant Forecaster LastValue SeasonalNaive TrailingMean"
+            ),
+            "forecasting.models.pooled_forecaster [forecasting]": "PooledForecaster",
+            "forecasting.reading.cover": "Cover cover covers",
+            "forecasting.reading.reader": "Forecast read_forecast read_forecasts",
+            "forecasting.registry": (
+                "Decision Event Gate Live Manifest ModelSettings Promotion PromotionRefused Registry "
+                "Storable process_registry"
+            ),
+        },
+    )
+
+__all__ = [
+    "Adapter",
+    "Backtest",
+    "Constant",
+    "Cover",
+    "DataError",
+    "Decision",
+    "Event",
+    "FeatureSpec",
+    "Fitting",
+    "Forecast",
+    "ForecastError",
+    "Forecaster",
+    "Forecasting",
+    "Forecasts",
+    "Gate",
+    "GlobalForecaster",
+    "LastValue",
+    "Live",
+    "LocalForecaster",
+    "LocalSpec",
+    "Manifest",
+    "Measured",
+    "MlforecastForecaster",
+    "ModelError",
+    "ModelSettings",
+    "NoForecast",
+    "NotFitted",
+    "Panel",
+    "PooledForecaster",
+    "Promotion",
+    "PromotionRefused",
+    "Registry",
+    "RegressorForecaster",
+    "Scores",
+    "SeasonalNaive",
+    "StatsforecastForecaster",
+    "Storable",
+    "TrailingMean",
+    "backtest_folds",
+    "backtest_table",
+    "by_age",
+    "cover",
+    "coverage",
+    "covers",
+    "draw_backtest",
+    "interval_score",
+    "mae",
+    "mase",
+    "msis",
+    "owa",
+    "pinball",
+    "process_registry",
+    "read_forecast",
+    "read_forecasts",
+    "relative",
+    "rmse",
+    "score_versions",
+    "seasonal_scale",
+    "share_of_worse",
+    "smape",
+    "with_forecasts",
+]

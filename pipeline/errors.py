@@ -9,6 +9,7 @@
     +-- UnknownName            a flow, task, state, version or wave that does not exist
     +-- SettingsError          the environment
     +-- ClashError             a user's module shadows one of ours
+    +-- MissingExtra           a package that an extra brings is not installed
     +-- UnreachableError       Redis does not answer
     +-- StoreError             the pipe store
     |   +-- CodecError           a value that no codec takes
@@ -63,6 +64,15 @@ class SettingsError(PipelineError):
 
 class ClashError(PipelineError, ImportError):
     """A module of the user's own has the name of a package of celery-waves."""
+
+
+class MissingExtra(PipelineError, ImportError):
+    """A package that an extra brings is not installed."""
+
+    def __init__(self, what: str, package: str | None, extra: str) -> None:
+        super().__init__(
+            f"{what} needs {package}. Install it: pip install 'celery-waves[{extra}]'.", name=package
+        )
 
 
 class UnreachableError(PipelineError, ConnectionError):

@@ -1,7 +1,6 @@
 """What the ready tasks raise, beside the engine's own errors.
 
 PipelineError
-+-- MissingExtra             a package that an extra brings is not installed
 +-- RunError
     +-- AnswerError
     |   +-- SourceError      a source as a whole cannot be read
@@ -10,16 +9,7 @@ PipelineError
 
 from __future__ import annotations
 
-from pipeline.errors import AnswerError, PipelineError, RunError
-
-
-class MissingExtra(PipelineError, ImportError):
-    """A package that an extra brings is not installed."""
-
-    def __init__(self, module: str, package: str | None) -> None:
-        super().__init__(
-            f"{module} needs {package}. Install it: pip install 'celery-waves[tasks]'.", name=package
-        )
+from pipeline.errors import AnswerError, RunError
 
 
 class SourceError(AnswerError):

@@ -1,8 +1,8 @@
 """Adapters: other libraries' forecasters and regressors, with the interface that everything here uses.
 
-    forecasting.adapters.regressor       any scikit-learn regressor over our features
-    forecasting.adapters.mlforecast      an mlforecast.MLForecast
-    forecasting.adapters.statsforecast   a statsforecast.StatsForecast
+    RegressorForecaster       any scikit-learn regressor over our features
+    MlforecastForecaster      an mlforecast.MLForecast
+    StatsforecastForecaster   a statsforecast.StatsForecast
 
 Each has fit, predict, forecast, save and load, so that the registry keeps it, the training and the prediction wave use
 it, and the gate judges it like any other. Intervals are conformal, from hours that the model has not seen.

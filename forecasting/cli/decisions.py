@@ -81,10 +81,10 @@ def promote(
 def _measured(session: Session, words: str) -> dict[str, Measurement]:
     """Read a backtest's wave: partition -> what it found."""
     # pandas and more, which the other commands do without.
-    from forecasting.evaluation.backtest_waves import Measured, folds  # noqa: PLC0415
+    from forecasting.evaluation.backtest_waves import Measured, backtest_folds  # noqa: PLC0415
 
     with answering(session), busy("reading the backtest"):
-        found = folds(session.wave(words.split()))
+        found = backtest_folds(session.wave(words.split()))
         return {partition: Measured.of(own) for partition, own in found.items()}
 
 

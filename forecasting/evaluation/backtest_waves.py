@@ -1,10 +1,10 @@
 """A backtest that runs as a wave: a fold is one task's work for one partition, its scores are a pipe.
 
-`forecasting.flows.with_forecasts` makes the flow. Here is what a fold computes, and how the wave is read when it has
+`forecasting.Forecasting.backtest` makes the flow. Here is what a fold computes, and how the wave is read when it has
 ended:
 
     wave = submit_wave(backtest).wait()
-    by_age(table(folds(wave)), {"1 h": (1, 1), "2-24 h": (2, 24)})
+    by_age(backtest_table(backtest_folds(wave)), {"1 h": (1, 1), "2-24 h": (2, 24)})
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Measured:
                 "the folds of the backtest measured different models: it ran while another one was made live, or on "
                 "workers with different code. Run it again."
             )
-        return cls(folds[0]["recipe"], folds[0]["live"], metrics(table({"": folds})))
+        return cls(folds[0]["recipe"], folds[0]["live"], metrics(backtest_table({"": folds})))
 
 
-def table(folds: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+def backtest_table(folds: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     """Put the folds of each partition into one DataFrame: the columns of `Backtest.run`, and `partition`."""
     parts = [
         _frame(part["scores"]).assign(partition=partition, cutoff=pd.Timestamp(part["cutoff"]))
@@ -84,7 +84,7 @@ def _frame(columns: Mapping[str, Any]) -> pd.DataFrame:
     return found.assign(**{name: pd.to_numeric(found[name]) for name in numbers})
 
 
-def folds(wave: Wave) -> dict[str, list[dict[str, Any]]]:
+def backtest_folds(wave: Wave) -> dict[str, list[dict[str, Any]]]:
     """Give what a backtest's wave has found: partition -> its folds.
 
     Raises ModelError when a fold failed or is still open: the others alone would be another backtest.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from forecasting.evaluation.backtest import by_age
 from forecasting.models.columns import LEVELS
@@ -20,10 +21,8 @@ def draw_backtest(scores: pd.DataFrame, path: Path | str, *, measure: str = "mae
     unit     of the error, for the axis
     path     where the picture goes; its ending says which kind: .png, .svg, .pdf
 
-    Raises ImportError when matplotlib is not installed, ValueError for an unknown measure.
+    Raises ValueError for an unknown measure.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  an optional extra
-
     if measure not in (known := ("mae", "rmse", "mase", "smape")):
         raise ValueError(f"measure={measure!r} cannot be drawn. Use {', '.join(known)}.")
     leads = sorted(set(scores["lead"]))

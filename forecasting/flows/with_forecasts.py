@@ -12,7 +12,7 @@ The parts can be had one by one, to name the task in the list of a flow, or for 
 
     forecasting = Forecasting("demand", past=["promo"], horizon=48)
     flow = Flow("demand", [sales, demand, promo, forecasting.task()], state=shops, keep=forecasting.keep)
-    training, backtest = forecasting.training(flow), forecasting.evaluation.backtest(flow)
+    training, backtest = forecasting.training(flow), forecasting.backtest(flow)
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Forecasting:
 
     pipe           the numeric pipe, one value an entity and hour
     past           other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts
-    future         what is known of the hours to come, such as a calendar: a function, see `forecasting.flows.inputs`
+    future         what is known of the hours to come, such as a calendar: a function, see docs/forecasts.md
     static         what each entity is, in numbers: a function, see there
     needs          pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
                    forecast pipe itself. Give another one where an hour without a value is normal, or none
@@ -189,7 +189,7 @@ class Forecasting:
 
         Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that
         workers share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is
-        what `history` holds before it. `forecasting.evaluation.backtest_waves` reads the results, `wave model promote
+        what `history` holds before it. `backtest_folds` reads the results, `wave model promote
         --backtest` uses them. Raises FlowError.
         """
         if folds < 1:

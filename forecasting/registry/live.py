@@ -41,7 +41,7 @@ class Promotion:
 
 
 class Measurement(Protocol):
-    """What a backtest has found of a recipe. `forecasting.evaluation.backtest_waves.Measured` is one."""
+    """What a backtest has found of a recipe. `forecasting.Measured` is one."""
 
     @property
     def recipe(self) -> str:

@@ -12,7 +12,7 @@ from tasks.errors import SourceError
 
 
 class TaskOptions(TypedDict, total=False):
-    """The options of `@task` that a ready task takes and hands on. See `pipeline.flows.task.task`."""
+    """The options of `@task` that a ready task takes and hands on. See `pipeline.task`."""
 
     timeout: Duration | None
     time_limit: Duration

@@ -21,16 +21,16 @@ from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import Any, Unpack
 
-from pipeline.errors import RunError, TaskError, listed, near
+from pipeline.errors import MissingExtra, RunError, TaskError, listed, near
 from pipeline.flows.task import Task
-from tasks.errors import MissingExtra, SourceError
+from tasks.errors import SourceError
 from tasks.sources.declare import TaskOptions, answered, declare
 from tasks.sources.template import TIMES, Template
 from tasks.sources.values import plain
 
 for _package in ("pandas", "pyarrow"):
     if find_spec(_package) is None:
-        raise MissingExtra("tasks.files", _package)
+        raise MissingExtra("tasks.table", _package, "tasks")
 
 from tasks.sources.file_rows import Layout, load  # noqa: E402 - wants numpy, as pandas does
 

@@ -18,13 +18,9 @@ from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
-from pipeline.errors import RunError
-from tasks.errors import MissingExtra
+import httpx
 
-try:
-    import httpx
-except ImportError as error:
-    raise MissingExtra("tasks.http", error.name) from None
+from pipeline.errors import RunError
 
 Scalar = str | int | float | bool
 ClientFactory = Callable[[], httpx.Client]

@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
+import sqlalchemy as sa
+from sqlalchemy import exc
+
 from pipeline.errors import RunError, TaskError, listed, near
 from pipeline.flows.task import Task
-from tasks.errors import MissingExtra, SourceError
+from tasks.errors import SourceError
 from tasks.sources.declare import TaskOptions, answered, declare
 from tasks.sources.values import plain
-
-try:
-    import sqlalchemy as sa
-    from sqlalchemy import exc
-except ImportError as error:
-    raise MissingExtra("tasks.sql", error.name) from None
 
 Url = str | sa.URL | Callable[[], str | sa.URL]
 

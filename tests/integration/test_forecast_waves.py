@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.evaluation.backtest_waves import Measured, folds, table
+from forecasting.evaluation.backtest_waves import Measured, backtest_folds, backtest_table
 from forecasting.registry import ModelSettings, Registry
 from pipeline.cli import COMMANDS
 from pipeline.flows.discover import load_flows
@@ -69,8 +69,11 @@ def test_a_promotion_is_judged_by_a_backtest_that_the_workers_share(
         wave = submit_wave(flows["shop-demand-backtest"], date, None, SHOPS, runtime=runtime).wait(60)
     progress = wave.progress()
     assert (progress.total, progress.count("finished")) == (4, 4)  # two folds of two partitions
-    assert set(table(folds(wave))["partition"]) == {"north", "south"}
+    assert set(backtest_table(backtest_folds(wave))["partition"]) == {"north", "south"}
     assert registry.newest("demand", "north").live is None
     said = command_on(redis_url)("model", "promote", "demand", "--backtest", "shop-demand-backtest").stdout
     assert said.count("is live (promoted)") == 2
-    assert dict(registry.history("demand", "north")[0].metrics) == Measured.of(folds(wave)["north"]).metrics
+    assert (
+        dict(registry.history("demand", "north")[0].metrics)
+        == Measured.of(backtest_folds(wave)["north"]).metrics
+    )

@@ -113,7 +113,7 @@ def breaches(imported: dict[str, list[str]]) -> list[str]:
     ]
 
 
-PURE = {"errors", "formatting", "local_session", "flows", "environment", "settings"}
+PURE = {"errors", "formatting", "lazy", "local_session", "flows", "environment", "settings"}
 
 
 def test_packages_import_one_way():

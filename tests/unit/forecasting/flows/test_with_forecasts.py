@@ -12,7 +12,7 @@ import pytest
 
 from forecasting.errors import ModelError
 from forecasting.evaluation.backtest import by_age
-from forecasting.evaluation.backtest_waves import Measured, folds, table
+from forecasting.evaluation.backtest_waves import Measured, backtest_folds, backtest_table
 from forecasting.features.rows import FeatureSpec
 from forecasting.flows.with_forecasts import Forecasting, with_forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
@@ -322,9 +322,9 @@ def test_a_backtest_runs_a_task_a_fold_for_each_partition_and_gives_a_frame(regi
     )
     wave = run_wave(backtest, SHOPS, NOW - ONE_HOUR, store=history(noise=5.0))
     assert not wave.errors()
-    found = folds(wave)
+    found = backtest_folds(wave)
     assert {partition: len(own) for partition, own in found.items()} == {"north": 2, "south": 2}
-    frame = table(found)
+    frame = backtest_table(found)
     assert set(frame["model"]) == {"model", "seasonal naive"}
     assert [str(cutoff) for cutoff in sorted(frame["cutoff"].unique())] == [
         "2026-02-23 11:00:00+00:00",
@@ -348,7 +348,7 @@ def test_a_promotion_is_judged_by_a_backtest_of_the_same_recipe_against_the_live
     assert (first["live"], second["live"]) == (True, False)
     monkeypatch.delenv("PIPELINE_GATE")
     wave = run_wave(Forecasting("demand", **OPTIONS).backtest(flow, folds=2), SHOPS, NOW, store=store)
-    measured = Measured.of(folds(wave)["north"])
+    measured = Measured.of(backtest_folds(wave)["north"])
     assert measured.live == first["version"]
     assert measured.metrics["live_mae"] == measured.metrics["mae"]  # the same recipe
     registry = process_registry()
@@ -366,7 +366,7 @@ def test_a_fold_that_failed_is_named(registry: Registry):
     with pytest.raises(
         ModelError, match=r"no whole result: demand_backtest_5 of @north is failed: error .*too few"
     ):
-        folds(wave)
+        backtest_folds(wave)
 
 
 def test_a_wave_that_is_no_backtest_is_told(registry: Registry):
@@ -374,7 +374,7 @@ def test_a_wave_that_is_no_backtest_is_told(registry: Registry):
     with pytest.raises(
         ModelError, match="test/other 2026-03-01T12 is no backtest: the pipe of promo holds no scores"
     ):
-        folds(wave)
+        backtest_folds(wave)
 
 
 def test_folds_of_different_models_are_refused():

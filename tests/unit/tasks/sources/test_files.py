@@ -357,9 +357,9 @@ def test_without_pandas_the_import_says_which_extra_brings_it(tmp_path):
 import importlib.util as util, sys
 find = util.find_spec
 util.find_spec = lambda name, *args: None if name == "pandas" else find(name, *args)
-import tasks.sources.files
+from tasks import table
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.files needs pandas. Install it: pip install 'celery-waves[tasks]'."
+        "pipeline.errors.MissingExtra: tasks.table needs pandas. Install it: pip install 'celery-waves[tasks]'."
     )

@@ -585,8 +585,8 @@ def test_a_field_that_cannot_be_written():
 
 
 def test_without_httpx_the_import_says_which_extra_brings_it():
-    code = "import sys; sys.modules['httpx'] = None; import tasks.sources.http"
+    code = "import sys; sys.modules['httpx'] = None; from tasks import http_json"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.http needs httpx. Install it: pip install 'celery-waves[tasks]'."
+        "pipeline.errors.MissingExtra: tasks.http_json needs httpx. Install it: pip install 'celery-waves[tasks]'."
     )

@@ -310,8 +310,8 @@ def test_a_colon_that_is_meant_is_escaped(url):
 
 
 def test_without_sqlalchemy_the_import_says_which_extra_brings_it():
-    code = "import sys; sys.modules['sqlalchemy'] = None; import tasks.sources.sql"
+    code = "import sys; sys.modules['sqlalchemy'] = None; from tasks import sql"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "tasks.errors.MissingExtra: tasks.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
+        "pipeline.errors.MissingExtra: tasks.sources.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
     )
