@@ -3,7 +3,7 @@
 `delays` runs every hour, at its end: it asks two sources, computes what the forecast reads, and forecasts.
 `delays-training` runs once a day: it fits one model an airport to the last 60 days of what the waves of `delays` have
 stored, and makes it live if it is good enough. `delays-backtest` runs when it is submitted: how the same models would
-have done in the last three weeks. `forecasting.flows.with_forecasts` has all three for any pipe.
+have done in the last three weeks. `forecasting.Forecasting` has all three for any pipe.
 
     wave up -F tasks.delays
 
@@ -16,11 +16,8 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 
-from forecasting.features.rows import FeatureSpec
-from forecasting.flows.with_forecasts import Forecasting
-from forecasting.models.global_forecaster import Fitting, GlobalForecaster
-from pipeline import Entity, Flow, State, task
-from pipeline.flows.pipe import hour
+from forecasting import FeatureSpec, Fitting, Forecasting, GlobalForecaster
+from pipeline import Entity, Flow, State, hour, task
 from tasks import flights as source
 from tasks.errors import SourceError
 

@@ -13,7 +13,7 @@ import math
 from datetime import UTC, datetime
 
 from pipeline import Flow, State, task
-from tasks.programs.command import command
+from tasks import command
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 MOON, SUN = 12.4206, 12.0  # hours between two high waters of the tides M2 and S2

@@ -6,10 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from forecasting.features.panel import Panel
-from forecasting.flows.with_forecasts import Forecasting
-from forecasting.models.forecasts import Forecasts
-from forecasting.models.global_forecaster import GlobalForecaster
+from forecasting import Forecasting, Forecasts, GlobalForecaster, Panel
 from pipeline import Flow, task
 
 PIPE, FORECAST = "demand", "demand_forecast"

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 
-from forecasting.flows.with_forecasts import with_forecasts
+from forecasting import with_forecasts
 from pipeline import Flow, State, task
 
 OUTAGE = "TILLS_OUT"  # dates at which no till answers, separated by commas

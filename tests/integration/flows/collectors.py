@@ -3,10 +3,7 @@
 import os
 
 from pipeline import Flow
-from tasks.programs.command import command
-from tasks.sources.files import table
-from tasks.sources.http import http_json
-from tasks.sources.sql import sql
+from tasks import command, http_json, sql, table
 
 HOME = os.environ.get("COLLECTORS_HOME", ".")
 

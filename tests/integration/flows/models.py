@@ -12,10 +12,7 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 
-from forecasting.features.panel import Panel
-from forecasting.features.rows import FeatureSpec
-from forecasting.models.global_forecaster import Fitting, GlobalForecaster
-from forecasting.models.local import LocalForecaster, LocalSpec
+from forecasting import FeatureSpec, Fitting, GlobalForecaster, LocalForecaster, LocalSpec, Panel
 from pipeline import Flow, task
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from forecasting.features.rows import FeatureSpec
-from forecasting.flows.with_forecasts import Forecasting, with_forecasts
-from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting import FeatureSpec, Fitting, Forecasting, GlobalForecaster, with_forecasts
 from pipeline import Flow, State, task
 
 shops = State("shops", partition_by="region")
