@@ -69,7 +69,7 @@ class ClashError(PipelineError, ImportError):
 class MissingExtra(PipelineError, ImportError):
     """A package that an extra brings is not installed."""
 
-    def __init__(self, what: str, package: str | None, extra: str) -> None:
+    def __init__(self, what: str, package: str, extra: str) -> None:
         super().__init__(
             f"{what} needs {package}. Install it: pip install 'celery-waves[{extra}]'.", name=package
         )

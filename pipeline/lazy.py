@@ -35,6 +35,7 @@ def public(package: str, names_at: Mapping[str, str]) -> tuple[Callable[[str], A
         except ModuleNotFoundError as error:
             if not extra:
                 raise
-            raise MissingExtra(f"{package}.{name}", error.name, extra.strip("[]")) from None
+            missing = (error.name or "").partition(".")[0]
+            raise MissingExtra(f"{package}.{name}", missing, extra.strip("[]")) from None
 
     return load, lambda: sorted(places)
