@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.gate.incidents import Condition
+from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 
 ROWS = 40  # places that are drawn, those that took longest

@@ -2,15 +2,20 @@
 -- the first is part of all of them. Constants (READY, ALONE, ...) and now_ms() come from there too.
 
 local function int(x) return string.format('%.0f', x) end
-local function load(wave, unit, need)
+-- A unit's record, as pipeline.gate.unit_record reads it; without one it is pending, and waits for `inputs` units.
+local function load(wave, unit, inputs)
   local raw = redis.call('HGET', wave .. ' units', unit)
-  if not raw then return {s='p', a=0, n=tonumber(need or 0), l=0, w=0, o='-', x=0} end
-  local s, a, n, l, w, o, x = string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {s=s, a=tonumber(a), n=tonumber(n), l=tonumber(l), w=tonumber(w), o=o, x=tonumber(x)}
+  if not raw then
+    return {state='pending', attempt=0, need=tonumber(inputs or 0), lease=0, limit=0, owner='-', suspicion=0}
+  end
+  local state, attempt, need, lease, limit, owner, suspicion =
+    string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {state=state, attempt=tonumber(attempt), need=tonumber(need), lease=tonumber(lease), limit=tonumber(limit),
+          owner=owner, suspicion=tonumber(suspicion)}
 end
 local function save(wave, unit, u)
   redis.call('HSET', wave .. ' units', unit, table.concat(
-    {u.s, int(u.a), int(u.n), int(u.l), int(u.w), u.o, int(u.x)}, ' '))
+    {u.state, int(u.attempt), int(u.need), int(u.lease), int(u.limit), u.owner, int(u.suspicion)}, ' '))
 end
 local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
 local function tell(wave, unit, kind, number)
@@ -72,7 +77,7 @@ local function ended(wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
 end
-local function holds(u, owner) return u.s == 'r' and string.match(u.o, '^[^/]+') == owner end
+local function holds(u, owner) return u.state == 'running' and string.match(u.owner, '^[^/]+') == owner end
 
 --- create
 -- KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
@@ -106,7 +111,7 @@ if not state or state == 'closed' then return 0 end
 local now = now_ms()
 for i = 2, #ARGV, 2 do
   local u = load(KEYS[1], ARGV[i], ARGV[i + 1])
-  if u.s == 'p' and u.n == 0 then
+  if u.state == 'pending' and u.need == 0 then
     redis.call('ZADD', 'deadlines', 'NX', int(now + READY), ARGV[1] .. ' ' .. ARGV[i])
   end
 end
@@ -129,16 +134,16 @@ if not state then return {'lost', 0} end
 local u, now = load(wave, unit, ARGV[3]), now_ms()
 if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
 local function granted(mark)
-  return {'granted', int(u.a), int(u.n), redis.call('HGET', wave .. ' status', unit) or '', mark}
+  return {'granted', int(u.attempt), int(u.need), redis.call('HGET', wave .. ' status', unit) or '', mark}
 end
-if u.s == 'd' then return {'done', 0} end
-if u.s == 'r' and u.o == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
-if u.s == 'r' and u.l > now then return {'held', int(u.l - now)} end
-local overdue = u.s == 'r' and u.w == 0
+if u.state == 'done' then return {'done', 0} end
+if u.state == 'running' and u.owner == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
+if u.state == 'running' and u.lease > now then return {'held', int(u.lease - now)} end
+local overdue = u.state == 'running' and u.limit == 0
 if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
-local lost = u.s == 'r' and not overdue
-if lost then u.x = u.x + 1 end
-if u.x >= ALONE and ARGV[8] == 'run' then return {'alone', 0} end
+local lost = u.state == 'running' and not overdue
+if lost then u.suspicion = u.suspicion + 1 end
+if u.suspicion >= ALONE and ARGV[8] == 'run' then return {'alone', 0} end
 local i = 9
 while i <= #ARGV do
   local place, n = ARGV[i], tonumber(ARGV[i + 1])
@@ -153,7 +158,7 @@ while i <= #ARGV do
   end
   i = i + 2 + 2 * n
 end
-if u.n > 0 then
+if u.need > 0 then
   local place = string.match(unit, ' (%S+)$')
   local start = tonumber(redis.call('HGET', wave .. ' starts', place) or now)
   local left = start + tonumber(ARGV[4]) - now
@@ -161,17 +166,17 @@ if u.n > 0 then
 end
 if lost then
   redis.call('HINCRBY', wave, 'lost', 1)
-  if u.o ~= '-' then tell(wave, unit, 'lost', u.a) end
+  if u.owner ~= '-' then tell(wave, unit, 'lost', u.attempt) end
 end
-if u.n > 0 then tell(wave, unit, 'timeout', u.n) end
-if ARGV[8] == 'alone' and u.x >= ALONE then tell(wave, unit, 'alone', u.a + 1) end
+if u.need > 0 then tell(wave, unit, 'timeout', u.need) end
+if ARGV[8] == 'alone' and u.suspicion >= ALONE then tell(wave, unit, 'alone', u.attempt + 1) end
 if not lost then redis.call('HDEL', wave .. ' marks', unit) end
-u.s, u.a, u.o = 'r', u.a + 1, ARGV[7]
-u.l, u.w = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
+u.state, u.attempt, u.owner = 'running', u.attempt + 1, ARGV[7]
+u.lease, u.limit = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
 save(wave, unit, u)
 redis.call('HDEL', wave .. ' resends', unit)
-if u.a == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
-look(id, unit, u.l)
+if u.attempt == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
+look(id, unit, u.lease)
 return granted(redis.call('HGET', wave .. ' marks', unit) or '')
 
 --- renew
@@ -180,14 +185,14 @@ local now, held = now_ms(), 0
 for i, wave in ipairs(KEYS) do
   local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
   local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.l = now + tonumber(ARGV[2])
-    if now >= u.w + GRACE then
-      u.w, u.l = 0, now
-      tell(wave, unit, 'hung', u.a)
+  if holds(u, ARGV[1]) and u.limit > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
+    u.lease = now + tonumber(ARGV[2])
+    if now >= u.limit + GRACE then
+      u.limit, u.lease = 0, now
+      tell(wave, unit, 'hung', u.attempt)
     end
     save(wave, unit, u)
-    look(id, unit, u.l)
+    look(id, unit, u.lease)
     held = held + 1
   end
 end
@@ -199,10 +204,10 @@ local now = now_ms()
 for i, wave in ipairs(KEYS) do
   local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
   local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.l > now and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.x, u.l, u.o = u.x + 1, now, '-'
+  if holds(u, ARGV[1]) and u.lease > now and redis.call('HGET', wave, 'state') ~= 'closed' then
+    u.suspicion, u.lease, u.owner = u.suspicion + 1, now, '-'
     save(wave, unit, u)
-    tell(wave, unit, 'died', u.a)
+    tell(wave, unit, 'died', u.attempt)
     look(id, unit, now)
   end
 end
@@ -214,10 +219,10 @@ local now = now_ms()
 for i, wave in ipairs(KEYS) do
   local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
   local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and now >= u.w - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.w, u.l = 0, now
+  if holds(u, ARGV[1]) and now >= u.limit - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
+    u.limit, u.lease = 0, now
     save(wave, unit, u)
-    tell(wave, unit, 'hung', u.a)
+    tell(wave, unit, 'hung', u.attempt)
     look(id, unit, now)
   end
 end
@@ -229,10 +234,10 @@ local now = now_ms()
 for i, wave in ipairs(KEYS) do
   local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
   local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.w > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.s, u.o, u.l = 'p', '-', 0
+  if holds(u, ARGV[1]) and u.limit > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
+    u.state, u.owner, u.lease = 'pending', '-', 0
     save(wave, unit, u)
-    tell(wave, unit, 'returned', u.a)
+    tell(wave, unit, 'returned', u.attempt)
     look(id, unit, now + tonumber(ARGV[2]))
   end
 end
@@ -241,7 +246,7 @@ return #KEYS
 --- decline
 -- KEYS: wave. ARGV: unit.   Gives how often it was declined, 0 when nobody need run it.
 local state = redis.call('HGET', KEYS[1], 'state')
-if not state or state == 'closed' or load(KEYS[1], ARGV[1], 0).s ~= 'p' then return 0 end
+if not state or state == 'closed' or load(KEYS[1], ARGV[1], 0).state ~= 'pending' then return 0 end
 local times = redis.call('HINCRBY', KEYS[1] .. ' resends', ARGV[1] .. ' declined', 1)
 if times == 1 then
   redis.call('PEXPIREAT', KEYS[1] .. ' resends', redis.call('HGET', KEYS[1], 'gone'))
@@ -252,7 +257,8 @@ return times
 --- mark
 -- KEYS: wave. ARGV: unit, attempt, first, stop
 local u = load(KEYS[1], ARGV[1], 0)
-if u.s ~= 'r' or u.a ~= tonumber(ARGV[2]) or redis.call('HGET', KEYS[1], 'state') == 'closed' then return 0 end
+if u.state ~= 'running' or u.attempt ~= tonumber(ARGV[2]) then return 0 end
+if redis.call('HGET', KEYS[1], 'state') == 'closed' then return 0 end
 redis.call('HSET', KEYS[1] .. ' marks', ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
 redis.call('PEXPIREAT', KEYS[1] .. ' marks', redis.call('HGET', KEYS[1], 'gone'))
 return 1
@@ -266,9 +272,9 @@ local state = redis.call('HGET', wave, 'state')
 if not state then return {'lost', 0, 0, {}} end
 local u, now = load(wave, unit, 0), now_ms()
 local final, repeated = ARGV[4] == '1', false
-if u.s == 'd' and final and u.a == tonumber(ARGV[3]) then repeated = true
+if u.state == 'done' and final and u.attempt == tonumber(ARGV[3]) then repeated = true
 elseif state == 'closed' then return {'closed', 0, 0, {}}
-elseif u.s ~= 'r' or u.a ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
+elseif u.state ~= 'running' or u.attempt ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
 local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local gone = redis.call('HGET', wave, 'gone')
 local at, ready, late = 13, {}, 0
@@ -280,13 +286,13 @@ if errors > 0 then redis.call('PEXPIREAT', wave .. ' errors', gone) end
 for k = 1, deps do
   local dep = ARGV[at]
   local d = load(wave, dep, ARGV[at + 1])
-  if d.s ~= 'p' then late = 1 end
+  if d.state ~= 'pending' then late = 1 end
   if final then
     if not repeated then
-      d.n = math.max(d.n - 1, 0)
+      d.need = math.max(d.need - 1, 0)
       save(wave, dep, d)
     end
-    if d.n == 0 and d.s == 'p' then
+    if d.need == 0 and d.state == 'pending' then
       if not repeated then look(id, dep, now + READY) end
       ready[#ready + 1] = dep
     end
@@ -308,15 +314,15 @@ redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', AR
 redis.call('PEXPIREAT', wave .. ' status', gone)
 redis.call('PEXPIREAT', wave .. ' counts', gone)
 if not final then
-  if u.x > 0 and u.x < ALONE then
-    u.x = 0
+  if u.suspicion > 0 and u.suspicion < ALONE then
+    u.suspicion = 0
     save(wave, unit, u)
   end
   return {'ok', late, 0, ready}
 end
-u.s, u.o, u.l = 'd', '-', now
+u.state, u.owner, u.lease = 'done', '-', now
 save(wave, unit, u)
-if late == 1 then tell(wave, unit, 'late', u.a) end
+if late == 1 then tell(wave, unit, 'late', u.attempt) end
 local totals = totals_of(id)
 if totals then
   local run = '@run ' .. string.match(unit, '^%S+') .. ' '
@@ -354,19 +360,19 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now
     end
   else
     local u = load(wave, unit, 1)
-    if u.s == 'd' then
+    if u.state == 'done' then
       redis.call('ZREM', 'deadlines', member)
-    elseif u.s == 'r' and u.l > now then
-      redis.call('ZADD', 'deadlines', int(u.l), member)
+    elseif u.state == 'running' and u.lease > now then
+      redis.call('ZADD', 'deadlines', int(u.lease), member)
     else
-      local overdue = u.s == 'r' and u.w == 0
+      local overdue = u.state == 'running' and u.limit == 0
       local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
       redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
       local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
       redis.call('ZADD', 'deadlines', int(now + wait), member)
-      if u.s == 'p' and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
-      local alone = u.x + (u.s == 'r' and 1 or 0) >= ALONE
-      found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.s == 'r' and 'lost' or 'send'
+      if u.state == 'pending' and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
+      local alone = u.suspicion + (u.state == 'running' and 1 or 0) >= ALONE
+      found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.state == 'running' and 'lost' or 'send'
       found[#found + 1] = member
     end
   end
@@ -409,7 +415,8 @@ if redis.call('HGET', wave, 'reason') == 'done' then redis.call('HSET', wave, 'r
 for at = 3, #ARGV, 3 do
   local unit, kept = ARGV[at], ARGV[at + 2]
   local u, old = load(wave, unit, 0), redis.call('HGET', wave .. ' status', unit) or ''
-  u.s, u.n, u.a, u.l, u.w, u.o, u.x = 'p', tonumber(ARGV[at + 1]), u.a + 1, 0, 0, '-', 0
+  u.state, u.attempt, u.need = 'pending', u.attempt + 1, tonumber(ARGV[at + 1])
+  u.lease, u.limit, u.owner, u.suspicion = 0, 0, '-', 0
   save(wave, unit, u)
   for i = 1, #old do
     local char = string.sub(old, i, i)

@@ -1,4 +1,4 @@
-"""Incidents: what went otherwise than it should in a wave, and why tasks were not run; for those who ask afterwards.
+"""Incidents: what went otherwise than it should in a wave, for those who ask afterwards.
 
 The gate writes an incident down where it decides of it: each is a line `time kind number unit` (see `gate`).
 """
@@ -23,16 +23,6 @@ _TEXTS: Mapping[str, str] = {
     "untaken": "ready for 35 s, and no worker had taken it (none was there, or all slots were busy); sent again",
 }
 KINDS = tuple(_TEXTS)
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """How a unit stands in the gate."""
-
-    name: str  # pending, running or done
-    attempt: int  # the number of the last attempt, 0 before the first
-    need: int  # units that it still waits for
-    at: float = 0.0  # seconds since the epoch: when it was done; while it runs, the end of its lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +52,3 @@ def grouped(incidents: Sequence[Incident]) -> dict[tuple[str, str], list[Inciden
     for incident in incidents:
         found.setdefault((incident.unit.task, incident.kind), []).append(incident)
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))
-
-
-def why_open(condition: Condition | None, need: int, queue: str) -> str:
-    """Say why a unit was not done when its wave was closed.
-
-    `condition` is None where the gate knows nothing of it; `need` is how many inputs it has by the graph, `queue`
-    where its messages go.
-    """
-    if condition is None:
-        condition = Condition("pending", 0, need)
-    if condition.name == "running":
-        return f"it was running (attempt {condition.attempt})"
-    if condition.need:
-        return "its inputs were still open"
-    if condition.attempt:
-        return "it was to be run again"
-    return f"no worker took it from queue {queue}"

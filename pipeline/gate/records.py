@@ -35,10 +35,10 @@ from pipeline.flows.entity import Entity
 from pipeline.flows.pipe import hour, stamp
 from pipeline.flows.plan import Plan
 from pipeline.gate.gate import WAVES, wave_key
-from pipeline.gate.incidents import Condition, Incident
+from pipeline.gate.incidents import Incident
+from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import ALL, Unit, Units
 
-CONDITIONS = {"p": "pending", "r": "running", "d": "done"}
 MEMORY = 0.7  # of what is known of the tasks' costs, how much still counts after one more wave
 
 
@@ -288,8 +288,7 @@ class Records:
         found = {}
         for field, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
             task, _, where = field.decode().partition(" ")
-            name, attempt, need, at, *_ = record.decode().split(" ")
-            found[Unit(task, where)] = Condition(CONDITIONS[name], int(attempt), int(need), int(at) / 1000)
+            found[Unit(task, where)] = Condition.read(record.decode())
         return found
 
     def starts(self, wave_id: str) -> dict[str, float]:

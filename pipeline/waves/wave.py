@@ -11,9 +11,10 @@ from typing import Any
 from pipeline.app import settings as app_settings
 from pipeline.errors import UnknownName, WaveError, near
 from pipeline.gate import status
-from pipeline.gate.incidents import Incident, why_open
+from pipeline.gate.incidents import Incident
 from pipeline.gate.records import WaveInfo, WaveSpec
 from pipeline.gate.status import Status
+from pipeline.gate.unit_record import why_open
 from pipeline.gate.units import ALL, Unit
 from pipeline.messaging.canvas import Single
 from pipeline.waves.keeper import close

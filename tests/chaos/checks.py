@@ -13,6 +13,7 @@ from redis import Redis
 from pipeline import Wave
 from pipeline.flows.pipe import stamp
 from pipeline.gate.gate import DEADLINES
+from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.waves.runtime import Runtime
 from tests.chaos.aof import written
@@ -66,9 +67,9 @@ def attempts(wave: Wave, client: Redis) -> tuple[int, int]:
     """Count the attempts beyond the first of each unit, and the claims that are left."""
     again = claims = 0
     for record in client.hvals(f"wave:{wave.id} units"):
-        state, attempt, *_ = record.decode().split(" ")
-        again += max(int(attempt) - 1, 0)
-        claims += state == "r" and wave.info().reason == "done"
+        condition = Condition.read(record.decode())
+        again += max(condition.attempt - 1, 0)
+        claims += condition.name == "running" and wave.info().reason == "done"
     return again, claims
 
 

@@ -149,9 +149,11 @@ class Watched(Gate):
         claim, me = super().claim(wave_id, unit, **options), object()
         if claim.granted:
             assert self.granted.setdefault((unit, claim.attempt), me) is me, "granted to two"
-            state, _, _, lease, *_ = self.before.get(str(unit), "p 0 0 0").split(" ")
+            state, _, _, lease, *_ = self.before.get(str(unit), "pending 0 0 0").split(" ")
             with raw(self._client) as client:
-                assert state == "p" or int(lease) <= int(client.get(CLOCK)), "granted while another holds it"
+                assert state == "pending" or int(lease) <= int(client.get(CLOCK)), (
+                    "granted while another holds it"
+                )
         return claim
 
     def report(self, wave_id: str, unit: Unit, attempt: int, **options: Any) -> Receipt:
@@ -429,8 +431,10 @@ class Waves(RuleBasedStateMachine):
         """Whether it waits for nobody and was not sent again yet, which is done more and more seldom."""
         key = wave_key(self.wave.id)
         raw = self.client.hget(f"{key} units", str(unit))
-        state, _, need, *_ = raw.decode().split(" ") if raw else ("p", 0, self.wave.spec.units.need(unit))
-        return state == "p" and int(need) == 0 and not self.client.hexists(f"{key} resends", str(unit))
+        state, _, need, *_ = (
+            raw.decode().split(" ") if raw else ("pending", 0, self.wave.spec.units.need(unit))
+        )
+        return state == "pending" and int(need) == 0 and not self.client.hexists(f"{key} resends", str(unit))
 
     def deadlines(self) -> dict[Unit, int]:
         found = {}

@@ -11,8 +11,8 @@ from pipeline.dashboard.pages import short, url
 from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
 from pipeline.flows.cron import Cron
-from pipeline.gate.incidents import Condition
 from pipeline.gate.status_groups import by_kind, kind
+from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
 from pipeline.monitoring.backlog import Backlog

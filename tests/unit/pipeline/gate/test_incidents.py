@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from pipeline.gate.incidents import Condition, Incident, grouped, why_open
+from pipeline.gate.incidents import Incident, grouped
 from pipeline.gate.units import Unit
 
 
@@ -20,18 +18,3 @@ def test_incidents_are_grouped_by_task_and_kind_the_most_frequent_first():
         (("a", "late"), 1),
         (("b", "late"), 1),
     ]
-
-
-@pytest.mark.parametrize(
-    ("condition", "need", "text"),
-    [
-        (None, 0, "no worker took it from queue main.compute"),
-        (None, 2, "its inputs were still open"),
-        (Condition("pending", 0, 1), 2, "its inputs were still open"),
-        (Condition("pending", 0, 0), 2, "no worker took it from queue main.compute"),
-        (Condition("pending", 1, 0), 0, "it was to be run again"),
-        (Condition("running", 3, 0), 0, "it was running (attempt 3)"),
-    ],
-)
-def test_what_was_not_done_says_why(condition, need, text):
-    assert why_open(condition, need, "main.compute") == text
