@@ -1,7 +1,13 @@
--- The scripts of pipeline.gate.gate, which says what they are for. Each begins with a line `--- name`; what stands before
--- the first is part of all of them. Constants (READY, ALONE, ...) and now_ms() come from there too.
+-- The scripts of pipeline.gate.gate, which says what they are for. Each begins with a line `--- name`; what stands
+-- before the first is part of all of them. Constants (READY, ALONE, ...) and now_ms() come from pipeline.gate.scripts.
 
 local function int(x) return string.format('%.0f', x) end
+local function task_of(unit) return string.match(unit, '^%S+') end
+local function state_of(wave) return redis.call('HGET', wave, 'state') end
+local function expire(wave, ...)
+  local gone = redis.call('HGET', wave, 'gone')
+  for _, part in ipairs({...}) do redis.call('PEXPIREAT', wave .. part, gone) end
+end
 -- A unit's record, as pipeline.gate.unit_record reads it; without one it is pending, and waits for `inputs` units.
 local function load(wave, unit, inputs)
   local raw = redis.call('HGET', wave .. ' units', unit)
@@ -17,19 +23,19 @@ local function save(wave, unit, u)
   redis.call('HSET', wave .. ' units', unit, table.concat(
     {u.state, int(u.attempt), int(u.need), int(u.lease), int(u.limit), u.owner, int(u.suspicion)}, ' '))
 end
-local function look(wave_id, unit, at) redis.call('ZADD', 'deadlines', int(at), wave_id .. ' ' .. unit) end
-local function tell(wave, unit, kind, number)
-  local name = string.match(wave, '^wave:(%S+) ')
-  if name then redis.call('HINCRBY', 'totals:' .. name, '@incident ' .. kind, 1) end
-  local key = wave .. ' incidents'
-  local known = redis.call('LLEN', key)
-  if known >= TOLD then return redis.call('HINCRBY', wave, 'untold', 1) end
-  redis.call('RPUSH', key, table.concat({int(now_ms()), kind, int(number or 0), unit}, ' '))
-  if known == 0 then redis.call('PEXPIREAT', key, redis.call('HGET', wave, 'gone')) end
-end
+local function look_at(wave_id, unit, time) redis.call('ZADD', 'deadlines', int(time), wave_id .. ' ' .. unit) end
 local function totals_of(id)
   local name = string.match(id, '^(%S+) ')
   return name and 'totals:' .. name
+end
+local function note(wave, unit, incident, number)
+  local totals = totals_of(string.sub(wave, 6))
+  if totals then redis.call('HINCRBY', totals, '@incident ' .. incident, 1) end
+  local key = wave .. ' incidents'
+  local known = redis.call('LLEN', key)
+  if known >= TOLD then return redis.call('HINCRBY', wave, 'untold', 1) end
+  redis.call('RPUSH', key, table.concat({int(now_ms()), incident, int(number or 0), unit}, ' '))
+  if known == 0 then expire(wave, ' incidents') end
 end
 local function bucket(bounds, value)
   for i, bound in ipairs(bounds) do
@@ -39,12 +45,11 @@ local function bucket(bounds, value)
 end
 local function keep(wave, id, gone)
   redis.call('HSET', wave, 'gone', int(gone))
-  for _, part in ipairs({'', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks',
-                         ' incidents', ' told'}) do
-    redis.call('PEXPIREAT', wave .. part, int(gone))
-  end
+  expire(wave, '', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks', ' incidents',
+         ' told')
   redis.call('ZADD', 'waves', int(gone), id)
 end
+local function expiry(now, after) return tonumber(after) > 0 and now + tonumber(after) or FAR end
 local function lifetime(expires, now, ttl) return math.min(expires, now + YEAR) + tonumber(ttl) end
 local function sum_up(wave, id, now, reason)
   local totals, told, open = totals_of(id), {}, {}
@@ -72,19 +77,45 @@ local function sum_up(wave, id, now, reason)
   redis.call('SADD', 'totals', string.sub(totals, 8))
   redis.call('PEXPIRE', totals, KEPT)
 end
-local function ended(wave, id, now, reason)
+local function close_wave(wave, id, now, reason)
+  redis.call('HSET', wave, 'state', 'closed', 'reason', reason, 'ended', int(now))
+  redis.call('ZREM', 'deadlines', id .. ' @wave @')
   sum_up(wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
 end
-local function holds(u, owner) return u.state == 'running' and string.match(u.owner, '^[^/]+') == owner end
+
+-- What an owner runs. KEYS: waves ... ARGV: owner, something else, then for each wave: id, unit.
+-- `change` alters a record, and returns when its unit must be looked at and what happened to it; nothing to leave it.
+local function each_held(change)
+  local held = 0
+  for i, wave in ipairs(KEYS) do
+    local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+    local u = load(wave, unit, 0)
+    local owned = u.state == 'running' and string.match(u.owner, '^[^/]+') == ARGV[1]
+    if owned and state_of(wave) ~= 'closed' then
+      local time, incident = change(u)
+      if time then
+        save(wave, unit, u)
+        if incident then note(wave, unit, incident, u.attempt) end
+        look_at(id, unit, time)
+        held = held + 1
+      end
+    end
+  end
+  return held
+end
+local function hang(u, now)
+  u.limit, u.lease = 0, now
+  return now, 'hung'
+end
 
 --- create
 -- KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = state_of(KEYS[1])
 if state then redis.call('DEL', KEYS[2]); return {0, state} end
 local now = now_ms()
-local expires = tonumber(ARGV[2]) > 0 and now + tonumber(ARGV[2]) or FAR
+local expires = expiry(now, ARGV[2])
 local gone = lifetime(expires, now, ARGV[3])
 local fields = {'state', 'submitting', 'open', ARGV[4], 'submitted', int(now), 'expires', int(expires),
                 'gone', int(gone), 'ttl', ARGV[3]}
@@ -95,18 +126,17 @@ if tonumber(ARGV[4]) == 0 then
   redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', 'empty', 'ended', int(now))
 else
   redis.call('RENAME', KEYS[2], KEYS[1] .. ' shards')
-  redis.call('PEXPIREAT', KEYS[1] .. ' shards', int(gone))
-  look(ARGV[1], '@wave @', math.min(expires, now + READY))
-  for i = 6, 5 + roots do look(ARGV[1], ARGV[i], now + READY) end
+  look_at(ARGV[1], '@wave @', math.min(expires, now + READY))
+  for i = 6, 5 + roots do look_at(ARGV[1], ARGV[i], now + READY) end
 end
-redis.call('PEXPIREAT', KEYS[1], int(gone))
+expire(KEYS[1], '', ' shards')
 redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
 redis.call('ZADD', 'waves', int(gone), ARGV[1])
-return {1, redis.call('HGET', KEYS[1], 'state')}
+return {1, state_of(KEYS[1])}
 
 --- arm
 -- KEYS: wave. ARGV: id, then unit, need, and again ...
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = state_of(KEYS[1])
 if not state or state == 'closed' then return 0 end
 local now = now_ms()
 for i = 2, #ARGV, 2 do
@@ -119,45 +149,48 @@ return 1
 
 --- open
 -- KEYS: wave. ARGV: id.   The canvases are sent: from now on the wave is open.
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = state_of(KEYS[1])
 if state ~= 'submitting' then return state end
 redis.call('HSET', KEYS[1], 'state', 'open')
-look(ARGV[1], '@wave @', redis.call('HGET', KEYS[1], 'expires'))
+look_at(ARGV[1], '@wave @', redis.call('HGET', KEYS[1], 'expires'))
 return 'open'
 
 --- claim
 -- KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner/token, mode (run, alone or seize),
 -- then for each clock: place, n, n times (unit, timeout ms)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
+local function granted(u)
+  local mark = redis.call('HGET', wave .. ' marks', unit) or ''
+  return {'granted', int(u.attempt), int(u.need), redis.call('HGET', wave .. ' status', unit) or '', mark}
+end
+local function start_clocks(now)
+  local i = 9
+  while i <= #ARGV do
+    local place, n = ARGV[i], tonumber(ARGV[i + 1])
+    if redis.call('HSETNX', wave .. ' starts', place, int(now)) == 1 then
+      expire(wave, ' starts')
+      for k = i + 2, i + 2 * n, 2 do
+        if ARGV[k] ~= unit then
+          redis.call('ZADD', 'deadlines', 'NX', int(now + tonumber(ARGV[k + 1])), id .. ' ' .. ARGV[k])
+        end
+      end
+    end
+    i = i + 2 + 2 * n
+  end
+end
 local state, expires = unpack(redis.call('HMGET', wave, 'state', 'expires'))
 if not state then return {'lost', 0} end
 local u, now = load(wave, unit, ARGV[3]), now_ms()
 if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
-local function granted(mark)
-  return {'granted', int(u.attempt), int(u.need), redis.call('HGET', wave .. ' status', unit) or '', mark}
-end
 if u.state == 'done' then return {'done', 0} end
-if u.state == 'running' and u.owner == ARGV[7] then return granted(redis.call('HGET', wave .. ' marks', unit) or '') end
+if u.state == 'running' and u.owner == ARGV[7] then return granted(u) end
 if u.state == 'running' and u.lease > now then return {'held', int(u.lease - now)} end
 local overdue = u.state == 'running' and u.limit == 0
 if overdue ~= (ARGV[8] == 'seize') then return {overdue and 'overdue' or 'held', 0} end
 local lost = u.state == 'running' and not overdue
 if lost then u.suspicion = u.suspicion + 1 end
 if u.suspicion >= ALONE and ARGV[8] == 'run' then return {'alone', 0} end
-local i = 9
-while i <= #ARGV do
-  local place, n = ARGV[i], tonumber(ARGV[i + 1])
-  if redis.call('HSETNX', wave .. ' starts', place, int(now)) == 1 then
-    redis.call('PEXPIREAT', wave .. ' starts', redis.call('HGET', wave, 'gone'))
-    for k = 0, n - 1 do
-      local waiter = ARGV[i + 2 + 2 * k]
-      if waiter ~= unit then
-        redis.call('ZADD', 'deadlines', 'NX', int(now + tonumber(ARGV[i + 3 + 2 * k])), id .. ' ' .. waiter)
-      end
-    end
-  end
-  i = i + 2 + 2 * n
-end
+start_clocks(now)
 if u.need > 0 then
   local place = string.match(unit, ' (%S+)$')
   local start = tonumber(redis.call('HGET', wave .. ' starts', place) or now)
@@ -166,91 +199,58 @@ if u.need > 0 then
 end
 if lost then
   redis.call('HINCRBY', wave, 'lost', 1)
-  if u.owner ~= '-' then tell(wave, unit, 'lost', u.attempt) end
+  if u.owner ~= '-' then note(wave, unit, 'lost', u.attempt) end
 end
-if u.need > 0 then tell(wave, unit, 'timeout', u.need) end
-if ARGV[8] == 'alone' and u.suspicion >= ALONE then tell(wave, unit, 'alone', u.attempt + 1) end
+if u.need > 0 then note(wave, unit, 'timeout', u.need) end
+if ARGV[8] == 'alone' and u.suspicion >= ALONE then note(wave, unit, 'alone', u.attempt + 1) end
 if not lost then redis.call('HDEL', wave .. ' marks', unit) end
 u.state, u.attempt, u.owner = 'running', u.attempt + 1, ARGV[7]
 u.lease, u.limit = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
 save(wave, unit, u)
 redis.call('HDEL', wave .. ' resends', unit)
-if u.attempt == 1 then redis.call('PEXPIREAT', wave .. ' units', redis.call('HGET', wave, 'gone')) end
-look(id, unit, u.lease)
-return granted(redis.call('HGET', wave .. ' marks', unit) or '')
+if u.attempt == 1 then expire(wave, ' units') end
+look_at(id, unit, u.lease)
+return granted(u)
 
 --- renew
--- KEYS: waves ... ARGV: owner, lease ms, then for each wave: id, unit
-local now, held = now_ms(), 0
-for i, wave in ipairs(KEYS) do
-  local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-  local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.limit > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.lease = now + tonumber(ARGV[2])
-    if now >= u.limit + GRACE then
-      u.limit, u.lease = 0, now
-      tell(wave, unit, 'hung', u.attempt)
-    end
-    save(wave, unit, u)
-    look(id, unit, u.lease)
-    held = held + 1
-  end
-end
-return held
-
---- drop
--- KEYS: waves ... ARGV: owner, then for each wave: id, unit.   What this owner ran will not come back: look now.
+-- See each_held. ARGV: owner, lease ms.
 local now = now_ms()
-for i, wave in ipairs(KEYS) do
-  local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
-  local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.lease > now and redis.call('HGET', wave, 'state') ~= 'closed' then
+return each_held(function(u)
+  if u.limit == 0 then return end
+  if now >= u.limit + GRACE then return hang(u, now) end
+  u.lease = now + tonumber(ARGV[2])
+  return u.lease
+end)
+
+--- lose
+-- See each_held. ARGV: owner, died or hung.   What it ran died with its process, or was stopped at its time limit.
+local now = now_ms()
+return each_held(function(u)
+  if ARGV[2] == 'hung' then
+    if now >= u.limit - GRACE then return hang(u, now) end
+  elseif u.lease > now then
     u.suspicion, u.lease, u.owner = u.suspicion + 1, now, '-'
-    save(wave, unit, u)
-    tell(wave, unit, 'died', u.attempt)
-    look(id, unit, now)
+    return now, 'died'
   end
-end
-return #KEYS
-
---- hang
--- KEYS: waves ... ARGV: owner, then for each wave: id, unit.   This owner's run was stopped at its time limit.
-local now = now_ms()
-for i, wave in ipairs(KEYS) do
-  local id, unit = ARGV[2 * i], ARGV[1 + 2 * i]
-  local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and now >= u.limit - GRACE and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.limit, u.lease = 0, now
-    save(wave, unit, u)
-    tell(wave, unit, 'hung', u.attempt)
-    look(id, unit, now)
-  end
-end
-return #KEYS
+end)
 
 --- release
--- KEYS: waves ... ARGV: owner, delay ms, then for each wave: id, unit.   This owner stops: no loss.
+-- See each_held. ARGV: owner, delay ms.   This owner stops: no loss.
 local now = now_ms()
-for i, wave in ipairs(KEYS) do
-  local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-  local u = load(wave, unit, 0)
-  if holds(u, ARGV[1]) and u.limit > 0 and redis.call('HGET', wave, 'state') ~= 'closed' then
-    u.state, u.owner, u.lease = 'pending', '-', 0
-    save(wave, unit, u)
-    tell(wave, unit, 'returned', u.attempt)
-    look(id, unit, now + tonumber(ARGV[2]))
-  end
-end
-return #KEYS
+return each_held(function(u)
+  if u.limit == 0 then return end
+  u.state, u.owner, u.lease = 'pending', '-', 0
+  return now + tonumber(ARGV[2]), 'returned'
+end)
 
 --- decline
--- KEYS: wave. ARGV: unit.   Gives how often it was declined, 0 when nobody need run it.
-local state = redis.call('HGET', KEYS[1], 'state')
+-- KEYS: wave. ARGV: unit.   Returns how often it was declined, 0 when nobody need run it.
+local state = state_of(KEYS[1])
 if not state or state == 'closed' or load(KEYS[1], ARGV[1], 0).state ~= 'pending' then return 0 end
 local times = redis.call('HINCRBY', KEYS[1] .. ' resends', ARGV[1] .. ' declined', 1)
 if times == 1 then
-  redis.call('PEXPIREAT', KEYS[1] .. ' resends', redis.call('HGET', KEYS[1], 'gone'))
-  tell(KEYS[1], ARGV[1], 'unknown', 0)
+  expire(KEYS[1], ' resends')
+  note(KEYS[1], ARGV[1], 'unknown', 0)
 end
 return times
 
@@ -258,9 +258,9 @@ return times
 -- KEYS: wave. ARGV: unit, attempt, first, stop
 local u = load(KEYS[1], ARGV[1], 0)
 if u.state ~= 'running' or u.attempt ~= tonumber(ARGV[2]) then return 0 end
-if redis.call('HGET', KEYS[1], 'state') == 'closed' then return 0 end
+if state_of(KEYS[1]) == 'closed' then return 0 end
 redis.call('HSET', KEYS[1] .. ' marks', ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
-redis.call('PEXPIREAT', KEYS[1] .. ' marks', redis.call('HGET', KEYS[1], 'gone'))
+expire(KEYS[1], ' marks')
 return 1
 
 --- report
@@ -268,33 +268,34 @@ return 1
 -- n errors, n dependents, n counts, ms since the claim; then errors (index text), dependents (unit need), counts
 -- (char n late-char)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-local state = redis.call('HGET', wave, 'state')
+local state = state_of(wave)
 if not state then return {'lost', 0, 0, {}} end
-local u, now = load(wave, unit, 0), now_ms()
-local final, repeated = ARGV[4] == '1', false
-if u.state == 'done' and final and u.attempt == tonumber(ARGV[3]) then repeated = true
-elseif state == 'closed' then return {'closed', 0, 0, {}}
-elseif u.state ~= 'running' or u.attempt ~= tonumber(ARGV[3]) then return {'stale', 0, 0, {}} end
+local u, now, final = load(wave, unit, 0), now_ms(), ARGV[4] == '1'
+local mine = u.attempt == tonumber(ARGV[3])
+local repeated = mine and final and u.state == 'done'
+if not repeated then
+  if state == 'closed' then return {'closed', 0, 0, {}} end
+  if not mine or u.state ~= 'running' then return {'stale', 0, 0, {}} end
+end
 local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local gone = redis.call('HGET', wave, 'gone')
 local at, ready, late = 13, {}, 0
 for k = 1, errors do
   redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-if errors > 0 then redis.call('PEXPIREAT', wave .. ' errors', gone) end
+if errors > 0 then expire(wave, ' errors') end
 for k = 1, deps do
-  local dep = ARGV[at]
-  local d = load(wave, dep, ARGV[at + 1])
-  if d.state ~= 'pending' then late = 1 end
+  local name = ARGV[at]
+  local dependent = load(wave, name, ARGV[at + 1])
+  if dependent.state ~= 'pending' then late = 1 end
   if final then
     if not repeated then
-      d.need = math.max(d.need - 1, 0)
-      save(wave, dep, d)
+      dependent.need = math.max(dependent.need - 1, 0)
+      save(wave, name, dependent)
     end
-    if d.need == 0 and d.state == 'pending' then
-      if not repeated then look(id, dep, now + READY) end
-      ready[#ready + 1] = dep
+    if dependent.need == 0 and dependent.state == 'pending' then
+      if not repeated then look_at(id, name, now + READY) end
+      ready[#ready + 1] = name
     end
   end
   at = at + 2
@@ -304,15 +305,15 @@ local before = redis.call('HGET', wave .. ' status', unit)
 if before and before ~= ARGV[7] then
   late, counts = before == ARGV[6] and 1 or 0, 0
 end
+local task = task_of(unit)
 redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
 for k = 1, counts do
   local char = late == 1 and ARGV[at + 2] or ARGV[at]
-  redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, ARGV[at + 1])
+  redis.call('HINCRBY', wave .. ' counts', task .. ' ' .. char, ARGV[at + 1])
   at = at + 3
 end
-redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' us', ARGV[8])
-redis.call('PEXPIREAT', wave .. ' status', gone)
-redis.call('PEXPIREAT', wave .. ' counts', gone)
+redis.call('HINCRBY', wave .. ' counts', task .. ' us', ARGV[8])
+expire(wave, ' status', ' counts')
 if not final then
   if u.suspicion > 0 and u.suspicion < ALONE then
     u.suspicion = 0
@@ -322,10 +323,10 @@ if not final then
 end
 u.state, u.owner, u.lease = 'done', '-', now
 save(wave, unit, u)
-if late == 1 then tell(wave, unit, 'late', u.attempt) end
+if late == 1 then note(wave, unit, 'late', u.attempt) end
 local totals = totals_of(id)
 if totals then
-  local run = '@run ' .. string.match(unit, '^%S+') .. ' '
+  local run = '@run ' .. task .. ' '
   redis.call('HINCRBY', totals, run .. bucket(RUN_BOUNDS, ARGV[12] / 1000), 1)
   redis.call('HINCRBY', totals, run .. 'ms', ARGV[12])
 end
@@ -333,20 +334,18 @@ redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
 redis.call('HDEL', wave .. ' marks', unit)
 local closed = 0
 if redis.call('HINCRBY', wave, 'open', -1) == 0 then
-  redis.call('HSET', wave, 'state', 'closed', 'reason', 'done', 'ended', int(now))
-  redis.call('ZREM', 'deadlines', id .. ' @wave @')
-  ended(wave, id, now, 'done')
+  close_wave(wave, id, now, 'done')
   closed = 1
 end
 return {'ok', late, closed, ready}
 
 --- due
--- ARGV: limit.   Gives kind, member, kind, member ...
+-- ARGV: limit.   Returns kind, member, kind, member ...
 local now, found = now_ms(), {}
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now), 'LIMIT', 0, ARGV[1])) do
   local id, unit = string.match(member, '^(.*) (%S+ %S+)$')
   local wave = 'wave:' .. id
-  local state = redis.call('HGET', wave, 'state')
+  local state = state_of(wave)
   if not state or state == 'closed' then
     redis.call('ZREM', 'deadlines', member)
   elseif unit == '@wave @' then
@@ -367,10 +366,10 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now
     else
       local overdue = u.state == 'running' and u.limit == 0
       local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
-      redis.call('PEXPIREAT', wave .. ' resends', redis.call('HGET', wave, 'gone'))
+      expire(wave, ' resends')
       local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
       redis.call('ZADD', 'deadlines', int(now + wait), member)
-      if u.state == 'pending' and sent == UNTAKEN then tell(wave, unit, 'untaken', 35) end
+      if u.state == 'pending' and sent == UNTAKEN then note(wave, unit, 'untaken', 35) end
       local alone = u.suspicion + (u.state == 'running' and 1 or 0) >= ALONE
       found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.state == 'running' and 'lost' or 'send'
       found[#found + 1] = member
@@ -381,34 +380,31 @@ return found
 
 --- close
 -- KEYS: wave. ARGV: id, reason
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = state_of(KEYS[1])
 if not state or state == 'closed' then return 0 end
-local now = now_ms()
-redis.call('HSET', KEYS[1], 'state', 'closed', 'reason', ARGV[2], 'ended', int(now))
-redis.call('ZREM', 'deadlines', ARGV[1] .. ' @wave @')
-ended(KEYS[1], ARGV[1], now, ARGV[2])
+close_wave(KEYS[1], ARGV[1], now_ms(), ARGV[2])
 return 1
 
 --- clear
 -- KEYS: wave. ARGV: id, units ...   Unless somebody has opened it again meanwhile.
-if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
+if state_of(KEYS[1]) ~= 'closed' then return 0 end
 for i = 2, #ARGV do redis.call('ZREM', 'deadlines', ARGV[1] .. ' ' .. ARGV[i]) end
 return 1
 
 --- begin
 -- KEYS: wave. ARGV: token
-if redis.call('HGET', KEYS[1], 'state') ~= 'closed' then return 0 end
+if state_of(KEYS[1]) ~= 'closed' then return 0 end
 redis.call('HSET', KEYS[1], 'retry', ARGV[1])
 local counts = redis.call('HGETALL', KEYS[1] .. ' counts')
 redis.call('DEL', KEYS[1] .. ' told')
 redis.call('HSET', KEYS[1] .. ' told', '@', 0, unpack(counts))
-redis.call('PEXPIREAT', KEYS[1] .. ' told', redis.call('HGET', KEYS[1], 'gone'))
+expire(KEYS[1], ' told')
 return 1
 
 --- reset
 -- KEYS: wave. ARGV: id, token, then unit, need, statuses, and again ...
 local wave, id = KEYS[1], ARGV[1]
-if redis.call('HGET', wave, 'state') ~= 'closed' or redis.call('HGET', wave, 'retry') ~= ARGV[2] then
+if state_of(wave) ~= 'closed' or redis.call('HGET', wave, 'retry') ~= ARGV[2] then
   return 0
 end
 if redis.call('HGET', wave, 'reason') == 'done' then redis.call('HSET', wave, 'reason', 'cancelled') end
@@ -421,7 +417,7 @@ for at = 3, #ARGV, 3 do
   for i = 1, #old do
     local char = string.sub(old, i, i)
     if char ~= '@' and char ~= string.sub(kept, i, i) then
-      redis.call('HINCRBY', wave .. ' counts', string.match(unit, '^%S+') .. ' ' .. char, -1)
+      redis.call('HINCRBY', wave .. ' counts', task_of(unit) .. ' ' .. char, -1)
     end
   end
   redis.call('HSET', wave .. ' status', unit, kept)
@@ -429,22 +425,20 @@ for at = 3, #ARGV, 3 do
   redis.call('HDEL', wave .. ' marks', unit)
   redis.call('ZREM', 'deadlines', id .. ' ' .. unit)
 end
-for _, key in ipairs({' units', ' status', ' counts'}) do
-  redis.call('PEXPIREAT', wave .. key, redis.call('HGET', wave, 'gone'))
-end
+expire(wave, ' units', ' status', ' counts')
 return 1
 
 --- reopen
 -- KEYS: wave. ARGV: id, token, expiry ms, open units, then the units that are ready ...
 local wave, id, now = KEYS[1], ARGV[1], now_ms()
 if redis.call('HGET', wave, 'retry') ~= ARGV[2] then return 0 end
-if redis.call('HGET', wave, 'state') ~= 'closed' then return 1 end
-local expires = tonumber(ARGV[3]) > 0 and now + tonumber(ARGV[3]) or FAR
+if state_of(wave) ~= 'closed' then return 1 end
+local expires = expiry(now, ARGV[3])
 redis.call('HSET', wave, 'state', 'submitting', 'open', ARGV[4], 'expires', int(expires))
 redis.call('HDEL', wave, 'reason', 'ended')
 redis.call('DEL', wave .. ' starts')
 local ttl = redis.call('HGET', wave, 'ttl')
 if ttl then keep(wave, id, lifetime(expires, now, ttl)) end
-look(id, '@wave @', math.min(expires, now + READY))
-for i = 5, #ARGV do look(id, ARGV[i], now + READY) end
+look_at(id, '@wave @', math.min(expires, now + READY))
+for i = 5, #ARGV do look_at(id, ARGV[i], now + READY) end
 return 1

@@ -15,7 +15,7 @@ Who may do what, and why it is safe:
 - Who runs a unit past its time limit is known to hang: its worker says so (`hang`, or by renewing it after a grace).
   The unit is overdue then, and nobody may claim it but a keeper, to end it (`seize`).
 - A unit whose lease ran out before was lost, with its worker. It is run again as it was, until it looks as if it were
-  the reason: when it has killed two children (of which their parents tell: `drop`) or was with three workers that
+  the reason: when it has killed two children (which their parents report: `drop`) or was with three workers that
   vanished, and nothing of it was reported in between. From then on it is granted only to a worker that runs nothing
   else (answer `alone`), which writes a `mark` before each piece of it: should that worker die too, the next claim
   learns which piece it was, and nobody else is blamed.
@@ -256,11 +256,11 @@ class Gate:
 
     def drop(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
         """End the leases of what `owner` will not finish."""
-        self._held("drop", [owner], held)
+        self._held("lose", [owner, "died"], held)
 
     def hang(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
         """Say that what `owner` ran was stopped at its time limit: a keeper is to end it."""
-        self._held("hang", [owner], held)
+        self._held("lose", [owner, "hung"], held)
 
     def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
         """Give back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
