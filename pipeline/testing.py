@@ -22,7 +22,7 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
-from pipeline.gate.gate import Claim, Receipt
+from pipeline.gate.answers import Claim, Receipt
 from pipeline.gate.records import Shard, WaveInfo, WaveSpec
 from pipeline.gate.shards import cut_shards, own_entities
 from pipeline.gate.units import Unit

@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import SettingsError
 from pipeline.flows.pipe import check_version
 from pipeline.gate.flow_totals import KEY as TOTALS
-from pipeline.gate.gate import DEADLINES, WAVES
+from pipeline.gate.keys import DEADLINES, WAVES
 from pipeline.waves.runtime import Runtime
 
 PAGE = 1000  # keys that one SCAN looks at, and that one go removes

@@ -19,7 +19,8 @@ from pipeline.flows.flow import Flow
 from pipeline.flows.state import State
 from pipeline.flows.task import Task
 from pipeline.gate import status
-from pipeline.gate.gate import Claim, Gate, Receipt
+from pipeline.gate.answers import Claim, Receipt
+from pipeline.gate.gate import Gate
 from pipeline.gate.rate_limiter import RateLimiter
 from pipeline.gate.records import Records, WaveSpec, scope_entity
 from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST

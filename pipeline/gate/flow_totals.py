@@ -21,10 +21,13 @@ from typing import Any
 
 from redis import Redis
 
-from pipeline.gate.gate import RUN_BOUNDS, WAVE_BOUNDS
 from pipeline.gate.status import decode
 
 KEY = "totals"
+KEPT_MS = 90 * 86_400_000  # the totals of a flow are kept so long after its last wave
+# The upper bounds (seconds) of the buckets of durations, of waves and of runs.
+WAVE_BOUNDS = (1, 3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+RUN_BOUNDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
 
 
 @dataclass(frozen=True, slots=True)

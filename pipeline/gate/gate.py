@@ -43,121 +43,27 @@ Who may do what, and why it is safe:
 - A retry has three steps: `begin` takes a token; `reset` makes units pending again while the wave is closed, so that
   nobody can claim them; `reopen` arms them. One that dies leaves a closed wave, and the next one takes over.
 
-A unit's record, in the hash `{wave} units`, is `state attempt need lease limit owner suspicion`; without a record it
-is pending with the need that its graph gives, so that submitting a wave writes nothing for each unit.
-Times are milliseconds.
+A unit that nobody has touched has no record (see `pipeline.gate.unit_record`), so that submitting a wave writes nothing
+for each unit. `pipeline.gate.keys` says what else is in Redis. Times are milliseconds.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from redis import Redis
 
-from pipeline.gate.status import CANCELLED, EXPIRED, char
+from pipeline.gate.answers import Claim, Receipt
+from pipeline.gate.keys import wave_key
+from pipeline.gate.scripts import REDIS_TIME, register_scripts
 from pipeline.gate.units import Unit
 
-DEADLINES = "deadlines"
-WAVES = "waves"
-READY_MS = 5_000  # how soon a unit that is ready is looked at
-RESEND_MAX_MS = 300_000  # the longest time between two resends
-TOLD = 1000  # incidents of a wave that are written down; what comes after them is only counted
-UNTAKEN = 3  # resends of a ready unit that nobody has claimed, after which that is an incident: 35 s
-YEAR_MS = 365 * 86_400_000  # a wave without an expiry is kept so long while it is open
-TOTALS_MS = 90 * 86_400_000  # the totals of a flow are kept so long after its last wave
-WAVE_BOUNDS = (
-    1,
-    3,
-    10,
-    30,
-    60,
-    120,
-    300,
-    600,
-    1200,
-    1800,
-    3600,
-    7200,
-)  # seconds: of the buckets of durations
-RUN_BOUNDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
-GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
-ALONE_AFTER = (
-    3  # suspicion from which a unit is run alone: a worker that vanished with it counts 1, a child 2
-)
 CHUNK = 1000  # units that one script touches
-FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
-
-_CONSTANTS = {
-    "ALONE": ALONE_AFTER,
-    "READY": READY_MS,
-    "RESEND": RESEND_MAX_MS,
-    "GRACE": GRACE_MS,
-    "FAR": FAR_MS,
-    "YEAR": YEAR_MS,
-    "TOLD": TOLD,
-    "UNTAKEN": UNTAKEN,
-    "KEPT": TOTALS_MS,
-    "EXPIRED": repr(char(EXPIRED)),
-    "CANCELLED": repr(char(CANCELLED)),
-    "WAVE_BOUNDS": f"{{{', '.join(map(str, WAVE_BOUNDS))}}}",
-    "RUN_BOUNDS": f"{{{', '.join(map(str, RUN_BOUNDS))}}}",
-}
-SCRIPTS = Path(__file__).with_name("gate.lua")
-REDIS_TIME = "local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000)"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The gate's answer to a claim."""
-
-    # granted, or why not: done, held, waiting, overdue, alone, closed, or lost (the wave is not in Redis)
-    answer: str
-    attempt: int = 0  # number of this attempt, from 1
-    open_inputs: int = 0  # units that it would still have waited for, had its timeout not come
-    statuses: str = ""  # of the entities, as earlier attempts left them; "" when none did
-    mark: tuple[int, int] | None = None  # the piece (first, stop) at which an attempt that ran alone was lost
-    wait: float = 0.0  # seconds until a refused claim may succeed, where that is known
-
-    @property
-    def granted(self) -> bool:
-        """Whether the unit may be run."""
-        return self.answer == "granted"
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The gate's answer to a report."""
-
-    answer: str  # ok, or why it was refused: stale, closed, lost
-    late: bool = False  # dependents had started without it
-    closed: bool = False  # it was the last unit of its wave
-    ready: tuple[Unit, ...] = ()  # dependents that wait for nothing now
-
-    @property
-    def ok(self) -> bool:
-        """Whether the report counts."""
-        return self.answer == "ok"
-
-
-@cache
-def _read_scripts() -> tuple[str, dict[str, str]]:
-    """Give what all scripts begin with, and each script by its name."""
-    common, *rest = re.split(r"^--- (\w+)\n", SCRIPTS.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return common, dict(zip(rest[::2], rest[1::2], strict=True))
-
-
-def wave_key(wave_id: str) -> str:
-    """Give the key of a wave's hash; its other keys begin with it and a space."""
-    return f"wave:{wave_id}"
 
 
 class Gate:
@@ -170,10 +76,7 @@ class Gate:
     def __init__(self, client: Redis, now: str = REDIS_TIME) -> None:
         self._client = client
         self._tokens = count()
-        head = "".join(f"local {name} = {value}\n" for name, value in _CONSTANTS.items())
-        common, scripts = _read_scripts()
-        head += f"local function now_ms() {now} end\n{common}"
-        self._scripts = {name: client.register_script(head + body) for name, body in scripts.items()}
+        self._scripts = register_scripts(client, now)
 
     def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts[script](keys=keys, args=args)
@@ -242,13 +145,7 @@ class Gate:
             args += [place, len(units)]
             for waiter, wait in units:
                 args += [str(waiter), _ms(wait)]
-        answer, *rest = self._run("claim", [wave_key(wave_id)], args)
-        if answer != b"granted":
-            return Claim(answer.decode(), wait=int(rest[0]) / 1000)
-        attempt, open_inputs, statuses, mark = rest
-        piece = tuple(int(n) for n in mark.split())
-        found = (piece[0], piece[1]) if piece else None
-        return Claim("granted", int(attempt), int(open_inputs), statuses.decode(), found)
+        return Claim.read(self._run("claim", [wave_key(wave_id)], args))
 
     def renew(self, owner: str, lease: float, held: Sequence[tuple[str, Unit]]) -> int:
         """Lengthen the leases of what `owner` runs, given as (wave id, unit); gives how many it still holds."""
@@ -314,8 +211,7 @@ class Gate:
         ]
         sizes = [len(errors), len(dependents), len(counts), _ms(ran)]
         head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, before, int(took * 1e6)]
-        answer, late, closed, ready = self._run("report", [wave_key(wave_id)], [*head, *sizes, *lists])
-        return Receipt(answer.decode(), bool(late), bool(closed), tuple(_unit(r.decode()) for r in ready))
+        return Receipt.read(self._run("report", [wave_key(wave_id)], [*head, *sizes, *lists]))
 
     def due(self, limit: int = 200) -> list[tuple[str, str, Unit]]:
         """Take what somebody must look at now, as (kind, wave id, unit), and move its score forward.
@@ -361,11 +257,6 @@ class Gate:
         """
         args = [wave_id, token, _ms(expiry), units, *map(str, ready)]
         return bool(self._run("reopen", [wave_key(wave_id)], args))
-
-
-def _unit(text: str) -> Unit:
-    task, _, where = text.partition(" ")
-    return Unit(task, where)
 
 
 def _ms(seconds: float) -> int:

@@ -1,23 +1,7 @@
 """What Redis holds of a wave: its graph, its shards, how its entities stand.
 
 A wave carries all that is needed to run it to its end, so that a keeper of any version can rescue it; nobody asks
-the flow that its own code knows.
-
-    wave:{id}            hash: state, open, submitted, expires, ended, reason, spec (JSON)
-    wave:{id} shards     hash: number -> JSON [partition, [entity, ...], [features, ...] or null]
-    wave:{id} units      hash: "task where" -> record (see gate)
-    wave:{id} status     hash: "task where" -> a character an entity
-    wave:{id} errors     hash: "task where index" -> text
-    wave:{id} counts     hash: "task character" -> entities, "task us" -> microseconds of work
-    wave:{id} starts     hash: where -> when its first unit was claimed (ms)
-    wave:{id} resends    hash: "task where" -> how often a keeper has sent it
-    wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
-    wave:{id} incidents  list: what went otherwise than it should (see gate)
-    wave:{id} told       hash: the counts that were added to the totals before a retry
-    totals:{version}/{flow}  hash: sums over all waves (see flow_totals); the set `totals` has their names
-    waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
-    scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
-    costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
+the flow that its own code knows. `pipeline.gate.keys` lists the keys.
 """
 
 from __future__ import annotations
@@ -34,8 +18,8 @@ from redis import Redis
 from pipeline.flows.entity import Entity
 from pipeline.flows.pipe import hour, stamp
 from pipeline.flows.plan import Plan
-from pipeline.gate.gate import WAVES, wave_key
 from pipeline.gate.incidents import Incident
+from pipeline.gate.keys import WAVES, wave_key
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import ALL, Unit, Units
 
@@ -286,9 +270,8 @@ class Records:
     def conditions(self, wave_id: str) -> dict[Unit, Condition]:
         """Give how each unit stands that was ever claimed, or an input of which has ended."""
         found = {}
-        for field, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
-            task, _, where = field.decode().partition(" ")
-            found[Unit(task, where)] = Condition.read(record.decode())
+        for unit, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
+            found[Unit.read(unit.decode())] = Condition.read(record.decode())
         return found
 
     def starts(self, wave_id: str) -> dict[str, float]:

@@ -26,6 +26,12 @@ class Unit:
     def __str__(self) -> str:
         return f"{self.task} {self.where}"
 
+    @classmethod
+    def read(cls, text: str) -> Unit:
+        """Read what `str` made of a unit."""
+        task, _, where = text.partition(" ")
+        return cls(task, where)
+
 
 @dataclass(frozen=True)
 class Units:

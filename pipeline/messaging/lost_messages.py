@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from pipeline.gate.gate import wave_key
+from pipeline.gate.keys import wave_key
 from pipeline.messaging.queue_contents import units_of
 
 HELD, INDEX = "unacked", "unacked_index"  # the names that kombu gives them

@@ -16,7 +16,7 @@ from pipeline.app import KINDS, VISIBILITY
 from pipeline.errors import listed
 from pipeline.flows.flow import Flow
 from pipeline.flows.task import CONTROL, SOLO
-from pipeline.gate.gate import DEADLINES
+from pipeline.gate.keys import DEADLINES
 from pipeline.local.embedded import OLDEST
 from pipeline.waves.presence import BEAT, REFUSED, Process, present
 from pipeline.waves.runtime import Runtime

@@ -15,7 +15,7 @@ from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
-from pipeline.gate.gate import DEADLINES, WAVES
+from pipeline.gate.keys import DEADLINES, WAVES
 from pipeline.gate.records import WaveInfo
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.waves.presence import WORKER, Process, present

@@ -19,7 +19,7 @@ from pipeline.flows.pipe import ONE_HOUR, floor
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.gate import status
-from pipeline.gate.gate import wave_key
+from pipeline.gate.keys import wave_key
 from pipeline.gate.units import ALL
 from pipeline.states import Group
 from pipeline.waves.runtime import Runtime

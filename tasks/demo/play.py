@@ -17,7 +17,7 @@ from rich.console import Console
 from forecasting.reading.reader import read_forecasts
 from pipeline.cli.session import Session
 from pipeline.errors import PipelineError, WaveError
-from pipeline.gate.gate import WAVES
+from pipeline.gate.keys import WAVES
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
 from pipeline.waves.backfill import Backfill, Tally

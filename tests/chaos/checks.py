@@ -12,7 +12,7 @@ from redis import Redis
 
 from pipeline import Wave
 from pipeline.flows.pipe import stamp
-from pipeline.gate.gate import DEADLINES
+from pipeline.gate.keys import DEADLINES
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.waves.runtime import Runtime

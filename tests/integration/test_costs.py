@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pipeline.flows.plan import compile_flow
-from pipeline.gate.gate import wave_key
+from pipeline.gate.keys import wave_key
 from pipeline.gate.records import Records, WaveSpec
 from tests.support.graphs import flow_of
 

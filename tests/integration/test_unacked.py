@@ -6,7 +6,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from pipeline.gate.gate import wave_key
+from pipeline.gate.keys import wave_key
 from pipeline.gate.units import Unit
 from pipeline.messaging.canvas import Canvas, Single
 from pipeline.messaging.lost_messages import HELD, INDEX, sweep
