@@ -23,9 +23,10 @@ from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.gate.answers import Claim, Receipt
-from pipeline.gate.records import Shard, WaveInfo, WaveSpec
-from pipeline.gate.shards import cut_shards, own_entities
+from pipeline.gate.records import WaveInfo
+from pipeline.gate.shards import Shard, cut_shards, own_entities
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.settings import Settings
 from pipeline.states import MemoryStates
 from pipeline.store import MemoryStore, Store

@@ -17,8 +17,10 @@ from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.plan import Plan, compile_flow
-from pipeline.gate.records import WaveInfo, WaveSpec
+from pipeline.gate.records import WaveInfo
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.waves.runtime import Runtime
+from pipeline.waves.task_costs import read_costs
 
 NEWEST = 200  # waves that are looked at; older ones have ended, or their messages tell of them
 LATE = 120.0  # seconds that a scheduled wave which has not started yet is still waited for
@@ -161,4 +163,4 @@ def _path(plan: Plan, costs: Mapping[str, float], size: int, each: float) -> flo
 
 
 def _costs(runtime: Runtime, version: str, flow: str) -> Mapping[str, float]:
-    return runtime.records.costs(version, flow)
+    return read_costs(runtime.client, version, flow)

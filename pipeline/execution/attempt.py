@@ -22,10 +22,11 @@ from pipeline.gate import status
 from pipeline.gate.answers import Claim, Receipt
 from pipeline.gate.gate import Gate
 from pipeline.gate.rate_limiter import RateLimiter
-from pipeline.gate.records import Records, WaveSpec, scope_entity
+from pipeline.gate.records import Records
 from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
 from pipeline.gate.unit_statuses import Tally
-from pipeline.gate.units import Unit
+from pipeline.gate.units import Unit, scope_entity
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.store import Store
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer

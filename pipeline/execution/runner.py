@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pipeline.execution.attempt import Attempt, Tools, report
 from pipeline.flows.discover import Flows
 from pipeline.gate.answers import Claim
-from pipeline.gate.records import WaveSpec
 from pipeline.gate.status import TIMED_OUT
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 
 
 @dataclass(frozen=True, slots=True)

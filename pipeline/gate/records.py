@@ -1,133 +1,23 @@
-"""What Redis holds of a wave: its graph, its shards, how its entities stand.
+"""What Redis holds of waves: what they were submitted as, how they, their units and their entities stand.
 
-A wave carries all that is needed to run it to its end, so that a keeper of any version can rescue it; nobody asks
-the flow that its own code knows. `pipeline.gate.keys` lists the keys.
+`pipeline.gate.keys` lists the keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
-import orjson
 from redis import Redis
 
-from pipeline.flows.entity import Entity
-from pipeline.flows.pipe import hour, stamp
-from pipeline.flows.plan import Plan
 from pipeline.gate.incidents import Incident
 from pipeline.gate.keys import WAVES, wave_key
+from pipeline.gate.shards import Shard
 from pipeline.gate.unit_record import Condition
-from pipeline.gate.units import ALL, Unit, Units
-
-MEMORY = 0.7  # of what is known of the tasks' costs, how much still counts after one more wave
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some entities of one partition that travel together."""
-
-    partition: str
-    keys: tuple[str, ...]
-    features: tuple[Mapping[str, Any], ...] | None = (
-        None  # in the order of the keys; None when no entity has any
-    )
-
-    def entities(self) -> list[Entity]:
-        """Give the entities with their features."""
-        return self._entities
-
-    @cached_property
-    def _entities(self) -> list[Entity]:
-        # Once for all tasks that this process runs over the shard.
-        if self.features is None:
-            return [Entity(key, partition=self.partition) for key in self.keys]
-        return [Entity(k, f, self.partition) for k, f in zip(self.keys, self.features, strict=True)]
-
-    def dump(self) -> bytes:
-        """Write it as stored."""
-        return orjson.dumps([self.partition, self.keys, self.features])
-
-    @classmethod
-    def load(cls, data: bytes) -> Shard:
-        """Read what `dump` gave."""
-        partition, keys, features = orjson.loads(data)
-        return cls(partition, tuple(keys), None if features is None else tuple(features))
-
-
-@dataclass(frozen=True)
-class WaveSpec:
-    """What a wave was submitted as. It never changes."""
-
-    id: str
-    version: str
-    base: str | None  # where inputs that this wave does not make are read from when `version` has none
-    date: datetime
-    state: str | None  # name of the state that its entities came from
-    plan: Plan
-    partitions: tuple[str, ...]  # of each shard
-    sizes: tuple[int, ...]  # entities of each shard
-    expiry: float  # seconds after submission, 0 for none
-    fused: tuple[int, ...] = ()  # segments that travel as one message a queue
-    commit: str | None = None  # of the code that submitted it
-    backfill: bool = False  # an old hour: it neither supersedes nor is superseded
-
-    @property
-    def flow(self) -> str:
-        """The flow's name."""
-        return self.plan.flow
-
-    @cached_property
-    def units(self) -> Units:
-        """All its units."""
-        return Units(self.plan, self.partitions)
-
-    @property
-    def entities(self) -> int:
-        """How many entities it runs for."""
-        return sum(self.sizes)
-
-    def size(self, unit: Unit) -> int:
-        """How many entities a unit has: one for a scope."""
-        return 1 if unit.where.startswith("@") else self.sizes[int(unit.where)]
-
-    def size_of(self, task: str) -> int:
-        """How many entities a task has at all its places."""
-        per = self.plan.steps[task].per
-        return self.entities if per is None else len(self.units.places(task))
-
-    def queue(self, task: str) -> str:
-        """Give the full name of the queue of a task."""
-        return f"{self.version}.{self.plan.steps[task].queue}"
-
-    def dump(self) -> bytes:
-        """Write it as stored, without the id."""
-        values = {
-            name: getattr(self, name)
-            for name in ("version", "base", "state", "expiry", "fused", "commit", "backfill")
-        }
-        return orjson.dumps(
-            values
-            | {
-                "date": stamp(self.date),
-                "plan": self.plan.dump(),
-                "partitions": self.partitions,
-                "sizes": self.sizes,
-            }
-        )
-
-    @classmethod
-    def load(cls, wave_id: str, data: bytes) -> WaveSpec:
-        """Read what `dump` gave."""
-        values = orjson.loads(data)
-        values["date"] = hour(values["date"])
-        values["plan"] = Plan.load(values["plan"])
-        values["partitions"], values["sizes"] = tuple(values["partitions"]), tuple(values["sizes"])
-        values["fused"] = tuple(values.get("fused", ()))
-        return cls(wave_id, **values)
+from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +59,6 @@ def _by_task(fields: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
         task, _, char = field.decode().partition(" ")
         found.setdefault(task, {})[char] = int(n)
     return found
-
-
-def scope_entity(where: str) -> Entity:
-    """Give the entity that a scoped task runs for."""
-    return Entity(where, partition=None if where == ALL else where[1:])
 
 
 class Records:
@@ -295,32 +180,6 @@ class Records:
             wave_id: [Incident.read(line.decode()) for line in lines]
             for wave_id, lines in zip(wave_ids, found, strict=True)
         }
-
-    def costs(self, version: str, flow: str) -> dict[str, float]:
-        """Give the seconds an entity that each task took in earlier waves."""
-        return {task: took / ran for task, (took, ran) in self._measured(version, flow).items()}
-
-    def _measured(self, version: str, flow: str) -> dict[str, tuple[float, float]]:
-        found = {}
-        for task, value in self.client.hgetall(f"costs:{version}/{flow}").items():
-            took, ran = value.decode().split(" ")
-            found[task.decode()] = float(took), float(ran)
-        return found
-
-    def learn_costs(self, spec: WaveSpec) -> None:
-        """Add what a wave's tasks took to what is known of them.
-
-        By sums, so that a wave of few entities, in which the time between their calls tells most, counts for little.
-        """
-        known, measured = self._measured(spec.version, spec.flow), {}
-        for task, counts in self.counts(spec.id).items():
-            micros = counts.pop("us", 0)
-            new = sum(counts.values())
-            if new and not spec.plan.steps[task].per:
-                took, ran = known.get(task, (0.0, 0.0))
-                measured[task] = f"{took * MEMORY + micros / 1e6:.9f} {ran * MEMORY + new:.3f}"
-        if measured:
-            self.client.hset(f"costs:{spec.version}/{spec.flow}", mapping=measured)
 
     def newest_scheduled(self, version: str, flow: str) -> str | None:
         """Give the hour of the newest wave that a flow's schedule has started, None before the first."""

@@ -1,16 +1,19 @@
-"""Cutting a wave's entities into shards. Pure."""
+"""Shards: entities of one partition that travel together, and how a wave's are cut. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import orjson
+
 from pipeline.errors import CodecError, KeyFormatError
-from pipeline.flows.entity import check_entity_key
+from pipeline.flows.entity import Entity, check_entity_key
 from pipeline.flows.flow import Flow
 from pipeline.flows.plan import Plan, members
 from pipeline.flows.state import Entities, State
-from pipeline.gate.records import Shard
 from pipeline.settings import Settings
 from pipeline.store import codec
 
@@ -21,6 +24,37 @@ WORTH_SECONDS = 0.25  # work of a task that is worth a message of its own
 BATCH_LEAST = 100  # entities of a shard at least, as far as batch tasks are concerned
 UNKNOWN_LEAST = 10  # entities of a shard at least, while nothing is known of what they cost
 FUSE_SECONDS = 0.25  # work that is not worth a message a task: these cost some milliseconds each
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some entities of one partition that travel together."""
+
+    partition: str
+    keys: tuple[str, ...]
+    # In the order of the keys; None when no entity has any.
+    features: tuple[Mapping[str, Any], ...] | None = None
+
+    def entities(self) -> list[Entity]:
+        """Return the entities with their features."""
+        return self._entities
+
+    @cached_property
+    def _entities(self) -> list[Entity]:
+        # Once for all tasks that this process runs over the shard.
+        if self.features is None:
+            return [Entity(key, partition=self.partition) for key in self.keys]
+        return [Entity(k, f, self.partition) for k, f in zip(self.keys, self.features, strict=True)]
+
+    def dump(self) -> bytes:
+        """Write it as stored."""
+        return orjson.dumps([self.partition, self.keys, self.features])
+
+    @classmethod
+    def load(cls, data: bytes) -> Shard:
+        """Read what `dump` gave."""
+        partition, keys, features = orjson.loads(data)
+        return cls(partition, tuple(keys), None if features is None else tuple(features))
 
 
 def shard_size(

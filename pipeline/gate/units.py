@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from pipeline.flows.entity import Entity
 from pipeline.flows.plan import Plan, members
 
 ALL = "@all"
@@ -147,3 +148,8 @@ class Units:
         """Give the tasks of a segment that read none of the same segment."""
         names = set(self.segment(index))
         return frozenset(n for n in names if not names.intersection(self.plan.steps[n].inputs))
+
+
+def scope_entity(where: str) -> Entity:
+    """Return the entity that a scoped task runs for."""
+    return Entity(where, partition=None if where == ALL else where[1:])

@@ -13,8 +13,8 @@ from celery.canvas import Signature
 
 from pipeline.flows.plan import Parallel, Part, Series
 from pipeline.flows.task import CONTROL, SOLO
-from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 
 RUN, JOIN, SUBMIT = "pipeline.run", "pipeline.join", "pipeline.submit"
 AND = "+"  # between the tasks that one message runs

@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
-from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.lost_messages import HELD
 from pipeline.messaging.queue_contents import lists, units_of
 from pipeline.serving.demand import demand
 from pipeline.serving.names import place_of
 from pipeline.waves.runtime import Runtime
+from pipeline.waves.task_costs import read_costs
 
 SAMPLE = 100  # messages at either end of a list that are read; those between are taken to be like them
 PAGE = 500  # messages in flight that are read at once
@@ -114,6 +115,6 @@ class _Costs:
     def _unit(self, spec: WaveSpec, unit: Unit) -> float:
         key = (spec.version, spec.flow)
         if key not in self._known:
-            self._known[key] = self._runtime.records.costs(*key)
+            self._known[key] = read_costs(self._runtime.client, *key)
         each = self._known[key].get(unit.task)
         return self._runtime.settings.shard_seconds if each is None else each * spec.size(unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.gate.records import WaveSpec
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.monitoring.backlog import backlogs
 from pipeline.waves.presence import WORKER, present
 from pipeline.waves.runtime import Runtime

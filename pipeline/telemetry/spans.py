@@ -33,8 +33,9 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 
 from pipeline.flows.pipe import stamp
 from pipeline.gate import status
-from pipeline.gate.records import Records, WaveInfo, WaveSpec
+from pipeline.gate.records import Records, WaveInfo
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import Failed, Told
 

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from pipeline.errors import SettingsError
-from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.settings import Settings
 
 Failed = Iterable[Mapping[str, str | int]]  # what is logged of failures: a text, and how often it came

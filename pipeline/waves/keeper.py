@@ -16,13 +16,15 @@ from redis.exceptions import RedisError
 
 from pipeline.execution.runner import Ran, Runner
 from pipeline.gate.gate import Gate
-from pipeline.gate.records import Records, WaveSpec
+from pipeline.gate.records import Records
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import Sender, Single, following
 from pipeline.messaging.lost_messages import EVERY, sweep
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer
 from pipeline.waves.presence import Presence
+from pipeline.waves.task_costs import learn_costs
 
 log = get_logger("pipeline.keeper")
 
@@ -143,7 +145,7 @@ def finish(
     if messages:
         sender.send(ran.spec, messages)
     if ran.closed:
-        records.learn_costs(ran.spec)
+        learn_costs(records, ran.spec)
         tracer.ended(ran.spec)
         log.info("wave has ended", wave=ran.spec.id)
 

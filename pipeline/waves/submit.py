@@ -22,12 +22,21 @@ from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
 from pipeline.gate.gate import CHUNK
-from pipeline.gate.records import Shard, WaveSpec
-from pipeline.gate.shards import Group, cut_shards, fair_share, fused_segments, own_entities, shard_size
+from pipeline.gate.shards import (
+    Group,
+    Shard,
+    cut_shards,
+    fair_share,
+    fused_segments,
+    own_entities,
+    shard_size,
+)
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import first_messages
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import arm, close
 from pipeline.waves.runtime import Runtime, process_runtime
+from pipeline.waves.task_costs import read_costs
 from pipeline.waves.wave import Wave
 
 SHARDS_TTL = 3600  # seconds that the shards of a submission that died are kept
@@ -75,7 +84,7 @@ def submit_wave(
         if known is not None:
             return _continued(Wave(known, runtime))
         groups = own if own is not None else _snapshot(runtime, source)
-        costs = runtime.records.costs(version, flow.name)
+        costs = read_costs(runtime.client, version, flow.name)
         share = fair_share(flow, sum(len(keys) for _, keys, _ in groups))
         batch = frozenset(name for name, task in flow.tasks.items() if task.batch)
         shards = cut_shards(groups, shard_size(runtime.settings, plan, costs, share, batch))

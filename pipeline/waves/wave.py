@@ -12,10 +12,11 @@ from pipeline.app import settings as app_settings
 from pipeline.errors import UnknownName, WaveError, near
 from pipeline.gate import status
 from pipeline.gate.incidents import Incident
-from pipeline.gate.records import WaveInfo, WaveSpec
+from pipeline.gate.records import WaveInfo
 from pipeline.gate.status import Status
 from pipeline.gate.unit_record import why_open
 from pipeline.gate.units import ALL, Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import Single
 from pipeline.waves.keeper import close
 from pipeline.waves.runtime import Runtime, process_runtime

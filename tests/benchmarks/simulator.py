@@ -24,6 +24,7 @@ from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.submit import submit_wave
+from pipeline.waves.task_costs import read_costs
 from pipeline.waves.wave import Wave
 from tests.benchmarks import simulator_flows
 
@@ -78,7 +79,7 @@ def pilot(runtime: Runtime, start: float) -> Known:
     """Measure what an entity and a message cost, on one worker."""
     wave = submit(runtime, PILOT, 0)
     seconds = took(wave)
-    costs = runtime.records.costs(VERSION, "calibration")
+    costs = read_costs(runtime.client, VERSION, "calibration")
     messages = 2 * len(wave.spec.sizes)
     message = max(seconds - PILOT * (costs["fetch"] + costs["work"]), 0.0) / messages
     return Known(costs["fetch"], costs["work"], message, start)

@@ -8,7 +8,9 @@ import pytest
 
 from pipeline.flows.plan import compile_flow
 from pipeline.gate.keys import wave_key
-from pipeline.gate.records import Records, WaveSpec
+from pipeline.gate.records import Records
+from pipeline.gate.wave_spec import WaveSpec
+from pipeline.waves.task_costs import learn_costs, read_costs
 from tests.support.graphs import flow_of
 
 PLAN = compile_flow(flow_of({"a": (), "b": ("a",), "model": ("b",)}, {"model": "wave"}))
@@ -28,14 +30,14 @@ def learn(redis_client):
         }
         redis_client.hset(f"{wave_key(wave_id)} counts", mapping=counts)
         date = datetime(2013, 6, 25, 13, tzinfo=UTC)
-        records.learn_costs(WaveSpec(wave_id, "main", None, date, None, PLAN, ("all",), (entities,), 0.0))
-        return records.costs("main", PLAN.flow)
+        learn_costs(records, WaveSpec(wave_id, "main", None, date, None, PLAN, ("all",), (entities,), 0.0))
+        return read_costs(redis_client, "main", PLAN.flow)
 
     return run
 
 
 def test_nothing_is_known_before_the_first_wave(redis_client):
-    assert Records(redis_client).costs("main", PLAN.flow) == {}
+    assert read_costs(redis_client, "main", PLAN.flow) == {}
 
 
 def test_the_cost_of_an_entity_is_what_it_took_in_earlier_waves(learn):

@@ -43,9 +43,10 @@ from pipeline.gate import status as statuses
 from pipeline.gate.answers import Receipt
 from pipeline.gate.gate import WAVE_UNIT, Gate
 from pipeline.gate.keys import DEADLINES, wave_key
-from pipeline.gate.records import Records, WaveSpec
+from pipeline.gate.records import Records
 from pipeline.gate.scripts import READY_MS
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import Canvas, Message
 from pipeline.settings import Settings
 from pipeline.store import MemoryStore

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline import Flow, task
 from pipeline.flows.plan import MAX_TASKS, Part, Plan, Series, compile_flow, members
 from pipeline.flows.task import Task
-from pipeline.gate.records import WaveSpec
+from pipeline.gate.wave_spec import WaveSpec
 
 Edges = Mapping[str, tuple[str, ...]]  # task -> its inputs
 

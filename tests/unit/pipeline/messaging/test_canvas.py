@@ -18,8 +18,8 @@ from kombu.transport.memory import Channel
 from pipeline import Flow
 from pipeline.app import celery_settings
 from pipeline.flows.plan import MAX_TASKS, Parallel, Part, Series
-from pipeline.gate.records import WaveSpec
 from pipeline.gate.units import ALL, Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import (
     HARD_LIMIT,
     JOIN,

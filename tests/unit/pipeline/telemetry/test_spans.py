@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pipeline.errors import SettingsError
 from pipeline.flows.plan import compile_flow
 from pipeline.gate import status
-from pipeline.gate.records import WaveInfo, WaveSpec
+from pipeline.gate.records import WaveInfo
 from pipeline.gate.units import Unit
+from pipeline.gate.wave_spec import WaveSpec
 from pipeline.settings import Settings
 from pipeline.telemetry.spans import SpanTracer, ids_of
 from pipeline.telemetry.tracing import OFF, check
