@@ -55,10 +55,11 @@ if TYPE_CHECKING:
     from pipeline.serving.errors import CatalogueError, ModelFault
     from pipeline.settings import Settings
     from pipeline.store import ClusterStore, MemoryStore, RedisStore, Store
+    from pipeline.waves.progress import Progress
     from pipeline.waves.runtime import Runtime
     from pipeline.waves.submit import submit_wave
     from pipeline.waves.versions import compare
-    from pipeline.waves.wave import Progress, Wave
+    from pipeline.waves.wave import Wave
 else:
     __getattr__, __dir__ = public(
         __name__,
@@ -77,10 +78,11 @@ else:
             "pipeline.serving.errors": "CatalogueError ModelFault",
             "pipeline.settings": "Settings",
             "pipeline.store": "ClusterStore MemoryStore RedisStore Store",
+            "pipeline.waves.progress": "Progress",
             "pipeline.waves.runtime": "Runtime",
             "pipeline.waves.submit": "submit_wave",
             "pipeline.waves.versions": "compare",
-            "pipeline.waves.wave": "Progress Wave",
+            "pipeline.waves.wave": "Wave",
         },
     )
 

@@ -15,7 +15,7 @@ from pipeline.flows.levels import levels
 from pipeline.flows.plan import Plan
 from pipeline.formatting import length, plural
 from pipeline.gate.status_groups import KINDS, by_kind
-from pipeline.waves.wave import Progress
+from pipeline.waves.progress import Progress
 
 WIDTH = 39  # of a box, with its borders
 HEIGHT = 4  # of one: its borders, a bar, numbers

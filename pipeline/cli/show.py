@@ -16,8 +16,9 @@ from pipeline.formatting import length, moment, plural, some
 from pipeline.gate.incidents import grouped
 from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost
+from pipeline.waves.progress import Progress
 from pipeline.waves.reasons import Reason, reasons
-from pipeline.waves.wave import Progress, Wave
+from pipeline.waves.wave import Wave
 
 MARKS = ("late", "empty", "degraded")  # of what is finished
 INCIDENTS_SHOWN = 8  # kinds, without --errors

@@ -14,7 +14,8 @@ from rich.live import Live
 from pipeline.cli.graph import graph
 from pipeline.cli.output import STATUSES, terminal
 from pipeline.formatting import length
-from pipeline.waves.wave import Progress, Wave
+from pipeline.waves.progress import Progress
+from pipeline.waves.wave import Wave
 
 EVERY = 0.2  # seconds between two looks
 SAY_EVERY = 2.0  # seconds between two plain lines

@@ -13,7 +13,8 @@ from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
 from pipeline.formatting import length, moment, plural
 from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost, money
-from pipeline.waves.wave import Progress, Wave
+from pipeline.waves.progress import Progress
+from pipeline.waves.wave import Wave
 
 COSTS = ("cost", "per 1,000")  # of the whole wave, and of 1,000 entities of a task
 

@@ -16,8 +16,8 @@ from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
 from pipeline.monitoring.backlog import Backlog
 from pipeline.monitoring.cover import Covered, by_flow
 from pipeline.monitoring.observe import Observed, Standing, lately, observe
+from pipeline.waves.progress import in_words
 from pipeline.waves.runtime import Runtime
-from pipeline.waves.wave import in_words
 
 
 @dataclass(frozen=True, slots=True)

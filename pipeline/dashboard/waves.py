@@ -13,9 +13,10 @@ from pipeline.gate.incidents import Incident, grouped
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind
 from pipeline.waves.cost import Cost
+from pipeline.waves.progress import Progress
+from pipeline.waves.progress import in_words as statuses
 from pipeline.waves.reasons import Reason, reasons
-from pipeline.waves.wave import Progress, Wave
-from pipeline.waves.wave import in_words as statuses
+from pipeline.waves.wave import Wave
 
 BAR = WIDTH - 16  # pixels of the bar in a task's box
 LISTED = 200  # entities of one reason that are listed

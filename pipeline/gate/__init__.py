@@ -2,5 +2,5 @@
 that change them.
 
 Uses `flows`, `connections` and `store`, and knows no Celery. Begin with `gate`, which explains why every wave ends;
-`gate.lua` is its other half.
+`gate.lua` is its other half. `keys` lists what is in Redis, `records` reads it.
 """

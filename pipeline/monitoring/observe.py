@@ -19,8 +19,8 @@ from pipeline.gate.keys import DEADLINES, WAVES
 from pipeline.gate.records import WaveInfo
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.waves.presence import WORKER, Process, present
+from pipeline.waves.progress import in_words
 from pipeline.waves.runtime import Runtime
-from pipeline.waves.wave import in_words
 
 LOOKED_AT = 12  # of a flow's waves, the newest
 LATELY = 900.0  # seconds over which incidents are counted

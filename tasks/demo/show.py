@@ -20,7 +20,7 @@ from rich.table import Table
 from forecasting.evaluation.backtest import by_age
 from pipeline.local.processes import Workers
 from pipeline.settings import without_secret
-from pipeline.waves.wave import Progress as WaveProgress
+from pipeline.waves.progress import Progress as WaveProgress
 from tasks.demo.day import Day, Mask
 from tasks.demo.longer import AGES, CUTOFFS, FRESH, MODEL, TEST
 from tasks.demo.script import Script, local

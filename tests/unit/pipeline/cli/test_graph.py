@@ -11,7 +11,7 @@ from pipeline.cli.graph import bar, colour, graph, words
 from pipeline.flows.levels import levels
 from pipeline.flows.plan import compile_flow
 from pipeline.gate.status_groups import by_kind
-from pipeline.waves.wave import Progress
+from pipeline.waves.progress import Progress
 from tests.support.graphs import flow_of
 
 GRAPH = {"sales": (), "weather": (), "demand": ("sales", "weather"), "report": ("demand",)}
