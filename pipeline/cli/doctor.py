@@ -12,7 +12,8 @@ from pipeline.cli.output import table, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.cli.waiting import busy
 from pipeline.formatting import plural
-from pipeline.monitoring.doctor import FAIL, OK, WARN, examine
+from pipeline.monitoring.doctor import examine
+from pipeline.monitoring.findings import FAIL, OK, WARN
 
 
 @click.command()

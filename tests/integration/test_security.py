@@ -18,7 +18,8 @@ from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
-from pipeline.monitoring.doctor import WARN, examine
+from pipeline.monitoring.doctor import examine
+from pipeline.monitoring.findings import WARN
 from pipeline.settings import Settings
 from pipeline.waves.presence import REFUSED
 from pipeline.waves.runtime import Runtime
