@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import WaveError
-from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
+from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import check_version, floor, hour, stamp

@@ -18,8 +18,8 @@ from ecs.control.services import CLUSTER, VARIABLE, Cluster
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, with_session
 from pipeline.connections.sync_clients import WORKER_PATIENCE
-from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
+from pipeline.execution.tools import Tools
 from pipeline.waves.keeper import Keeper
 from pipeline.waves.presence import KEEPER, Presence, Process
 from pipeline.waves.runtime import Runtime

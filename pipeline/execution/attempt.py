@@ -8,48 +8,24 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import CodecError, PipelineError, StoreError, TimedOut, WorkerLost
+from pipeline.errors import PipelineError, WorkerLost
 from pipeline.execution.current_run import during
-from pipeline.execution.failures import Failures
 from pipeline.execution.inputs import Source
+from pipeline.execution.settlement import Settlement
 from pipeline.execution.slices import Slices
-from pipeline.execution.task_run import MissingInput, Outcome, Work, describe, scoped
+from pipeline.execution.task_run import Outcome, Work, scoped
+from pipeline.execution.tools import Tools
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
-from pipeline.flows.state import State
 from pipeline.flows.task import Task
-from pipeline.gate import status
 from pipeline.gate.answers import Claim, Receipt
-from pipeline.gate.gate import Gate
-from pipeline.gate.rate_limiter import RateLimiter
-from pipeline.gate.records import Records
-from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
+from pipeline.gate.status import EMPTY, FINISHED
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit, scope_entity
 from pipeline.gate.wave_spec import WaveSpec
-from pipeline.store import Store
 from pipeline.telemetry.logs import get_logger
-from pipeline.telemetry.tracing import OFF, Tracer
 
 log = get_logger("pipeline.attempt")
-
-_CODES: Mapping[type[BaseException], int] = {
-    MissingInput: MISSING,
-    TimedOut: TIMED_OUT,
-    WorkerLost: WORKER_LOST,
-}
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What a run needs of its process."""
-
-    gate: Gate
-    records: Records
-    store: Store
-    rates: RateLimiter
-    bind_state: Callable[[State], Any]  # what a task that asks for `state` gets
-    tracer: Tracer = OFF
 
 
 def report(
@@ -76,8 +52,8 @@ class Attempt:
     claim: Claim
 
     def __post_init__(self) -> None:
-        self.failures = Failures()
         self.tally = Tally.start(self.spec.size(self.unit), self.claim.statuses)
+        self.settlement = Settlement(self.tools, self.spec, self.flow, self.task, self.unit, self.tally)
         self.source = Source(
             self.tools.store,
             self.spec.version,
@@ -89,12 +65,12 @@ class Attempt:
         self.clock = self.began = time.perf_counter()
 
     def run(self, alone: bool) -> Receipt:
-        """Run it to its end; gives the last receipt."""
+        """Run it to its end; returns the last receipt."""
         with self.tools.tracer.run(self.spec, self.unit, self.claim.attempt) as told:
             with during(self.task.name, self.source):
                 receipt = self._run(alone)
-            told("".join(self.tally.chars), self.failures.lines())
-        for line in self.failures.lines():
+            told("".join(self.tally.chars), self.settlement.failures.lines())
+        for line in self.settlement.failures.lines():
             log.warning("entities failed", **line)
         return receipt
 
@@ -121,7 +97,9 @@ class Attempt:
         return Work(self.task, self.source, entities, shard.partition, self._state(), self._throttle())
 
     def _run_shard(self, work: Work) -> Receipt:
-        slices = Slices(lambda gathered: self._settle(work, gathered), lambda: self._report(final=False).ok)
+        slices = Slices(
+            lambda gathered: self.settlement.settle(work, gathered), lambda: self._report(final=False).ok
+        )
         with slices.ticking(), closing(self._outcomes(work, self.tally.open())) as outcomes:
             for outcome in outcomes:
                 slices.add(outcome)
@@ -131,7 +109,7 @@ class Attempt:
         return self._report(final=True)
 
     def _outcomes(self, work: Work, positions: Sequence[int]) -> Generator[Outcome]:
-        """Give the outcomes; what goes wrong outside the user's function (a pipe that cannot be read) is one too."""
+        """Return the outcomes; what goes wrong outside the user's function (a pipe that cannot be read) is one too."""
         left = set(positions)
         if not left:
             return
@@ -142,92 +120,6 @@ class Attempt:
         except PipelineError as error:
             for i in sorted(left):
                 yield i, None, error
-
-    def _settle(self, work: Work, gathered: Sequence[Outcome]) -> None:
-        """Put the values and note how each entity stands."""
-        entities = work.entities
-        values: dict[str, Any] = {}
-        places: dict[str, int] = {}
-        empty: list[int] = []
-        for i, value, error in gathered:
-            if error is not None:
-                self._fail(i, error)
-            elif value is None:
-                empty.append(i)
-            else:
-                values[entities[i]] = value
-                places[entities[i]] = i
-        self.tally.set(empty, EMPTY)
-        self.tally.set([places[key] for key in self._put(values, places)], FINISHED)
-        self._mark_degraded(work, gathered)
-
-    def _put(self, values: dict[str, Any], places: Mapping[str, int]) -> Sequence[str]:
-        """Encode and put values; gives the entities whose pipe is in the store now."""
-        if not values:
-            return ()
-        encoded, errors = self.tools.store.encode(values)
-        for key, error in errors.items():
-            named = error if key in places else CodecError(f"{str(key)!r}: {error}")
-            self._fail(places.get(key, 0), named)
-        name = self.task.name
-        try:
-            self.tools.store.put_encoded(
-                self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
-            )
-        except StoreError as error:  # a store of its own is full or gone, while the gate can still be told
-            for key in encoded.entities:
-                self._fail(places.get(key, 0), error)
-            return ()
-        return encoded.entities
-
-    def _fail(self, index: int, error: BaseException) -> None:
-        code = _CODES.get(type(error), ERROR)
-        if code == MISSING:
-            self.tally.set([index], MISSING)  # which inputs, is read off their statuses
-        else:
-            text = describe(error)
-            self.tally.fail(index, code, text)
-            self.failures.add(self._key(index), text)
-
-    def _key(self, index: int) -> str:
-        where = self.unit.where
-        return where if where.startswith("@") else self.tools.records.shard(self.spec.id, where).keys[index]
-
-    def _mark_degraded(self, work: Work, gathered: Sequence[Outcome]) -> None:
-        """Mark who finished without an optional input that failed, was skipped or came too late.
-
-        Where the input's task finished without an observation, nothing went wrong, and nothing is marked.
-        """
-        gaps = {pipe: set(keys) for pipe, keys in work.without.items() if keys}
-        if not gaps:
-            return
-        upstream = self._upstream(list(gaps))
-        for i, _, _ in gathered:
-            key = work.entities[i]
-            if status.done(self.tally.chars[i]) and any(
-                key in keys and not self._empty(pipe, upstream[pipe], i) for pipe, keys in gaps.items()
-            ):
-                self.tally.degrade(i)
-
-    def _upstream(self, pipes: Sequence[str]) -> dict[str, str]:
-        """Give the statuses of this shard's units of some inputs; "" for those that this wave does not make."""
-        units = [
-            next(u for u in self.spec.units.inputs(self.unit) if u.task == pipe)
-            for pipe in pipes
-            if pipe in self.spec.plan.steps
-        ]
-        found = dict(
-            zip((u.task for u in units), self.tools.records.statuses(self.spec.id, units), strict=True)
-        )
-        return {pipe: found.get(pipe, "") for pipe in pipes}
-
-    def _empty(self, pipe: str, statuses: str, index: int) -> bool:
-        """Whether an input that an entity went without was finished without an observation."""
-        made_by = self.flow.makers[pipe]
-        place = index if made_by.per is None else 0
-        char = statuses[place : place + 1] or PENDING_CHAR
-        # A scoped task that answers for entities may have left this one out.
-        return status.done(char) if made_by.per and made_by.batch else status.code(char) == EMPTY
 
     # -- alone, after it has killed workers
 
@@ -241,7 +133,7 @@ class Attempt:
             if not self._mark(first, piece[-1] + 1):
                 return Receipt("stale")
             with closing(self._outcomes(work, piece)) as outcomes:
-                self._settle(work, list(outcomes))
+                self.settlement.settle(work, list(outcomes))
             if left and not self._report(final=False).ok:
                 return Receipt("stale")
         return self._report(final=True)
@@ -250,7 +142,7 @@ class Attempt:
         return self.tools.gate.mark(self.spec.id, self.unit, self.claim.attempt, first, stop)
 
     def _piece(self) -> int:
-        """Say how many entities a run alone takes at once: those of which any may have killed the last worker."""
+        """Return how many entities a run alone takes at once: those of which any may have killed the last worker."""
         size = len(self.tally.chars)
         if not self.task.batch:
             return 1
@@ -265,7 +157,9 @@ class Attempt:
             return
         for i in self.tally.open():
             if first <= i < stop:
-                self._fail(i, WorkerLost("its worker died each time it ran this, the last time alone"))
+                self.settlement.fail(
+                    i, WorkerLost("its worker died each time it ran this, the last time alone")
+                )
 
     # -- a scope
 
@@ -277,9 +171,9 @@ class Attempt:
         found = {key: value for key, value in values.items() if value is not None}
         self.tally.set([0], FINISHED if found else EMPTY)
         if error is None:
-            self._put(found, {})
+            self.settlement.put(found, {})
         else:
-            self._fail(0, error)
+            self.settlement.fail(0, error)
         return self._report(final=True)
 
     def _scoped_values(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.execution.attempt import Attempt, Tools, report
+from pipeline.execution.attempt import Attempt, report
+from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.gate.answers import Claim
 from pipeline.gate.status import TIMED_OUT

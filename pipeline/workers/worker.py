@@ -31,8 +31,8 @@ from redis.exceptions import RedisError
 from pipeline.app import app, settings
 from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError
-from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
+from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
 from pipeline.gate.units import Unit

@@ -34,8 +34,8 @@ from redis.exceptions import RedisError
 from pipeline import Flow, State, Wave, submit_wave, task
 from pipeline.errors import UnreachableError, WaveError
 from pipeline.execution import attempt, slices
-from pipeline.execution.attempt import Tools
 from pipeline.execution.runner import Runner
+from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.gate import gate as gate_module
 from pipeline.gate import scripts
