@@ -15,12 +15,11 @@ from pipeline.errors import CodecError, WindowError
 from pipeline.flows.pipe import PipeKey, check_version, hour, stamp
 from pipeline.store import codec, series
 from pipeline.store.codec import Encoded
+from pipeline.store.windows import SLICE, read_window
 
 L = TypeVar("L")
 
 DAY = 86400.0
-SLICE = 500  # keys that travel in one go
-BLOCK = 100  # entities whose windows travel in one go: some 500 KB
 
 
 class Store(ABC):
@@ -174,12 +173,8 @@ class Store(ABC):
         end = hour(end)
         if hours < 1:
             raise WindowError(f"a window of {pipe!r} over {hours} hours holds nothing. Ask for 1 or more.")
-        rows = series.table(len(entities), hours)
-        spans = series.spans(end, hours)
-        self._read_slots(_prefix(version, pipe), entities, spans, rows)
-        if base is not None and base != version:
-            self._fill(_prefix(base, pipe), entities, spans, rows, hours - 1 if own_last else hours)
-        window = series.window(rows)
+        prefixes = [_prefix(each, pipe) for each in dict.fromkeys((version, base)) if each is not None]
+        window = read_window(self._read_slots, prefixes, end, hours, entities, own_last)
         if len(entities) and np.isnan(window[-1]).all() and np.isnan(window).all():
             self._check_numeric(version, base, pipe, end, entities)
         return window
@@ -224,25 +219,6 @@ class Store(ABC):
                 _decode(key, blob)
             raise
         return dict(zip(there, values, strict=True))
-
-    def _fill(
-        self,
-        prefix: str,
-        entities: Sequence[str],
-        spans: Sequence[series.Span],
-        rows: series.Bits,
-        hours: int,
-    ) -> None:
-        """Fill the NaNs of the first `hours` hours from another version, some entities at a time."""
-        values = rows.view(np.float64)
-        for start in range(0, len(entities), SLICE):
-            part = values[start : start + SLICE, :hours]
-            lacking = np.flatnonzero(np.isnan(part).any(axis=1))
-            if lacking.size:
-                other = series.table(len(lacking), rows.shape[1])
-                self._read_slots(prefix, [entities[start + i] for i in lacking.tolist()], spans, other)
-                own = part[lacking]
-                part[lacking] = np.where(np.isnan(own), other.view(np.float64)[:, :hours], own)
 
     def _check_numeric(
         self, version: str, base: str | None, pipe: str, end: datetime, entities: Sequence[str]

@@ -15,7 +15,8 @@ from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 
 from pipeline.errors import StoreError
 from pipeline.store import series
-from pipeline.store.base import BLOCK, SLICE, Store
+from pipeline.store.base import Store
+from pipeline.store.windows import BLOCK, SLICE
 
 # A series that has to live longer gets an hour more than it needs, so that the next puts find it long enough.
 _SLACK = 3600

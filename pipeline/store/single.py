@@ -8,8 +8,8 @@ from typing import Any
 from redis import Redis
 
 from pipeline.store import series
-from pipeline.store.base import BLOCK, SLICE
 from pipeline.store.cluster import EXTEND, ClusterStore, telling, unpack
+from pipeline.store.windows import BLOCK, SLICE
 from pipeline.store.wire import Batch, Wire, argument, arguments
 
 
