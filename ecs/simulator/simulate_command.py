@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from ecs.simulator.comparison import POLICIES, Line, compare, day
 from ecs.simulator.scenario import DEFAULT, Scenario, load
-from ecs.simulator.simulation_report import POLICIES, Line, compare, day
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.waiting import counted

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ecs.simulator.policies import Fixed
 from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
-from ecs.simulator.simulate import Arrival, Simulation
+from ecs.simulator.simulation import Arrival, Simulation
 from pipeline.local.embedded import serving
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings

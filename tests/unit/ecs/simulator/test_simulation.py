@@ -12,10 +12,11 @@ from click.testing import CliRunner
 
 from ecs.cli import ecs
 from ecs.control.policy import Bounds
+from ecs.simulator.comparison import Line, bounds, compare, day, needed, simulate
+from ecs.simulator.outcome import Outcome
 from ecs.simulator.policies import Fixed, Seen, Tracking, by_backlog
 from ecs.simulator.scenario import DEFAULT, FlowModel, Scenario, Serving, Stage, load
-from ecs.simulator.simulate import Arrival, Outcome, Simulation
-from ecs.simulator.simulation_report import Line, bounds, compare, day, needed, simulate
+from ecs.simulator.simulation import Arrival, Simulation
 from pipeline.errors import SettingsError
 
 SIZES = (1000, 10_000, 100_000)

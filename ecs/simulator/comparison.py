@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ecs.control.policy import Bounds, Work, tasks_for_waves
+from ecs.simulator.outcome import Outcome
 from ecs.simulator.policies import Fixed, Policy, by_backlog, by_cpu, by_length
 from ecs.simulator.scenario import FlowModel, Scenario, Stage
-from ecs.simulator.simulate import Arrival, Outcome, Simulation
+from ecs.simulator.simulation import Arrival, Simulation
 
 FIRST = 900.0  # seconds before the first wave, so that what a cluster costs while it waits is seen
 POLICIES = ("fixed", "cpu", "cpu at equal cost", "queue", "backlog", "ahead")
