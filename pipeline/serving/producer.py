@@ -19,17 +19,23 @@ from redis.exceptions import RedisError
 
 from pipeline.serving.batcher import MOST, Lane, Waiting
 from pipeline.serving.catalogue import Entry
-from pipeline.serving.clock import Clock
-from pipeline.serving.names import Place, catalogue_key, replies_key
-from pipeline.serving.status_board import LEASE, POLL, POLL_SCRIPT, View, cancel_command, poll_args, view_of
-from pipeline.serving.wire import Answered, Asked, Batch, message, parse_replies
+from pipeline.serving.names import Place, catalogue_key
+from pipeline.serving.reply_stream import ReplyStream
+from pipeline.serving.status_board import (
+    LEASE,
+    POLL,
+    POLL_SCRIPT,
+    RedisClock,
+    View,
+    cancel_command,
+    poll_args,
+    view_of,
+)
+from pipeline.serving.wire import Answered, Asked, Batch, message
 from pipeline.telemetry.logs import get_logger
 
 LOSSES = 3  # workers that may die with one request
 PACE = 0.005  # seconds between two messages to a model at least
-_READ = 1000  # entries of the reply stream that are read together
-_BLOCK_MS = 5_000
-_KEPT_MS = 60_000  # that the reply stream outlives its producer
 _PAUSE = 0.2  # seconds until the next try, while Redis is gone
 
 log = get_logger("pipeline.serving")
@@ -57,7 +63,8 @@ class Producer:
         self._poll: Any = client.register_script(POLL_SCRIPT)
         self._lanes: dict[str, Lane] = {}
         self._waiting: dict[str, Waiting] = {}
-        self._clock = Clock()
+        self._replies = ReplyStream(client, self.id)
+        self._clock = RedisClock()
         self._tasks: set[asyncio.Task[None]] = set()
         # By queue. One push at a time: a burst after a pause must not take all connections.
         self._leaving: dict[str, list[tuple[bytes, Sequence[Waiting]]]] = {}
@@ -85,7 +92,7 @@ class Producer:
         for request in list(self._waiting.values()):
             self._fail(request, Refused("the API ends. Try again.", 1.0))
         with suppress(RedisError, OSError):
-            await self._client.delete(replies_key(self.id))
+            await self._replies.remove()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -224,7 +231,7 @@ class Producer:
 
     async def _look(self) -> None:
         """Look at all models: who is there, what waits; ask again for what is lost."""
-        await self._keep_stream()
+        await self._replies.keep()
         entries = {
             name.decode(): Entry.parse(raw)
             for name, raw in (await self._client.hgetall(catalogue_key(self._version))).items()
@@ -245,16 +252,6 @@ class Producer:
                 told, lane.cancelled = lane.cancelled, []
                 await self._client.execute_command(*cancel_command(lane.place, told))
 
-    async def _keep_stream(self) -> None:
-        """Keep the stream of answers; a Redis that lost its data gets a new one, which is read from its beginning."""
-        key = replies_key(self.id)
-        if await self._client.pexpire(key, _KEPT_MS):
-            await self._client.execute_command("XTRIM", key, "MINID", "~", self._newest)  # what was read
-        else:
-            self._newest = b"0-0"
-            await self._client.xadd(key, {"r": b'["",[],[]]'})
-            await self._client.pexpire(key, _KEPT_MS)
-
     def _ask_again(self, lane: Lane, lost: Sequence[Waiting]) -> None:
         for request in lost:
             request.losses += 1
@@ -266,16 +263,8 @@ class Producer:
 
     # -- reading answers
 
-    _newest: bytes = b"0-0"
-
     async def _read(self) -> None:
-        key = replies_key(self.id)
-        found = await self._client.execute_command(
-            "XREAD", "COUNT", _READ, "BLOCK", _BLOCK_MS, "STREAMS", key, self._newest
-        )
-        for entry, fields in _entries(found):
-            self._newest = entry
-            replies = parse_replies(fields[b"r"])
+        async for replies in self._replies.read():
             now = time.monotonic()
             for lane in self._lanes.values():
                 for batch in replies.took:
@@ -298,17 +287,3 @@ def _message_size(view: View) -> int:
     """Requests in one message: few where workers have few slots, so that they share the work evenly."""
     smallest = min((w.slots * view.entry.options.batch for w in view.workers.values()), default=MOST)
     return max(1, min(MOST, smallest // 4))
-
-
-def _entries(found: Any) -> list[tuple[bytes, Any]]:
-    """Give the entries of the one stream that was read."""
-    if not found:
-        return []
-    streams = found.values() if isinstance(found, dict) else [stream[1] for stream in found]
-    entries: list[tuple[bytes, Any]] = []
-    for stream in streams:
-        for part in (
-            stream if stream and isinstance(stream[0], list) and isinstance(stream[0][0], tuple) else [stream]
-        ):
-            entries += part
-    return entries

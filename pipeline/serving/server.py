@@ -16,14 +16,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
-from pipeline.serving.clock import Clock
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.loaded_models import Held, Loaded, NotHeld
 from pipeline.serving.models import newest, predict
 from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
-from pipeline.serving.status_board import BEAT, Beats, WorkerState
+from pipeline.serving.status_board import BEAT, Beats, RedisClock, WorkerState
 from pipeline.serving.wire import FAILED, GONE, OK, REFUSED, Answered, Batch, writable
 from pipeline.telemetry.logs import get_logger
 
@@ -46,7 +45,7 @@ class Server:
         self._held = held or Held()
         self._options = Options()
         self._slots = Slots(slots, self._call, lambda: self._options.batch)
-        self._clock = Clock()
+        self._clock = RedisClock()
         self._cancelled: dict[str, None] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
