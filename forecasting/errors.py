@@ -24,6 +24,9 @@ class DataError(ForecastError, ValueError):
 class NotFitted(ForecastError):
     """The model has to be fitted first."""
 
+    def __init__(self, text: str = "this model was not fitted. Call fit(data) first, or load one.") -> None:
+        super().__init__(text)
+
 
 class ModelError(ForecastError):
     """A stored model is missing, damaged, or was made for other data."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,17 +10,15 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.errors import DataError, NotFitted
 from forecasting.features.panel import Floats, Panel
 from forecasting.features.trailing import divide
-from forecasting.models.columns import LEVELS
 from forecasting.models.forecasts import Forecasts
-from forecasting.models.intervals import Conformal, tidy
+from forecasting.models.intervals import Conformal, normal, tidy
 from forecasting.models.local.lags import filled
+from forecasting.models.spec_file import reading_spec, write_spec
 
-SPEC_FILE = "spec.json"
 SCALE = 672  # hours over which the size of a series' changes is measured
-WIDTHS = {80: 1.28, 95: 1.96}  # of a raw interval on each side, in mean changes from season to season
 
 
 class Adapter(ABC):
@@ -68,7 +65,7 @@ class Adapter(ABC):
         mean = self._mean(panel)
         bounds: dict[str, Floats] = {}
         if self._conformal is not None:
-            bounds = self._conformal.apply(leads, _raw(mean, self._scale(panel)))
+            bounds = self._conformal.apply(leads, normal(mean, self._scale(panel)))
             bounds = tidy(mean, bounds)
         issued = pd.DatetimeIndex([panel.hours[-1]] * self.horizon)
         return Forecasts(panel.entities, issued, leads, mean, bounds)
@@ -78,20 +75,15 @@ class Adapter(ABC):
         self._check()
         self._store(folder)
         widening = None if self._conformal is None else self._conformal.to_json()
-        (folder / SPEC_FILE).write_text(json.dumps({"given": self._given(), "widening": widening}))
+        write_spec(folder, {"given": self._given(), "widening": widening})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
-        try:
-            stored = json.loads((folder / SPEC_FILE).read_text())
+        with reading_spec(folder) as stored:
             model = cls._restored(folder, stored["given"])
             if stored["widening"] is not None:
                 model._conformal = Conformal.from_json(stored["widening"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"no model can be read from {folder} ({error}). Train it again, or make another version live."
-            ) from None
         model._ready = True
         return model
 
@@ -117,7 +109,7 @@ class Adapter(ABC):
 
     def _check(self) -> None:
         if not self._ready:
-            raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
+            raise NotFitted
 
     def _measured(self, panel: Panel, cut: int) -> Conformal:
         """Measure the intervals on forecasts of a day each, from the hours that were held out."""
@@ -131,7 +123,7 @@ class Adapter(ABC):
             errors.append(error[there])
             scales.append(np.broadcast_to(self._scale(known), error.shape)[there])
         everything, scale = np.concatenate(errors), np.concatenate(scales)
-        bounds = _raw(np.zeros_like(everything), scale)
+        bounds = normal(np.zeros_like(everything), scale)
         return Conformal.measure(np.concatenate(leads), everything, bounds, self.horizon)
 
     def _scale(self, panel: Panel) -> Floats:
@@ -174,13 +166,6 @@ def _begun(panel: Panel) -> Iterator[tuple[int, str, int]]:
     seen = ~np.isnan(panel.y)
     for i in np.flatnonzero(seen.any(axis=0)).tolist():
         yield i, panel.entities[i], int(np.argmax(seen[:, i]))
-
-
-def _raw(mean: Floats, scale: Floats) -> dict[str, Floats]:
-    sides = {"lo": -1, "hi": 1}
-    return {
-        f"{s}-{level}": mean + sign * WIDTHS[level] * scale for level in LEVELS for s, sign in sides.items()
-    }
 
 
 def _panel(data: Panel | pd.DataFrame) -> Panel:

@@ -7,12 +7,11 @@ seen calibrate them, lead by lead (see `intervals`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +22,16 @@ from forecasting.errors import DataError, ModelError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.rows import Features, FeatureSpec, Rows
 from forecasting.features.sampling import draw, draw_all
-from forecasting.models.columns import LEVELS
 from forecasting.models.direct_forecaster import Direct, panel_of
 from forecasting.models.forecasts import Forecasts
-from forecasting.models.intervals import Conformal, alphas, tidy
+from forecasting.models.intervals import Conformal, places, tidy
 from forecasting.models.learning import Fitting, fit_mean, fit_quantiles
+from forecasting.models.spec_file import parameters, reading_spec, write_spec
 
 __all__ = ["Fitting", "GlobalForecaster"]
 
 SUFFIX = ".ubj"
-MEAN_FILE, QUANTILE_FILE, SPEC_FILE = f"mean{SUFFIX}", f"quantiles{SUFFIX}", "spec.json"
+MEAN_FILE, QUANTILE_FILE = f"mean{SUFFIX}", f"quantiles{SUFFIX}"
 
 
 class GlobalForecaster(Direct[FeatureSpec]):
@@ -88,7 +87,7 @@ class GlobalForecaster(Direct[FeatureSpec]):
         bounds: dict[str, Floats] = {}
         if intervals:
             raw = _average(quantiles, x, rows)
-            bounds = {name: rows.base + rows.scale * raw[..., i] for name, i in _column_of_bounds().items()}
+            bounds = {name: rows.base + rows.scale * raw[..., i] for name, i in places().items()}
             bounds = tidy(mean, self._conformal.apply(leads, bounds))
         if self._floor is not None:
             low = np.where(_never_below(panel, origins, self._floor), self._floor, -np.inf)
@@ -104,28 +103,23 @@ class GlobalForecaster(Direct[FeatureSpec]):
         spec = {"features": asdict(self.spec), "chosen": asdict(self.spec_), "fitting": asdict(self.fitting)}
         learned = {"widening": self._conformal.to_json(), "floor": self._floor}
         learned |= {"members": len(means), "quantile_members": len(quantiles)}
-        (folder / SPEC_FILE).write_text(json.dumps(spec | learned, indent=1))
+        write_spec(folder, spec | learned)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
-        try:
-            stored = json.loads((folder / SPEC_FILE).read_text())
-            model = cls(_spec(stored["features"]), Fitting(**stored["fitting"]))
+        with reading_spec(folder) as stored:
+            model = cls(parameters(FeatureSpec, stored["features"]), Fitting(**stored["fitting"]))
             model._conformal = Conformal.from_json(stored["widening"])
-            model.spec_ = _spec(stored["chosen"])
+            model.spec_ = parameters(FeatureSpec, stored["chosen"])
             model._floor = stored["floor"]
             model._means = _boosters(folder, MEAN_FILE, stored["members"])
             model._quantiles = _boosters(folder, QUANTILE_FILE, stored["quantile_members"])
-        except (OSError, KeyError, TypeError, ValueError, xgb.core.XGBoostError) as error:
-            raise ModelError(
-                f"no model can be read from {folder} ({error}). Train it again, or make another version live."
-            ) from None
         return model
 
     def _fitted(self) -> tuple[list[xgb.Booster], list[xgb.Booster]]:
         if not self._means or not self._quantiles:
-            raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
+            raise NotFitted
         return self._means, self._quantiles
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
@@ -160,7 +154,7 @@ class GlobalForecaster(Direct[FeatureSpec]):
         held_out = draw(features, first, last, self._rows(features.panel) // 2, self.fitting.seed)
         told = [one.inplace_predict(held_out.x, validate_features=False) for one in self._quantiles]
         raw = np.mean(told, axis=0)
-        bounds = {name: raw[:, i] for name, i in _column_of_bounds().items()}
+        bounds = {name: raw[:, i] for name, i in places().items()}
         return Conformal.measure(held_out.leads, held_out.y, bounds, self.spec.horizon)
 
 
@@ -199,22 +193,6 @@ def _never_below(panel: Panel, origins: Ints, floor: float) -> npt.NDArray[np.bo
         return np.ones((1, len(panel.entities)), dtype=bool)
     lowest = np.fmin.accumulate(np.where(np.isnan(panel.y), np.inf, panel.y), axis=0)
     return lowest[origins] >= floor
-
-
-def _column_of_bounds() -> dict[str, int]:
-    """Which of the quantile model's outputs is which bound."""
-    order = alphas()
-    sides = {"lo": -1, "hi": 1}
-    return {
-        f"{s}-{level}": order.index((100 + sign * level) / 200)
-        for level in LEVELS
-        for s, sign in sides.items()
-    }
-
-
-def _spec(stored: Mapping[str, Any]) -> FeatureSpec:
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
-    return FeatureSpec(**fields)
 
 
 def _boosters(folder: Path, first: str, members: int) -> list[xgb.Booster]:

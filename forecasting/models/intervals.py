@@ -17,6 +17,8 @@ import numpy as np
 from forecasting.features.panel import Floats, Ints
 from forecasting.models.columns import LEVELS
 
+SIDES = (("lo", -1), ("hi", 1))
+WIDTHS = {80: 1.28, 95: 1.96}  # of a normal interval on each side, in standard deviations
 NEIGHBOURS = 2  # leads on each side that a lead's correction is measured with
 NARROWEST = -0.45  # of the width on each side: an interval never closes
 
@@ -24,6 +26,19 @@ NARROWEST = -0.45  # of the width on each side: an interval never closes
 def alphas(levels: Sequence[int] = LEVELS) -> list[float]:
     """Give the quantiles that bound the levels (percent), from low to high: 0.025, 0.1, 0.9, 0.975."""
     return sorted(q for level in levels for q in ((100 - level) / 200, (100 + level) / 200))
+
+
+def places() -> dict[str, int]:
+    """Give where in `alphas` each bound is: {"lo-80": 1, "hi-80": 2, "lo-95": 0, "hi-95": 3}."""
+    order = alphas()
+    return {
+        f"{side}-{level}": order.index((100 + sign * level) / 200) for level in LEVELS for side, sign in SIDES
+    }
+
+
+def normal(mean: Floats, size: Floats) -> dict[str, Floats]:
+    """Give bounds as they would be if errors were normal: `size` is an error's standard deviation."""
+    return {f"{side}-{level}": mean + sign * WIDTHS[level] * size for level in LEVELS for side, sign in SIDES}
 
 
 def tidy(mean: Floats, bounds: Mapping[str, Floats]) -> dict[str, Floats]:

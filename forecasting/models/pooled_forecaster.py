@@ -6,25 +6,25 @@ rows, and the models, however many blocks there are.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.errors import DataError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.models.direct_forecaster import Direct, panel_of
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
+from forecasting.models.spec_file import parameters, reading_spec, write_spec
 
-SPEC_FILE, BLOCKS_FILE = "spec.json", "blocks.zip"
+BLOCKS_FILE = "blocks.zip"
 BLOCK = 256  # entities that share a model
 # Quick rather than the best: 256 entities in a second or two.
 QUICK = Fitting(
@@ -106,25 +106,18 @@ class PooledForecaster(Direct[FeatureSpec]):
             "block": self.block,
             "entities": [entities for entities, _ in blocks],
         }
-        (folder / SPEC_FILE).write_text(json.dumps(stored))
+        write_spec(folder, stored)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
-        try:
-            stored = json.loads((folder / SPEC_FILE).read_text())
-            spec: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in stored["spec"].items()
-            }
-            model = cls(FeatureSpec(**spec), Fitting(**stored["fitting"]), stored["block"])
+        with reading_spec(folder) as stored:
+            spec = parameters(FeatureSpec, stored["spec"])
+            model = cls(spec, Fitting(**stored["fitting"]), stored["block"])
             with zipfile.ZipFile(folder / BLOCKS_FILE) as file:
                 model._blocks = [
                     (tuple(entities), _read(file, n)) for n, entities in enumerate(stored["entities"])
                 ]
-        except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-            raise ModelError(
-                f"no model can be read from {folder} ({error}). Train it again, or make another version live."
-            ) from None
         return model
 
     def _parts(self, panel: Panel) -> Iterator[Panel]:
@@ -135,7 +128,7 @@ class PooledForecaster(Direct[FeatureSpec]):
 
     def _fitted(self) -> list[tuple[tuple[str, ...], GlobalForecaster]]:
         if not self._blocks:
-            raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
+            raise NotFitted
         return self._blocks
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:

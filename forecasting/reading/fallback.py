@@ -16,8 +16,8 @@ import numpy.typing as npt
 from forecasting.features.panel import Floats, Ints
 from forecasting.features.trailing import Trailing, divide
 from forecasting.models import ridge as regression
-from forecasting.models.columns import BOUNDS, LEVELS, NAIVE, RIDGE
-from forecasting.models.intervals import alphas, tidy
+from forecasting.models.columns import BOUNDS, NAIVE, RIDGE
+from forecasting.models.intervals import alphas, places, tidy
 
 WINDOW = 672  # hours of observations that are looked at
 
@@ -183,13 +183,7 @@ def _quantiles(errors: Floats) -> Floats:
 
 def _around(mean: Floats, offsets: Floats) -> dict[str, Floats]:
     """Put bounds around the mean, one a column of the offsets, in the order of the quantiles; they hold the mean."""
-    order = alphas()
-    sides = {"lo": -1, "hi": 1}
-    raw = {
-        f"{side}-{level}": mean + offsets[:, order.index((100 + sign * level) / 200)]
-        for level in LEVELS
-        for side, sign in sides.items()
-    }
+    raw = {name: mean + offsets[:, place] for name, place in places().items()}
     return {name: np.where(np.isnan(raw[name]), np.nan, values) for name, values in tidy(mean, raw).items()}
 
 

@@ -16,34 +16,31 @@ entities have together; without a day of observations its last one is repeated; 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import DataError, ModelError, NotFitted
+from forecasting.errors import DataError, NotFitted
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.spec import inputs_of
 from forecasting.models import ridge
-from forecasting.models.columns import LEVELS
 from forecasting.models.direct_forecaster import Direct
 from forecasting.models.forecasts import Forecasts
-from forecasting.models.intervals import Conformal, tidy
+from forecasting.models.intervals import Conformal, normal, tidy
 from forecasting.models.local.bank import Bank, told
 from forecasting.models.local.fitting import Fitted, Fitter, Held, LocalSpec
 from forecasting.models.local.inputs import Inputs
 from forecasting.models.local.lags import Lags
+from forecasting.models.spec_file import parameters, reading_spec, write_spec
 
-SPEC_FILE = "spec.json"
 BLOCK = 32  # entities that are worked on at once: their arrays stay in the cache
 HELD_OUT = 16  # one entity in so many has trees fitted twice, to measure the errors of the forecast
 CALIBRATION = 20_000  # errors that the intervals are measured on
-WIDTHS = {80: 1.28, 95: 1.96}  # of a raw interval on each side, in usual errors
 
 
 class LocalForecaster(Direct[LocalSpec]):
@@ -99,7 +96,7 @@ class LocalForecaster(Direct[LocalSpec]):
         mean, usual, floor = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
         if not intervals:
             return Forecasts(panel.entities, panel.hours[origins], leads, np.maximum(mean, floor), {})
-        bounds = self._conformal.apply(leads, _raw(mean, usual))
+        bounds = self._conformal.apply(leads, normal(mean, usual))
         bounds = {name: np.maximum(values, floor) for name, values in bounds.items()}
         mean = np.maximum(mean, floor)
         return Forecasts(panel.entities, panel.hours[origins], leads, mean, tidy(mean, bounds))
@@ -113,25 +110,17 @@ class LocalForecaster(Direct[LocalSpec]):
             "entities": self._entities,
             "inputs": dict(self._inputs.scales),
         }
-        (folder / SPEC_FILE).write_text(json.dumps(stored))
+        write_spec(folder, stored)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote. Raises ModelError when a file is missing or cannot be read."""
-        try:
-            stored = json.loads((folder / SPEC_FILE).read_text())
-            given: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in stored["local"].items()
-            }
-            model = cls(LocalSpec(**given))
+        with reading_spec(folder) as stored:
+            model = cls(parameters(LocalSpec, stored["local"]))
             model._inputs = Inputs(MappingProxyType(stored["inputs"]))
             model._entities = tuple(stored["entities"])
             model._conformal = Conformal.from_json(stored["widening"])
             model._bank = Bank.load(folder)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"no model can be read from {folder} ({error}). Train it again, or make another version live."
-            ) from None
         return model
 
     def _block(
@@ -148,7 +137,7 @@ class LocalForecaster(Direct[LocalSpec]):
 
     def _fitted(self) -> Bank:
         if self._bank is None:
-            raise NotFitted("this model was not fitted. Call fit(data) first, or load one.")
+            raise NotFitted
         return self._bank
 
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
@@ -178,17 +167,7 @@ def _calibrated(held: list[Held], horizon: int) -> Conformal:
         np.concatenate([getattr(one, name) for one in held]) for name in ("leads", "errors", "usual")
     )
     some = np.linspace(0, len(errors) - 1, min(len(errors), CALIBRATION)).astype(np.int64)
-    return Conformal.measure(leads[some], errors[some], _raw(np.zeros(len(some)), usual[some]), horizon)
-
-
-def _raw(mean: Floats, usual: Floats) -> dict[str, Floats]:
-    """Intervals as they would be if errors were normal and of the usual size."""
-    sides = {"lo": -1, "hi": 1}
-    return {
-        f"{side}-{level}": mean + sign * WIDTHS[level] * usual
-        for level in LEVELS
-        for side, sign in sides.items()
-    }
+    return Conformal.measure(leads[some], errors[some], normal(np.zeros(len(some)), usual[some]), horizon)
 
 
 def _young(y: Floats, mean: Floats, origins: Ints, season: int) -> Floats:
