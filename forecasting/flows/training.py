@@ -1,24 +1,28 @@
-"""What the tasks of a training flow and of a prediction flow call: train into a registry, forecast from it."""
+"""What the tasks of a training flow call: fit a partition's model, store it, make it live if it passes the gate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from forecasting.errors import ModelError
 from forecasting.evaluation.measuring import Rival, measure
 from forecasting.features.panel import Panel
-from forecasting.models.forecasts import Forecasts
-from forecasting.reading.recalibration import Recalibrated, recalibrate
-from forecasting.registry import Manifest, PromotionRefused, Registry
-from forecasting.registry.estimator_calls import forecasts_of
+from forecasting.registry import Manifest, PromotionRefused, Registry, process_registry
+from forecasting.registry.live import me
 from forecasting.registry.promotion_gate import LIVE_MAE
-from pipeline.execution.current_run import running
+from pipeline.errors import AnswerError
+from pipeline.flows import durations
+from pipeline.flows.durations import HOUR
+from pipeline.flows.entity import Entity
+from pipeline.flows.pipe import stamp
+from pipeline.settings import Settings
+from pipeline.telemetry.logs import get_logger
 
-# In a pipe: the live version, where its files are damaged and another one made the forecast.
-INSTEAD_OF = "instead_of"
+log = get_logger("tasks.forecasts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +76,42 @@ def train(
     return Trained(manifest, True, done.event.text)
 
 
-def forecast(registry: Registry, name: str, partition: str, panel: Panel) -> dict[str, dict[str, Any]]:
-    """Forecast from the panel's last hour with the live model of the partition: entity -> value of its pipe.
+def train_in_wave(
+    pipe: str, entity: Entity, date: datetime, panel: Panel, model: Any, check: int
+) -> dict[str, Any]:
+    """Train for the partition of a scope's entity, and remove old versions; gives what is known, for the task's pipe.
 
-    In a wave the intervals are recalibrated by the errors of its version's earlier forecasts. Where the live version
-    is damaged the one before it forecasts, and each pipe says so under "instead_of". Raises ModelError when nothing is
-    live, and says why.
+    Raises AnswerError for a history without a value.
     """
-    live = registry.serving(name, partition)
-    pipes = _recalibrated(forecasts_of(live.model, panel), panel).to_pipes(live.version, observed=name)
-    if live.instead_of is not None:
-        for value in pipes.values():
-            value[INSTEAD_OF] = live.instead_of
-    return pipes
+    registry, partition = process_registry(), str(entity.partition_name)
+    if not (panel.weight > 0).any():
+        raise AnswerError(
+            f"{pipe} of {partition!r} has no value in the last {durations.text(len(panel) * HOUR)} to fit a model to. "
+            "Run the waves that make it, or a backfill."
+        )
+    done = train(
+        registry,
+        pipe,
+        partition,
+        panel,
+        model,
+        check=check,
+        code=Settings.from_env().version or "",
+        by=f"training wave {stamp(date)} ({me()})",
+    )
+    known = {name: v for name, v in asdict(done.manifest).items() if name not in ("features", "sha256")}
+    return known | {"live": done.live, "gate": done.text, "pruned": _pruned(registry, pipe, partition)}
 
 
-def _recalibrated(forecasts: Forecasts, panel: Panel) -> Recalibrated:
-    """Correct intervals by the earlier pipes of the task that runs; outside of a wave they stay."""
-    run = running()
-    if run is None:
-        return Recalibrated(forecasts, {})
-    return recalibrate(forecasts, panel, run.task, run.source.version, run.source.store)
+def _pruned(registry: Registry, pipe: str, partition: str) -> list[str]:
+    try:
+        return registry.prune(pipe, partition)
+    except ModelError as error:
+        # The model is there and live; who may train need not be one who may delete.
+        log.warning("old versions were not removed", model=pipe, partition=partition, error=str(error))
+        return []
 
 
-def _date(stamp: pd.Timestamp) -> datetime:
-    result: datetime = stamp.to_pydatetime()
+def _date(moment: pd.Timestamp) -> datetime:
+    result: datetime = moment.to_pydatetime()
     return result

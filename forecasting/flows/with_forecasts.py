@@ -18,8 +18,7 @@ The parts can be had one by one, to name the task in the list of a flow, or for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import Any, TypedDict, Unpack
 
@@ -30,22 +29,16 @@ from forecasting.evaluation.backtest_waves import fold
 from forecasting.features.panel import Panel, side_by_side
 from forecasting.features.rows import FeatureSpec
 from forecasting.flows.inputs import Future, Static, future_frames, static_columns
-from forecasting.flows.steps import forecast, train
+from forecasting.flows.prediction import forecast
+from forecasting.flows.training import train_in_wave
 from forecasting.models.global_forecaster import GlobalForecaster
 from forecasting.registry import process_registry
 from forecasting.registry.estimator_calls import horizon_of
-from forecasting.registry.live import me
 from pipeline.errors import AnswerError, FlowError, TaskError, near
 from pipeline.flows import durations
 from pipeline.flows.durations import HOUR, Duration
-from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
-from pipeline.flows.pipe import stamp
 from pipeline.flows.task import RESERVED, Task, task
-from pipeline.settings import Settings
-from pipeline.telemetry.logs import get_logger
-
-log = get_logger("tasks.forecasts")
 
 Make = Callable[[], Any]  # makes an estimator that is not fitted yet
 
@@ -175,7 +168,8 @@ class Forecasting:
 
         def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
             given = signature.bind(*args, **kwargs).arguments
-            return self._train(given["entity"], given["date"], self._panel(_whole(given, self._pipes)))
+            panel, model = self._panel(_whole(given, self._pipes)), self.estimator()
+            return train_in_wave(self.pipe, given["entity"], given["date"], panel, model, self._check_hours)
 
         signature = _signature(("entity", "date", *self._pipes), ())
         run.__doc__ = f"Fit a partition's model of {self.pipe}, and make it live if it passes the gate."
@@ -218,35 +212,6 @@ class Forecasting:
     @property
     def _check_hours(self) -> int:
         return int(durations.seconds(self.check, f"forecasts of {self.pipe!r}: check") // HOUR)
-
-    def _train(self, entity: Entity, date: datetime, panel: Panel) -> dict[str, Any]:
-        registry, partition = process_registry(), str(entity.partition_name)
-        if not (panel.weight > 0).any():
-            raise AnswerError(
-                f"{self.pipe} of {partition!r} has no value in the last {durations.text(self.keep[self.pipe])} to fit "
-                "a model to. Run the waves that make it, or a backfill."
-            )
-        done = train(
-            registry,
-            self.pipe,
-            partition,
-            panel,
-            self.estimator(),
-            check=self._check_hours,
-            code=Settings.from_env().version or "",
-            by=f"training wave {stamp(date)} ({me()})",
-        )
-        try:
-            gone = registry.prune(self.pipe, partition)
-        except (
-            ModelError
-        ) as error:  # the model is there and live; who may train need not be one who may delete
-            log.warning(
-                "old versions were not removed", model=self.pipe, partition=partition, error=str(error)
-            )
-            gone = []
-        known = {name: v for name, v in asdict(done.manifest).items() if name not in ("features", "sha256")}
-        return known | {"live": done.live, "gate": done.text, "pruned": gone}
 
     def _history(self) -> dict[str, Duration]:
         return dict.fromkeys(self._pipes, self.history)

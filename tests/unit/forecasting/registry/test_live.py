@@ -14,7 +14,8 @@ from forecasting.errors import ModelError
 from forecasting.evaluation.measuring import measure
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
-from forecasting.flows.steps import forecast, train
+from forecasting.flows.prediction import forecast
+from forecasting.flows.training import train
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.registry import ModelSettings, Registry
 
