@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -17,24 +15,48 @@ from ecs.deployment.stacks import Bucket, Stacks
 from ecs.templates.environment import render
 from ecs.templates.naming import MAIN, STAGES, Place
 from ecs.templates.service_roles import own_roles
+from pipeline.cli.options import together
 from pipeline.cli.session import Session, with_session
 from pipeline.errors import SettingsError
 
-C = TypeVar("C", bound=Callable[..., Any])
+region_option = click.option("--region", help="[default: AWS_DEFAULT_REGION, else that of AWS_PROFILE]")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def place_options(command: C) -> C:
-    """Add the options that name an environment."""
-    command = click.option("--env", "stage", type=click.Choice(STAGES), required=True, help="The stage.")(
-        command
-    )
-    command = click.option("--branch", default=MAIN, show_default=True, help="The version of the code.")(
-        command
-    )
-    command = click.option("--project", default="waves", show_default=True, help="What names begin with.")(
-        command
-    )
-    return click.option("--region", help="[default: AWS_DEFAULT_REGION, else that of AWS_PROFILE]")(command)
+# They name an environment.
+place_options = together(
+    click.option("--env", "stage", type=click.Choice(STAGES), required=True, help="The stage."),
+    click.option("--branch", default=MAIN, show_default=True, help="The version of the code."),
+    click.option("--project", default="waves", show_default=True, help="What names begin with."),
+    region_option,
+)
+
+# They say what is deployed.
+what_options = together(
+    click.option("--tag", help="Of the images in ECR. [default: the branch, as `push` tags them]"),
+    click.option(
+        "--queue",
+        "queues",
+        metavar="KIND[=POOL:SLOTS:CPU:MEMORY]",
+        multiple=True,
+        help="Workers for a kind of queue that your tasks name. [default: prefork:2:2048:4096]",
+    ),
+    click.option("--flows", help="PIPELINE_FLOWS of the environment. [default: its own]"),
+    click.option(
+        "-p",
+        "given",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A parameter of the environment's template.",
+    ),
+    click.option(
+        "-s",
+        "shared",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="One of the template that a stage shares.",
+    ),
+)
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
@@ -42,38 +64,6 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
         if "=" not in text:
             raise SettingsError(f"{text!r} is no parameter: write NAME=VALUE, as in -p MaxTasks=20.")
     return dict(text.split("=", 1) for text in texts)
-
-
-def what_options(command: C) -> C:
-    """Add the options that say what is deployed."""
-    more = [
-        click.option("--tag", help="Of the images in ECR. [default: the branch, as `push` tags them]"),
-        click.option(
-            "--queue",
-            "queues",
-            metavar="KIND[=POOL:SLOTS:CPU:MEMORY]",
-            multiple=True,
-            help="Workers for a kind of queue that your tasks name. [default: prefork:2:2048:4096]",
-        ),
-        click.option("--flows", help="PIPELINE_FLOWS of the environment. [default: its own]"),
-        click.option(
-            "-p",
-            "given",
-            metavar="NAME=VALUE",
-            multiple=True,
-            help="A parameter of the environment's template.",
-        ),
-        click.option(
-            "-s",
-            "shared",
-            metavar="NAME=VALUE",
-            multiple=True,
-            help="One of the template that a stage shares.",
-        ),
-    ]
-    for option in more:
-        command = option(command)
-    return command
 
 
 @click.command()
@@ -133,7 +123,7 @@ def default_tag(version: str) -> str:
 @click.command()
 @place_options
 @click.option("--keep-data", is_flag=True, help="Leave its pipes and waves in Redis.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 def destroy(stage: str, branch: str, project: str, region: str | None, keep_data: bool, yes: bool) -> None:
     """Remove an environment: its services, logs and roles, and its keys in Redis.
 
@@ -170,7 +160,7 @@ def run(stage: str, branch: str, project: str, region: str | None, words: tuple[
 
 @click.command()
 @click.option("--branch", required=True, help="The version whose keys go.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @with_session
 def clean(session: Session, branch: str, yes: bool) -> None:
     """Remove a version's pipes, waves, totals and queues from Redis. `destroy` runs it in the cluster."""
@@ -183,7 +173,7 @@ def clean(session: Session, branch: str, yes: bool) -> None:
 @click.command()
 @click.option("--branch", default=MAIN, show_default=True, help="The version that is baked in.")
 @click.option("--tag", help="[default: the branch]")
-@click.option("--region", help="[default: AWS_DEFAULT_REGION, else that of AWS_PROFILE]")
+@region_option
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

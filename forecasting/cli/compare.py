@@ -11,6 +11,7 @@ import click
 import pandas as pd
 
 from forecasting.cli.entities import chosen, observed_of
+from forecasting.cli.options import observed_option
 from forecasting.evaluation.compare import Scores, score_versions
 from forecasting.models.columns import MEAN, OBSERVED
 from pipeline.cli.backfill import LastHour
@@ -41,9 +42,7 @@ SOME_ROWS = 20
     "-e", "--entity", "entities", metavar="KEY", multiple=True, help="Entity. May be given more than once."
 )
 @click.option("--state", metavar="STATE", help="Entities of this state. [default: the state of PIPE's flow]")
-@click.option(
-    "--observed", metavar="PIPE", help="The numeric pipe that is forecast. [default: what forecasts name]"
-)
+@observed_option
 @click.option(
     "--truth", metavar="VERSION", help="Whose observations count. [default: the first that has any]"
 )

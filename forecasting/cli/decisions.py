@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from forecasting.cli.models import (
+from forecasting.cli.options import (
     name_argument,
     partition_option,
     pass_registry,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from forecasting.cli.entities import chosen, near_names, observed_of
+from forecasting.cli.options import observed_option
 from forecasting.errors import NoForecast
 from forecasting.models.columns import LEVELS
 from forecasting.reading.cover import Cover, cover
@@ -42,9 +43,7 @@ Found = dict[datetime, dict[str, Forecast]]
 )
 @version_option
 @base_option
-@click.option(
-    "--observed", metavar="PIPE", help="The numeric pipe that is forecast. [default: what forecasts name]"
-)
+@observed_option
 @click.option("--stored", is_flag=True, help="Only forecasts that are stored; make none of the observations.")
 @click.option(
     "--cover", "covers", is_flag=True, help="For how many hours from now the entities still have forecasts."

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from forecasting.cli.decisions import promote, prune, publish, rollback
-from forecasting.cli.models import (
+from forecasting.cli.options import (
     name_argument,
     partition_option,
     pass_registry,
@@ -18,7 +18,7 @@ from forecasting.cli.models import (
 from forecasting.errors import ModelError
 from forecasting.registry import STAGES, Event, ModelSettings, Registry
 from forecasting.registry.lookup import partitions_of
-from pipeline.cli.options import json_option
+from pipeline.cli.options import json_option, number_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.serving import split
 from pipeline.cli.waiting import counted
@@ -167,9 +167,7 @@ def _facts(known: dict[str, Any]) -> dict[str, str]:
 @name_argument
 @partition_option
 @stage_option
-@click.option(
-    "-n", "--number", metavar="N", default=SOME_EVENTS, show_default=True, help="How many; 0 for all."
-)
+@number_option(SOME_EVENTS)
 @json_option
 @pass_registry
 def history(

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.progress import TextColumn
 
-from pipeline.cli.options import base_option, json_option, only_option, version_option
+from pipeline.cli.options import base_option, json_option, only_option, state_option, version_option
 from pipeline.cli.output import terminal, write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import progress_bar
@@ -62,9 +62,7 @@ class LastHour(click.ParamType[datetime]):
     show_default=True,
     help="Dates at a time.",
 )
-@click.option(
-    "--state", metavar="STATE", help="Run it over this state's entities. [default: the flow's state]"
-)
+@state_option
 @version_option
 @base_option
 @only_option

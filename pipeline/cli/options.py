@@ -19,6 +19,17 @@ class Chosen:
     flows: list[str] = field(default_factory=list)
 
 
+def together(*options: Callable[[Any], Any]) -> Callable[[C], C]:
+    """Join options into one decorator; the help lists them in this order."""
+
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 def _take_redis(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.ensure_object(Chosen).redis = value
@@ -61,3 +72,19 @@ base_option: Callable[[C], C] = click.option(
 only_option: Callable[[C], C] = click.option(
     "--only", metavar="TASK", multiple=True, help="Run this task only. May be given more than once."
 )
+
+state_option: Callable[[C], C] = click.option(
+    "--state", metavar="STATE", help="Run it over this state's entities. [default: the flow's state]"
+)
+
+kind_option: Callable[[C], C] = click.option(
+    "--kind", "kind_name", help="xgboost, sklearn, callable or module:Class. [default: by the path]"
+)
+
+
+def number_option(default: int, what: str = "How many") -> Callable[[C], C]:
+    """Make the option that says how many lines of a list are shown."""
+    found: Callable[[C], C] = click.option(
+        "-n", "--number", metavar="N", default=default, show_default=True, help=f"{what}; 0 for all."
+    )
+    return found

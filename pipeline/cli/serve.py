@@ -14,7 +14,7 @@ import click
 from redis import Redis
 
 from pipeline.cli.children import choose_redis, run
-from pipeline.cli.options import version_option
+from pipeline.cli.options import kind_option, version_option
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
 from pipeline.errors import UnknownName
@@ -89,9 +89,7 @@ deadline_option = click.option(
 @click.option(
     "--path", help="Where the model is: a file, or module:function. Needed once; the catalogue keeps it."
 )
-@click.option(
-    "--kind", "kind_name", help="xgboost, sklearn, callable or module:Class. [default: by the path]"
-)
+@kind_option
 @click.option("--model-version", default=FIRST, show_default=True, help="The version that --path is.")
 @slots_option
 @batch_option

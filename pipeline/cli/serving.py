@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipeline.cli.group import CommandGroup
-from pipeline.cli.options import json_option, version_option
+from pipeline.cli.options import json_option, kind_option, version_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.serve import added
 from pipeline.cli.session import Session, with_redis
@@ -115,9 +115,7 @@ def _rows(view: View) -> list[tuple[Any, ...]]:
 @click.argument("model")
 @click.argument("model_version", metavar="VERSION")
 @click.argument("path")
-@click.option(
-    "--kind", "kind_name", help="xgboost, sklearn, callable or module:Class. [default: by the path]"
-)
+@kind_option
 @json_option
 @version_option
 @with_redis

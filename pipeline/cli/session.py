@@ -17,7 +17,7 @@ import click
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from pipeline.cli.options import Chosen, flows_option, redis_option
+from pipeline.cli.options import Chosen, flows_option, redis_option, together
 from pipeline.errors import FlowError, KeyFormatError, PipelineError, UnknownName, listed, near
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.flow import Flow
@@ -159,9 +159,7 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Command[P, R]], Callable[
             finally:
                 session.close()
 
-        for option in reversed(options):
-            call = option(call)
-        return call
+        return together(*options)(call)
 
     return decorate
 

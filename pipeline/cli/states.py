@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipeline.cli.options import json_option
+from pipeline.cli.options import json_option, number_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.run import features_of
 from pipeline.cli.session import Session, with_session
@@ -54,14 +54,7 @@ def ls(session: Session, as_json: bool) -> None:
 @state.command()
 @state_argument
 @click.option("--partition", metavar="PARTITION", help="Entities of this partition only.")
-@click.option(
-    "-n",
-    "--number",
-    metavar="N",
-    default=SOME_ENTITIES,
-    show_default=True,
-    help="How many entities; 0 for all.",
-)
+@number_option(SOME_ENTITIES, "How many entities")
 @json_option
 @with_session
 def show(session: Session, name: str, partition: str | None, number: int, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.options import base_option, json_option, only_option, version_option
+from pipeline.cli.options import base_option, json_option, only_option, state_option, version_option
 from pipeline.cli.output import write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import busy
@@ -23,9 +23,7 @@ from pipeline.waves.wave import Wave
 @click.command()
 @flow_argument
 @click.option("--date", type=HOUR, help="Hour that it is about, UTC. [default: this hour]")
-@click.option(
-    "--state", metavar="STATE", help="Run it over this state's entities. [default: the flow's state]"
-)
+@state_option
 @click.option(
     "-e", "--entity", "entities", metavar="KEY", multiple=True, help="Only this entity. May be repeated."
 )

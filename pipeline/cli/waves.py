@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from pipeline.cli.options import json_option
+from pipeline.cli.options import json_option, number_option
 from pipeline.cli.output import STATUSES, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
@@ -26,7 +26,7 @@ wait_option = click.option(
 @click.command()
 @click.option("--flow", metavar="FLOW", help="Waves of this flow only.")
 @click.option("--version", metavar="VERSION", help="Waves of this version only.")
-@click.option("-n", "--number", metavar="N", default=20, show_default=True, help="How many; 0 for all.")
+@number_option(20)
 @json_option
 @with_redis
 def ls(session: Session, flow: str | None, version: str | None, number: int, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the commands about models share: their options."""
+"""Options that commands about forecasts and models share, and how these write a metric."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ stage_option = _option(
     "--stage", type=click.Choice(STAGES), help="The stage. [default: PIPELINE_STAGE, else dev]"
 )
 why_option = _option("--why", metavar="TEXT", default="", help="The reason, for the history.")
+
+observed_option = _option(
+    "--observed", metavar="PIPE", help="The numeric pipe that is forecast. [default: what forecasts name]"
+)
 
 pass_registry = click.make_pass_decorator(Registry)
 
