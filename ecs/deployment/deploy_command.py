@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from ecs.deployment import cleaning
-from ecs.deployment.deploying import SHARED, Deployer, parts, run_once, write
-from ecs.deployment.errors import clients
-from ecs.deployment.pushing import check_images, commands, images, registry_of
-from ecs.deployment.pushing import push as push_images
+from ecs.deployment import version_keys
+from ecs.deployment.aws_clients import clients
+from ecs.deployment.deployer import SHARED, Deployer, parts, write
+from ecs.deployment.images import check_images, commands, images, registry_of
+from ecs.deployment.images import push as push_images
+from ecs.deployment.services import run_once
 from ecs.deployment.stacks import Bucket, Stacks
 from ecs.templates.environment import render
 from ecs.templates.naming import MAIN, STAGES, Place
@@ -164,10 +165,10 @@ def run(stage: str, branch: str, project: str, region: str | None, words: tuple[
 @with_session
 def clean(session: Session, branch: str, yes: bool) -> None:
     """Remove a version's pipes, waves, totals and queues from Redis. `destroy` runs it in the cluster."""
-    found = cleaning.count(session.runtime, branch)
+    found = version_keys.count(session.runtime, branch)
     if found and not yes and branch != MAIN:
         click.confirm(f"Remove {found:,} keys of version {branch}?", abort=True)
-    write(f"{cleaning.clean(session.runtime, branch):,} keys of version {branch} are removed")
+    write(f"{version_keys.clean(session.runtime, branch):,} keys of version {branch} are removed")
 
 
 @click.command()

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from ecs.deployment.aws_clients import clients
 from ecs.deployment.deploy_command import place_options
-from ecs.deployment.deploying import cluster_and_service, services, write
-from ecs.deployment.deploying import scale as set_count
-from ecs.deployment.errors import clients, telling
+from ecs.deployment.deployer import write
+from ecs.deployment.errors import telling
+from ecs.deployment.services import cluster_and_service, services
+from ecs.deployment.services import scale as set_count
 from ecs.deployment.stacks import Stacks
 from ecs.templates.naming import Place
 from pipeline.cli.options import json_option

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 
 from ecs.cli import ecs
 from ecs.control.scaling import Aws
-from ecs.deployment import deploying
-from ecs.deployment.pushing import TARGETS, repository
+from ecs.deployment import deployer
+from ecs.deployment.images import TARGETS, repository
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import CELERY, Role
 from pipeline import Wave, submit_wave
@@ -103,7 +103,7 @@ def cloud(images: Mapping[str, Image]) -> Iterator[Cloud]:
             with pytest.MonkeyPatch.context() as patch:
                 uri = f"http://{gateway}:{agents[1]}"
                 url = f"redis://{address}:6379/0"
-                patch.setattr(deploying, "render", lambda own=(): _template(own, uri, url))
+                patch.setattr(deployer, "render", lambda own=(): _template(own, uri, url))
                 yield Cloud(url, agents[0], secret["ARN"])
     finally:
         left = docker("ps", "-aq", "--filter", "label=ministack").split()

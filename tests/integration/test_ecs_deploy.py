@@ -15,11 +15,13 @@ import boto3
 import pytest
 from redis import Redis
 
-from ecs.deployment.cleaning import clean, count
-from ecs.deployment.deploying import Deployer, Part, scale
-from ecs.deployment.errors import CloudError, DeployFailed, clients
-from ecs.deployment.pushing import check_images
+from ecs.deployment.aws_clients import clients
+from ecs.deployment.deployer import Deployer, Part
+from ecs.deployment.errors import CloudError, DeployFailed
+from ecs.deployment.images import check_images
+from ecs.deployment.services import scale
 from ecs.deployment.stacks import Stacks
+from ecs.deployment.version_keys import clean, count
 from ecs.templates import promotion_function
 from ecs.templates.naming import Place
 from forecasting.registry import ModelSettings, Registry

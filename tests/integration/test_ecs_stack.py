@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ecs.cli import ecs
-from ecs.deployment import deploying
-from ecs.deployment.pushing import TARGETS, repository
+from ecs.deployment import deployer
+from ecs.deployment.images import TARGETS, repository
 from ecs.deployment.stacks import BODY
 from ecs.templates.naming import Place
 from ecs.templates.service_roles import Role, own_roles
@@ -44,7 +44,7 @@ def without_what_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     def render(own: tuple[Role, ...] = ()) -> str:
         return stacks.text(stacks.reduced(own))
 
-    monkeypatch.setattr(deploying, "render", render)
+    monkeypatch.setattr(deployer, "render", render)
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +171,14 @@ def test_after_a_deployment_that_failed_in_the_middle_the_next_one_ends_well(
         return stacks.text(found)
 
     with monkeypatch.context() as patch:
-        patch.setattr(deploying, "render", broken)
+        patch.setattr(deployer, "render", broken)
         said = deploy(*other, code=2)
     assert "other-dev-main failed and is in ROLLBACK_COMPLETE. What was made is removed" in said
     assert "Broken (AWS::None::Such): Unsupported resource type" in said
     assert "Traceback" not in said
     assert "other-dev-shared: nothing changes\nother-dev-main: new" in deploy(*other)
     with monkeypatch.context() as patch:
-        patch.setattr(deploying, "render", broken)
+        patch.setattr(deployer, "render", broken)
         said = deploy(*other, "-p", "Goal=301", code=2)
     assert "other-dev-main failed and is in UPDATE_ROLLBACK_COMPLETE. It was taken back" in said
     assert "other-dev-main: deployed" in deploy(*other, "-p", "Goal=302")

@@ -6,10 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from ecs.cli import ecs
-from ecs.deployment.cleaning import belongs
-from ecs.deployment.deploying import parts
-from ecs.deployment.errors import CloudError, clients, telling
-from ecs.deployment.pushing import commands, images
+from ecs.deployment.aws_clients import clients
+from ecs.deployment.deployer import parts
+from ecs.deployment.errors import CloudError, telling
+from ecs.deployment.images import commands, images
+from ecs.deployment.version_keys import belongs
 from ecs.templates.naming import LONGEST, Place
 from pipeline.errors import KeyFormatError, SettingsError
 

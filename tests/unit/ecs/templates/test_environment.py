@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ecs.control.services import read_services
-from ecs.deployment.deploying import SHARED
+from ecs.deployment.deployer import SHARED
 from ecs.deployment.stacks import BODY
 from ecs.templates.autoscaling import NAMESPACE
 from ecs.templates.environment import render, template
