@@ -32,7 +32,7 @@ for _package in ("pandas", "pyarrow"):
     if find_spec(_package) is None:
         raise MissingExtra("tasks.table", _package, "tasks")
 
-from tasks.sources.file_rows import Layout, load  # noqa: E402 - wants numpy, as pandas does
+from tasks.sources.file_reader import Layout, load  # noqa: E402 - wants numpy, as pandas does
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")

@@ -27,7 +27,7 @@ from pipeline.flows import durations
 from pipeline.flows.durations import Duration
 from pipeline.flows.task import DEFAULT_TIME_LIMIT, Task
 from tasks.sources.declare import TaskOptions, declare
-from tasks.sources.http_source import Call, ClientFactory, HttpSource, Scalar, new_client
+from tasks.sources.http_client import Call, ClientFactory, HttpSource, Scalar, new_client
 from tasks.sources.template import Template
 from tasks.sources.values import plain
 

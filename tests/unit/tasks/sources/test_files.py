@@ -16,7 +16,7 @@ from pipeline.errors import RunError, TaskError
 from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
 from tasks.errors import SourceError
-from tasks.sources import file_rows
+from tasks.sources import file_reader
 from tasks.sources.files import table
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
@@ -184,21 +184,21 @@ def test_a_file_is_read_again_only_when_it_changed(tmp_path):
 
 
 def test_what_is_kept_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_rows, "CACHE_BYTES", 50_000)
+    monkeypatch.setattr(file_reader, "CACHE_BYTES", 50_000)
     made = table("y", tmp_path / "{date:%H}.csv", "y")
     for hour in range(24):
         rows = "".join(f"e{i},{i}\n" for i in range(100))
         (tmp_path / f"{hour:02}.csv").write_text(f"entity,y\n{rows}")
         assert made(["e7"], DATE.replace(hour=hour)) == {"e7": 7}
-        assert 0 < sum(rows.size for _, rows in file_rows._cache._held.values()) <= 50_000
+        assert 0 < sum(rows.size for _, rows in file_reader._cache._held.values()) <= 50_000
 
 
 def test_a_file_that_is_larger_than_what_is_kept_is_read_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_rows, "CACHE_BYTES", 10)
+    monkeypatch.setattr(file_reader, "CACHE_BYTES", 10)
     (tmp_path / "y.csv").write_text("entity,y\na,1\n")
     made = table("y", tmp_path / "y.csv", "y")
     assert [made(["a"], DATE) for _ in range(2)] == [{"a": 1}] * 2
-    assert not file_rows._cache._held
+    assert not file_reader._cache._held
 
 
 # What is wrong with a file

@@ -24,9 +24,9 @@ from pipeline import Flow
 from pipeline.errors import DurationError, RunError, TaskError
 from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
-from tasks.sources import http_source
+from tasks.sources import http_client
 from tasks.sources.http import http_json
-from tasks.sources.http_source import backoff, client_of, close_clients, new_client, retry_after
+from tasks.sources.http_client import backoff, client_of, close_clients, new_client, retry_after
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 JFK = Entity("JFK-LAX", {"origin": "JFK", "airline": "AA/US"}, "JFK")
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
 def _direct(monkeypatch) -> Iterator[None]:
     """No proxy between us and the server, quick waits, and no connection left open."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(http_source, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_WAIT", 0.01)
     yield
     close_clients()
 
@@ -376,7 +376,7 @@ def test_patience_is_a_tenth_of_the_time_limit(server):
 
 def test_waits_double_and_vary():
     waits = [[backoff(tries) for _ in range(50)] for tries in (1, 2, 3, 20)]
-    longest = [http_source.FIRST_WAIT * factor for factor in (1, 2, 4)] + [http_source.LONGEST_WAIT]
+    longest = [http_client.FIRST_WAIT * factor for factor in (1, 2, 4)] + [http_client.LONGEST_WAIT]
     for some, most in zip(waits, longest, strict=True):
         assert most / 2 <= min(some) < max(some) <= most
 
@@ -433,7 +433,7 @@ def test_nobody_listens():
 
 
 def test_a_large_answer(server, monkeypatch):
-    monkeypatch.setattr(http_source, "MAX_BYTES", 2**20)
+    monkeypatch.setattr(http_client, "MAX_BYTES", 2**20)
     server.says(b"1" * (2**20 + 1))
     assert error(http_json("departures", server.url)) == (
         f"http_json 'departures': GET {server.url}: the answer is larger than 1 MB. Ask for less."
