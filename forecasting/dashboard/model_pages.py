@@ -16,7 +16,7 @@ from forecasting.errors import ModelError
 from forecasting.registry import STAGES, PromotionRefused, Registry
 from pipeline.dashboard.pages import Pages, url
 from pipeline.errors import PipelineError
-from pipeline.web.answers import HttpError
+from pipeline.web.responses import HttpError
 from pipeline.web.trust import check_meant, owner_of
 
 DECISIONS = ("promote", "rollback")

@@ -27,7 +27,7 @@ from forecasting.errors import NoForecast
 from forecasting.models.columns import FRESH, MEAN
 from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
 from pipeline.flows.pipe import ONE_HOUR, hour, stamp
-from pipeline.web.answers import HttpError, json_response
+from pipeline.web.responses import HttpError, json_response
 from pipeline.web.services import Services, services_of
 
 MOST = 10_000  # entities of one request

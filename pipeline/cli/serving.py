@@ -17,8 +17,8 @@ from pipeline.flows.pipe import check_version
 from pipeline.formatting import length
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.names import Place
-from pipeline.serving.results import VersionResults, read
 from pipeline.serving.status_board import View, look
+from pipeline.serving.version_results import VersionResults, read
 
 COMMANDS = {
     "ls": ("pipeline.cli.serving:ls", "List the models that are served, their versions and workers."),

@@ -20,15 +20,15 @@ from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows
 from pipeline.monitoring.metrics import WaveCollector
 from pipeline.serving.producer import Producer
-from pipeline.serving.results import Results
+from pipeline.serving.version_results import Results
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime
 from pipeline.web import health, models
-from pipeline.web.answers import HttpError, error_response
+from pipeline.web.direct_routes import Direct, PlainRoute
 from pipeline.web.guard import REQUEST_ID, Guard
 from pipeline.web.metrics import Metrics, Serving
-from pipeline.web.plain import Direct, PlainRoute
+from pipeline.web.responses import HttpError, error_response
 from pipeline.web.services import Services
 from pipeline.web.settings import WebSettings
 

@@ -12,9 +12,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.telemetry.logs import get_logger
-from pipeline.web.answers import HttpError, error_response
-from pipeline.web.limits import RateLimit
 from pipeline.web.metrics import Metrics
+from pipeline.web.rate_limit import RateLimit
+from pipeline.web.responses import HttpError, error_response
 from pipeline.web.server import WHOLE
 from pipeline.web.settings import WebSettings
 from pipeline.web.trust import OWNER

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.web.answers import JSON, HttpError, json_response
+from pipeline.web.responses import JSON, HttpError, json_response
 from pipeline.web.services import services_of
 
 router = APIRouter(tags=["health"])

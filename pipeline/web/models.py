@@ -16,9 +16,9 @@ from pipeline.serving.producer import NotAnswered, Producer, Refused
 from pipeline.serving.splits import choose, sampled
 from pipeline.serving.status_board import View
 from pipeline.serving.wire import GONE, OK, REFUSED, Answered
-from pipeline.web.answers import HttpError, json_response
+from pipeline.web.direct_routes import PlainRoute
 from pipeline.web.guard import BODY, REQUEST_ID
-from pipeline.web.plain import PlainRoute
+from pipeline.web.responses import HttpError, json_response
 from pipeline.web.server import LEFT
 from pipeline.web.services import Services, services_of
 

@@ -8,7 +8,7 @@ from typing import cast
 from starlette.requests import Request
 
 from pipeline.serving.producer import Producer
-from pipeline.serving.results import Results
+from pipeline.serving.version_results import Results
 from pipeline.waves.runtime import Runtime
 from pipeline.web.metrics import Metrics
 from pipeline.web.settings import WebSettings

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from pipeline.web.answers import HttpError
+from pipeline.web.responses import HttpError
 
 OWNER = "wave.owner"  # in a request's scope: the name of who holds its token
 _HERE = ("localhost", "127.0.0.1", "::1")

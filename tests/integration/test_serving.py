@@ -17,8 +17,8 @@ from pipeline.local.supervise import Processes
 from pipeline.monitoring.backlog import backlogs
 from pipeline.serving.catalogue import Catalogue, Entry
 from pipeline.serving.demand import REFUSED_MS, UNMEASURED
-from pipeline.serving.results import VersionResults, read
 from pipeline.serving.status_board import look
+from pipeline.serving.version_results import VersionResults, read
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from pipeline.web.tokens import line

@@ -24,10 +24,10 @@ from pipeline.serving.loaded_models import Held, NotHeld
 from pipeline.serving.models import kind, kind_of, load, predict
 from pipeline.serving.names import Place, check_name
 from pipeline.serving.producer import Producer
-from pipeline.serving.results import difference, read
 from pipeline.serving.slots import Slots, Work, groups_of, parts_of
 from pipeline.serving.splits import choose, sampled
 from pipeline.serving.status_board import View, WorkerState
+from pipeline.serving.version_results import difference, read
 from pipeline.serving.wire import (
     OK,
     Answered,

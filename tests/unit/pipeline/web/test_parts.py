@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.web.limits import RateLimit
+from pipeline.web.rate_limit import RateLimit
 from pipeline.web.settings import WebSettings
 from pipeline.web.tokens import Tokens, line, new_token
 
