@@ -11,8 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.flows.levels import levels
-from pipeline.flows.plan import Plan
+from pipeline.flows.plan import Plan, levels
 from pipeline.formatting import length, plural
 from pipeline.gate.status_groups import KINDS, by_kind
 from pipeline.waves.progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.flows.levels import levels
+from pipeline.flows.plan import levels
 
 WIDTH, HEIGHT = 190, 52  # of a task's box, in pixels
 ACROSS, DOWN = 64, 22  # between columns, and between boxes of a column

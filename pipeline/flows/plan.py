@@ -9,7 +9,7 @@ they delay a task a little, they never change what it reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,6 +194,18 @@ def members(part: Part) -> Iterator[str]:
         return
     for inner in part.parts:
         yield from members(inner)
+
+
+def levels(inputs: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Group tasks by the longest way from the start; given with what each reads, each after its inputs."""
+    found: list[list[str]] = []
+    level: dict[str, int] = {}
+    for task, its in inputs.items():
+        level[task] = 1 + max((level[name] for name in its), default=-1)
+        if level[task] == len(found):
+            found.append([])
+        found[level[task]].append(task)
+    return found
 
 
 def _dump(part: Part) -> Any:

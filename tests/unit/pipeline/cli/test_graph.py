@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.graph import bar, colour, graph, words
-from pipeline.flows.levels import levels
-from pipeline.flows.plan import compile_flow
+from pipeline.flows.plan import compile_flow, levels
 from pipeline.gate.status_groups import by_kind
 from pipeline.waves.progress import Progress
 from tests.support.graphs import flow_of
