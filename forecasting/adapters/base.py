@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import DataError, NotFitted
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Panel
-from forecasting.features.trailing import divide
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.intervals import Conformal, normal, tidy
 from forecasting.models.local.lags import filled

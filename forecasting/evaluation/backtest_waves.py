@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import DataError, ModelError
-from forecasting.evaluation.measuring import Rival, metrics, scores
+from forecasting.evaluation.gate_metrics import Rival, metrics, scores
 from forecasting.features.panel import Panel
 from forecasting.registry import Registry
 from forecasting.registry.manifest import recipe_of

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from forecasting.features.panel import Floats
-from forecasting.features.trailing import divide
 
 STEEPEST = 10.0  # growth that is believed
+
+
+def divide(a: Floats, b: Floats) -> Floats:
+    """a / b, and NaN where b is not above zero."""
+    result: Floats = np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b > 1e-9)
+    return result
 
 
 def mean_of(values: Sequence[Floats]) -> Floats:

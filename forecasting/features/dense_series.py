@@ -11,9 +11,9 @@ import numpy as np
 from forecasting.features.analogs import Analogs
 from forecasting.features.arrays import mean_of
 from forecasting.features.calendar import Clock
-from forecasting.features.moments import Moments
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.spec import FeatureSpec
+from forecasting.features.trailing import Moments
 
 USUAL = (7, 3)  # days and weeks whose same hour tells what is usual
 

@@ -13,10 +13,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from forecasting.features.arrays import divide
 from forecasting.features.calendar import Clock
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.features.spec import FeatureSpec
-from forecasting.features.trailing import Trailing, divide, repeats
+from forecasting.features.trailing import Trailing
 
 Column = tuple[str, npt.ArrayLike]
 
@@ -141,3 +142,8 @@ class Profile:
     def at(self, rows: Ints) -> tuple[Floats, Floats]:
         """Give the sum of the weighted values and that of the weights, of `rows` and the seasons before."""
         return self._sums.at(rows, self._count), self._weights.at(rows, self._count)
+
+
+def repeats(hours: int, season: int) -> int:
+    """How many whole seasons a number of hours holds, at least one."""
+    return max(hours // season, 1)

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from forecasting.errors import DataError
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Panel
-from forecasting.features.trailing import Trailing, divide
+from forecasting.features.trailing import Trailing
 
 DENSE = (
     0.7  # share of the hours, from an entity's first to its last one, that are seen where series are dense

@@ -1,5 +1,4 @@
-"""Means over the trailing hours of something computed from the series: for one origin from its own rows, for many
-from running totals."""
+"""Sums and means over the trailing hours of a series."""
 
 from __future__ import annotations
 
@@ -14,8 +13,32 @@ FEW = 6  # origins up to which summing their own rows is cheaper than running to
 Compute = Callable[[int, int], Floats]  # first row, row after the last -> values of these rows
 
 
+class Trailing:
+    """Sums of `values` (hours, entities) over the last rows that are `step` apart; NaN counts as nothing."""
+
+    def __init__(self, values: Floats, step: int = 1) -> None:
+        self.step = step
+        hours, entities = values.shape
+        periods = -(-hours // step)
+        padded = np.zeros((periods * step, entities))
+        padded[:hours] = np.nan_to_num(values)
+        totals = np.cumsum(padded.reshape(periods, step, entities), axis=0)
+        self._totals = totals.reshape(periods * step, entities)[:hours]
+
+    def at(self, rows: Ints, count: int) -> Floats:
+        """Give, for each of `rows`, the sum of it and of the rows before, `count` of them; fewer at the start."""
+        before = rows - count * self.step
+        return self._totals[rows] - np.where((before >= 0)[:, None], self._totals[np.maximum(before, 0)], 0.0)
+
+    def all(self, count: int) -> Floats:
+        """The same for every row."""
+        return self.at(np.arange(len(self._totals)), count)
+
+
 class Moments:
-    """Means over trailing windows; NaN does not count, and where nothing was seen the mean is NaN."""
+    """Means over trailing windows of something computed from the series: of few origins from their own rows, of many
+    from running totals. NaN does not count, and where nothing was seen the mean is NaN.
+    """
 
     def __init__(self, hours: int, compute: Compute) -> None:
         self._hours = hours

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import ModelError
-from forecasting.evaluation.measuring import Rival, measure
+from forecasting.evaluation.gate_metrics import Rival, measure
 from forecasting.features.panel import Panel
 from forecasting.registry import Manifest, PromotionRefused, Registry, process_registry
 from forecasting.registry.live import me
@@ -52,7 +52,7 @@ def train(
     check   hours at the end that a first fit, without them, is measured on; at most a third of the history
     code    the version of the code that trains; `by` who makes it live, for the history
 
-    The metrics that go into the manifest are those of `measuring.metrics`. A history of less than
+    The metrics that go into the manifest are those of `gate_metrics.metrics`. A history of less than
     three days cannot be measured, so that its model is stored and not made live. Raises DataError, ModelError.
     """
     panel = panel.begun()

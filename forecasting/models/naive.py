@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Ints, Panel
-from forecasting.features.trailing import Trailing, divide
+from forecasting.features.trailing import Trailing
 from forecasting.models.forecasts import Forecasts
 
 _NO_BOUNDS: Mapping[str, Floats] = MappingProxyType({})

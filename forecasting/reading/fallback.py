@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Ints
-from forecasting.features.trailing import Trailing, divide
+from forecasting.features.trailing import Trailing
 from forecasting.models import ridge as regression
 from forecasting.models.columns import BOUNDS, NAIVE, RIDGE
 from forecasting.models.intervals import alphas, places, tidy

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Panel
-from forecasting.features.trailing import divide
 from forecasting.models.columns import BOUNDS, LEVELS, MEAN, WIDENED
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.intervals import NARROWEST, tidy

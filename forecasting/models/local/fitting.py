@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xgboost as xgb
 
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Ints, Panel
-from forecasting.features.trailing import divide
 from forecasting.models import ridge
 from forecasting.models.local.bank import Bank, linear
 from forecasting.models.local.inputs import Inputs

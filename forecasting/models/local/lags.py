@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from forecasting.features.arrays import divide
 from forecasting.features.panel import Floats, Ints
-from forecasting.features.trailing import Trailing, divide
+from forecasting.features.trailing import Trailing
 
 Rows32 = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import ModelError
-from forecasting.evaluation.measuring import measure
+from forecasting.evaluation.gate_metrics import measure
 from forecasting.features.panel import Panel
 from forecasting.features.rows import FeatureSpec
 from forecasting.flows.prediction import forecast
