@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, is_cluster, sentinels
+from pipeline.connections.sync_clients import connection_options, is_cluster, sentinels
 from pipeline.errors import UnreachableError
 from pipeline.settings import without_secret
 
@@ -21,14 +21,7 @@ def connect(url: str, timeout: float) -> Redis:
 
     `timeout` in seconds: how long one answer may take. Raises UnreachableError for a URL that names no such server.
     """
-    options: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "socket_keepalive": True,
-        "socket_keepalive_options": KEEP_ALIVE,
-        "health_check_interval": HEALTH_CHECK,
-        "retry": Retry(NoBackoff(), 1),
-    }
+    options = connection_options(url, timeout) | {"retry": Retry(NoBackoff(), 1)}
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
         found = sentinels(url)
@@ -40,10 +33,4 @@ def connect(url: str, timeout: float) -> Redis:
         raise UnreachableError(
             f"{without_secret(url)!r} names no single Redis, which serving needs. Set REDIS_URL to one."
         )
-    if scheme == "unix":
-        options = {
-            name: value
-            for name, value in options.items()
-            if "keepalive" not in name and "connect" not in name
-        }
     return Redis(connection_pool=ConnectionPool.from_url(url, **options))

@@ -132,21 +132,22 @@ def is_cluster(url: str) -> bool:
     return url.partition("://")[0] in _CLUSTER
 
 
+def connection_options(url: str, timeout: float) -> dict[str, Any]:
+    """Give what every connection to a URL's server is made with; `timeout` in seconds."""
+    options: dict[str, Any] = {"socket_timeout": timeout, "health_check_interval": HEALTH_CHECK}
+    if url.startswith("unix:"):
+        return options
+    kept = {"socket_keepalive": True, "socket_keepalive_options": KEEP_ALIVE}
+    return options | {"socket_connect_timeout": timeout} | kept
+
+
 def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
     """Make a client; nothing is sent before it is used. `more` are options of its connections.
 
     `timeout` and `patience` in seconds: how long one answer may take, and how long Redis may be gone before an error
     is raised. Raises UnreachableError for a URL that names no such server.
     """
-    options: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "socket_keepalive": True,
-        "socket_keepalive_options": KEEP_ALIVE,
-        "health_check_interval": HEALTH_CHECK,
-        "retry": Patience(patience),
-        **more,
-    }
+    options = connection_options(url, timeout) | {"retry": Patience(patience), **more}
     scheme = url.partition("://")[0]
     if scheme == "sentinel":
         found = sentinels(url)
@@ -162,12 +163,6 @@ def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
     if scheme not in _SINGLE:
         known = ", ".join(f"{name}://" for name in (*_SINGLE, "sentinel", *_CLUSTER))
         raise UnreachableError(f"{without_secret(url)!r} is no Redis URL. It begins with one of {known}.")
-    if scheme == "unix":
-        options = {
-            name: value
-            for name, value in options.items()
-            if "keepalive" not in name and "connect" not in name
-        }
     try:
         return Redis(connection_pool=ConnectionPool.from_url(url, **options))
     except ValueError as error:
@@ -178,11 +173,7 @@ def connect_cluster(url: str, timeout: float) -> RedisCluster:
     """Make a client of a Cluster; it asks a node for the others at once. Raises redis' own errors."""
     return RedisCluster.from_url(
         url.replace("+cluster", "", 1),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        socket_keepalive=True,
-        socket_keepalive_options=KEEP_ALIVE,
-        health_check_interval=HEALTH_CHECK,
+        **connection_options(url, timeout),
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), CLUSTER_RETRIES),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol
 
 from fastapi import APIRouter
@@ -12,12 +11,9 @@ from fastapi import APIRouter
 from pipeline.dashboard.entities import EntityView
 from pipeline.dashboard.pages import Pages
 from pipeline.flows.discover import Flows
-from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime
 
 GROUP = "pipeline.dashboard"  # the entry points: functions (runtime, flows) -> an addition
-
-log = get_logger("pipeline.dashboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +47,6 @@ class Add(Protocol):
 
     def __call__(self, runtime: Runtime, flows: Flows) -> Addition:
         """Make it for a dashboard."""
-
-
-def installed() -> list[Add]:
-    """Load what installed packages add; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in sorted(entry_points(group=GROUP)):
-        try:
-            found.append(entry.load())
-        except ImportError as error:
-            log.info("no pages of this package", name=entry.name, error=str(error))
-    return found
 
 
 def links(additions: Iterable[Addition], entity: EntityView) -> list[Link]:

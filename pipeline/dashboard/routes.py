@@ -12,12 +12,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from pipeline.dashboard.additions import Add, installed, links
+from pipeline.dashboard.additions import GROUP, Add, links
 from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
 from pipeline.dashboard.pages import HEADERS, Pages
 from pipeline.dashboard.waves import line, live, view
 from pipeline.errors import UnknownName
+from pipeline.extensions import installed
 from pipeline.flows.discover import Flows
 from pipeline.monitoring.cover import Covers, process_covers
 from pipeline.monitoring.observe import observe
@@ -50,7 +51,9 @@ class Dashboard:
         self._flower = flower
         self._keys = Keys(runtime)
         self._covers = covers or process_covers(runtime, flows.values())
-        self._additions = [add(runtime, flows) for add in (installed() if additions is None else additions)]
+        self._additions = [
+            add(runtime, flows) for add in (installed(GROUP) if additions is None else additions)
+        ]
         menu = {address: text for one in self._additions for address, text in one.menu.items()}
         self.pages = Pages(*(one.package for one in self._additions), menu=MENU | menu)
 

@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from threading import Lock, Thread
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from pipeline.errors import PipelineError
+from pipeline.extensions import installed
 from pipeline.flows.flow import Flow
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import get_logger
@@ -61,7 +61,7 @@ class Covers:
     ) -> None:
         """Take what tells it, by default what is installed."""
         self._runtime, self._flows, self._kept = runtime, tuple(flows), kept
-        self._tell = installed() if tell is None else tell
+        self._tell = installed(GROUP) if tell is None else tell
         self._lock = Lock()
         self._reading: Thread | None = None
         self._known: tuple[Covered, ...] = ()
@@ -98,17 +98,6 @@ def by_flow(covers: Iterable[Covered]) -> Mapping[tuple[str, str], Sequence[Cove
     found: dict[tuple[str, str], list[Covered]] = {}
     for one in covers:
         found.setdefault((one.version, one.flow), []).append(one)
-    return found
-
-
-def installed() -> list[Tell]:
-    """Load what installed packages know; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in entry_points(group=GROUP):
-        try:
-            found.append(entry.load())
-        except ImportError as error:
-            log.info("no cover by this package", name=entry.name, error=str(error))
     return found
 
 

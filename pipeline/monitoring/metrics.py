@@ -8,7 +8,6 @@ counted. Needs the extra: pip install 'celery-waves[web]'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from pipeline.extensions import installed
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Histogram, Totals, read_totals
 from pipeline.gate.incidents import KINDS
@@ -51,7 +51,7 @@ class WaveCollector(Collector):
     ) -> None:
         """Take the flows whose schedules are known, and what adds metrics; by default what is installed."""
         self._runtime, self._flows = runtime, tuple(flows)
-        self._more = installed() if more is None else more
+        self._more = installed(GROUP) if more is None else more
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics; where Redis does not answer only `waves_up`, which is 0 then."""
@@ -92,17 +92,6 @@ class WaveCollector(Collector):
             yield GaugeMetricFamily("waves_price_slot_hour", "Price of an hour of one slot.", value=price)
         for add in self._more:
             yield from add(self._runtime, self._flows)
-
-
-def installed() -> list[More]:
-    """Load what installed packages add; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in entry_points(group=GROUP):
-        try:
-            found.append(entry.load())
-        except ImportError as error:
-            log.info("no metrics of this package", name=entry.name, error=str(error))
-    return found
 
 
 def registry(runtime: Runtime, flows: Iterable[Flow] = ()) -> CollectorRegistry:

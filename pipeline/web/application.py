@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from pipeline.connections.async_clients import connect
 from pipeline.dashboard.routes import Dashboard
 from pipeline.errors import PipelineError
+from pipeline.extensions import installed
 from pipeline.flows.discover import Flows
 from pipeline.monitoring.metrics import WaveCollector
 from pipeline.serving.producer import Producer
@@ -59,7 +60,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
     )
-    added = installed() if routers is None else routers
+    added = installed(GROUP, log.warning) if routers is None else routers
     for router in (models.router, health.router, dashboard.router(), *added):
         api.include_router(router)
     api.add_exception_handler(HttpError, _http_error)
@@ -73,19 +74,6 @@ def make_app(
         if isinstance(route, PlainRoute) and route.path.endswith(models.PREDICT)
     ]
     return Guard(Direct(api, api, hot, models.PREDICT), web, metrics)
-
-
-def installed() -> list[APIRouter]:
-    """Give the routers of other packages; one whose extra is not installed is left out, and the log says so."""
-    found = []
-    for entry in sorted(entry_points(group=GROUP)):
-        try:
-            found.append(entry.load())
-        except ModuleNotFoundError as error:
-            log.warning(
-                "a part of the API is left out: its extra is not installed", part=entry.name, error=str(error)
-            )
-    return found
 
 
 def _lifespan(settings: Settings, web: WebSettings, metrics: Metrics) -> Any:
