@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from redis import Redis
 
 from pipeline.cli import main
 
@@ -30,6 +31,14 @@ def command(url: str) -> Command:
 def command_on() -> Callable[[str], Command]:
     """What makes a `wave` of a Redis' address."""
     return command
+
+
+@pytest.fixture(scope="module")
+def url(_session_redis: str) -> str:
+    """The address of a Redis that is empty when a module's tests begin."""
+    with Redis.from_url(_session_redis) as client:
+        client.flushdb()
+    return _session_redis
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from redis import Redis
 
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Child, Processes
-from pipeline.serving.app import MODEL, SLOTS, worker_command
-from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.catalogue import Catalogue, Source
+from pipeline.serving.names import Place
 from tests.support.servers import free_port, until
+from tests.support.serving import add_model, start_worker
 
 ROOT = Path(__file__).parents[2]
 KIND = "tests.integration.served:Echo"
@@ -39,18 +40,12 @@ class Stack:
         return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
 
     def serve(self, model: str, paths: tuple[str, ...] = ("one",), **options: Any) -> None:
-        def change(entry: Entry) -> Entry:
-            for number, path in enumerate(paths, 1):
-                entry = entry.with_version(str(number), Source(KIND, path))
-            return replace(entry, options=Options(**options))
-
-        self.catalogue.change(model, change, new=True)
+        add_model(self.catalogue, model, [Source(KIND, path) for path in paths], **options)
 
     def worker(self, model: str, slots: int = 4) -> Child:
         name = f"{model}-{sum(map(len, self.workers.values()))}"
-        env = worker_env(self.url, [], "main") | {MODEL: model, SLOTS: str(slots), "PYTHONPATH": str(ROOT)}
-        command = [*worker_command(f"main.serve.{model}"), "-n", f"{name}@%h"]
-        child = self.processes.start(name, command, env)
+        env = worker_env(self.url, [], "main") | {"PYTHONPATH": str(ROOT)}
+        child = start_worker(self.processes, Place("main", model), name, env, slots)
         self.workers.setdefault(model, []).append(child)
         return child
 

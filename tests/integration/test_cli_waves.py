@@ -24,13 +24,6 @@ KEYS = [f"{origin}-{other}" for origin in ("JFK", "LGA") for other in ("BOS", "L
 
 
 @pytest.fixture(scope="module")
-def url(_session_redis: str) -> str:
-    with Redis.from_url(_session_redis) as client:
-        client.flushdb()
-    return _session_redis
-
-
-@pytest.fixture(scope="module")
 def workers(url: str) -> Iterator[Workers]:
     """Two workers for this module's tests, which therefore each use dates of their own."""
     with Workers(url, flows=[ROUTES], count=2, patience=0) as found:

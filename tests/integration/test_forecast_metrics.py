@@ -52,7 +52,7 @@ FLOW = Flow("shop", [y, f, level], state=State("shops", partition_by="city"), sc
 @pytest.fixture
 def runtime(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Three entities; two of them have forecasts of this hour for 24 hours, the third has none."""
-    monkeypatch.setattr(cover, "installed", lambda: [flow_covers])
+    monkeypatch.setattr(cover, "installed", lambda group: [flow_covers])
     cover._covers.clear()
     made = Runtime(Settings(redis_url=redis_url, version="main"))
     made.states.bind("shops").update({key: {"city": "x"} for key in ("a", "b", "c")})

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from pipeline import Wave, submit_wave
 from pipeline.errors import KeyFormatError, PipelineError
@@ -71,13 +70,6 @@ REFUSED = [
 @pytest.fixture(scope="module")
 def flows():
     return load_flows([OUTAGES])
-
-
-@pytest.fixture(scope="module")
-def url(_session_redis: str) -> str:
-    with Redis.from_url(_session_redis) as client:
-        client.flushdb()
-    return _session_redis
 
 
 @pytest.fixture(scope="module")

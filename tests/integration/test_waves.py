@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis
 
 from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnknownName, WaveError
@@ -30,13 +29,6 @@ _hours = iter(START + timedelta(hours=n) for n in range(100_000))
 @pytest.fixture(scope="module")
 def flows():
     return load_flows([GRAPHS, FAULTS])
-
-
-@pytest.fixture(scope="module")
-def url(_session_redis: str) -> str:
-    with Redis.from_url(_session_redis) as client:
-        client.flushdb()
-    return _session_redis
 
 
 @pytest.fixture(scope="module")

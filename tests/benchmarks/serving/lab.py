@@ -9,7 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ import psutil
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Child, Processes
-from pipeline.serving.app import MODEL, SLOTS, worker_command
-from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
+from pipeline.serving.catalogue import Catalogue, Source
+from pipeline.serving.names import Place
 from pipeline.serving.status_board import View, look
 from tests.benchmarks.serving import rival
 from tests.benchmarks.serving.load import Plan, Running, Seen, run
 from tests.support.servers import free_port
+from tests.support.serving import add_model, start_worker
 from tests.support.waiting import late
 
 ROOT = Path(__file__).parents[3]
@@ -83,8 +84,7 @@ class Lab:
     def add_worker(self, slots: int) -> Child:
         """Start one more worker."""
         name = f"worker{len(self.processes.children)}"
-        command = [*worker_command(f"{VERSION}.serve.{self.model}"), "-n", f"{name}@%h"]
-        return self.processes.start(name, command, self.env | {SLOTS: str(slots)})
+        return start_worker(self.processes, Place(VERSION, self.model), name, self.env, slots)
 
     def wait_workers(self, count: int) -> None:
         """Wait until so many workers are ready, as the API sees it."""
@@ -111,14 +111,8 @@ class Stack:
         **options: Any,
     ) -> Iterator[Lab]:
         """Serve a model; the first source is live, the others are known. Its workers end with the `with` block."""
-
-        def change(entry: Entry) -> Entry:
-            for number, source in enumerate(sources, 1):
-                entry = entry.with_version(str(number), source)
-            return replace(entry, options=Options(**options))
-
         with self.redis.client() as client, Processes(patience=0) as processes:
-            Catalogue(client, VERSION).change(model, change, new=True)
+            add_model(Catalogue(client, VERSION), model, sources, **options)
             path = f"/v1/models/{model}:predict"
             lab = Lab(
                 self.redis,
@@ -127,7 +121,7 @@ class Stack:
                 path,
                 model,
                 body,
-                self.env | {MODEL: model},
+                self.env,
                 self.processes.pids,
             )
             for _ in range(workers):
