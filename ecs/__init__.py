@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from ecs.control.protection import AgentError
     from ecs.control.scaling import ServiceMissing
     from ecs.deployment.errors import CloudError, DeployFailed
+    from ecs.simulator.outcome import Outcome
     from ecs.simulator.policies import Fixed, Policy
     from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
-    from ecs.simulator.simulate import Arrival, Outcome, Simulation
+    from ecs.simulator.simulation import Arrival, Simulation
     from ecs.templates.environment import render
 else:
     __getattr__, __dir__ = public(
@@ -31,9 +32,10 @@ else:
             "ecs.control.protection": "AgentError",
             "ecs.control.scaling": "ServiceMissing",
             "ecs.deployment.errors": "CloudError DeployFailed",
+            "ecs.simulator.outcome": "Outcome",
             "ecs.simulator.policies": "Fixed Policy",
             "ecs.simulator.scenario": "FlowModel Scenario Stage TaskModel",
-            "ecs.simulator.simulate": "Arrival Outcome Simulation",
+            "ecs.simulator.simulation": "Arrival Simulation",
             "ecs.templates.environment": "render",
         },
     )

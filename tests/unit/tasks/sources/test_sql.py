@@ -313,5 +313,5 @@ def test_without_sqlalchemy_the_import_says_which_extra_brings_it():
     code = "import sys; sys.modules['sqlalchemy'] = None; from tasks import sql"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stderr.splitlines()[-1] == (
-        "pipeline.errors.MissingExtra: tasks.sources.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
+        "pipeline.errors.MissingExtra: tasks.sql needs sqlalchemy. Install it: pip install 'celery-waves[tasks]'."
     )
