@@ -2,8 +2,8 @@
 
     wave ecs --help     what most need
 
-    simulate a load     Scenario of FlowModel (its Stages), TaskModel; Simulation of Arrivals under a Policy, such as
-                        Fixed, gives an Outcome
+    simulate a load     Scenario of FlowModel (its Stages), TaskModel; Simulation of Arrivals under a Policy gives
+                        an Outcome
     render a template   render
     errors              CloudError, DeployFailed, ServiceMissing, AgentError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ecs.control.scaling import ServiceMissing
     from ecs.deployment.errors import CloudError, DeployFailed
     from ecs.simulator.outcome import Outcome
-    from ecs.simulator.policies import Fixed, Policy
+    from ecs.simulator.policies import Policy
     from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
     from ecs.simulator.simulation import Arrival, Simulation
     from ecs.templates.environment import render
@@ -33,7 +33,7 @@ else:
             "ecs.control.scaling": "ServiceMissing",
             "ecs.deployment.errors": "CloudError DeployFailed",
             "ecs.simulator.outcome": "Outcome",
-            "ecs.simulator.policies": "Fixed Policy",
+            "ecs.simulator.policies": "Policy",
             "ecs.simulator.scenario": "FlowModel Scenario Stage TaskModel",
             "ecs.simulator.simulation": "Arrival Simulation",
             "ecs.templates.environment": "render",
@@ -45,7 +45,6 @@ __all__ = [
     "Arrival",
     "CloudError",
     "DeployFailed",
-    "Fixed",
     "FlowModel",
     "Outcome",
     "Policy",

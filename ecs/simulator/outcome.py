@@ -9,7 +9,6 @@ from dataclasses import dataclass
 class Outcome:
     """What came of a trace under one policy."""
 
-    policy: str
     times: tuple[float, ...]  # of each wave, from its submission to its end
     waits: tuple[float, ...]  # of each message, until a slot took it
     tasks: int  # most at a time

@@ -92,9 +92,7 @@ class Scaling:
     margin: float = 20.0
     hold: float = 60.0
     cpu_target: float = 0.6
-    messages_target: float = 10
     control: float = 10.0
-    delay: float = 10.0
     aws_period: float = 60.0
     aws_delay: float = 60.0
     aws_high: int = 3

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ecs.simulator.comparison import POLICIES, Line, compare, day
+from ecs.simulator.outcome import Outcome
 from ecs.simulator.scenario import DEFAULT, Scenario, load
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
@@ -47,8 +48,8 @@ def simulate(
 ) -> None:
     """Say how many workers a load needs, what that costs, and how long its waves take.
 
-    Policies: fixed (what the wave needs, all the time), cpu (target tracking of the CPU), queue (of the messages that
-    wait), backlog (of the work in seconds), ahead (backlog, and what waves need, before they are due).
+    Policies: ahead (what is deployed: by the work that is there and that of waves before they are due), cpu (target
+    tracking of the CPU, with one task at least), cpu at equal cost (with as many tasks at least as ahead costs).
     """
     if pattern:
         click.echo(DEFAULT.read_text(), nl=False)
@@ -79,44 +80,23 @@ def _changed(scenario: Scenario, goal: float | None, waves: int | None) -> Scena
 def _facts(line: Line, serving: bool) -> dict[str, Any]:
     out = line.outcome
     facts = {"policy": line.policy, "tasks": out.tasks, "task_hours": out.hours, "dollars": out.dollars}
+    facts["used"] = out.used
     if serving:
-        return facts | {"p50_wait_s": out.wait(0.5), "p99_wait_s": out.wait(0.99), "used": out.used}
-    return (
-        {"entities": line.entities}
-        | facts
-        | {
-            "dollars_per_1000_entity_tasks": out.per_thousand,
-            "mean_wave_s": out.mean,
-            "longest_wave_s": out.longest,
-            "waves_s": out.times,
-            "used": out.used,
-        }
-    )
+        return facts | {"p50_wait_s": out.wait(0.5), "p99_wait_s": out.wait(0.99)}
+    waves = {"mean_wave_s": out.mean, "longest_wave_s": out.longest, "waves_s": out.times}
+    return {"entities": line.entities} | facts | waves | {"dollars_per_1000_entity_tasks": out.per_thousand}
 
 
 def _show(scenario: Scenario, lines: Sequence[Line]) -> None:
-    head = [
-        "entities",
-        "policy",
-        "wave",
-        "longest",
-        "most tasks",
-        "task hours",
-        "dollars",
-        "per 1,000",
-        "used",
-    ]
+    head = ["entities", "policy", "wave", "longest", *_COSTS, "per 1,000"]
     rows = [
         [
             f"{line.entities:,}",
             line.policy,
             length(line.outcome.mean),
             length(line.outcome.longest),
-            f"{line.outcome.tasks:,}",
-            f"{line.outcome.hours:,.1f}",
-            f"{line.outcome.dollars:,.3f}",
+            *_costs(line.outcome),
             f"{line.outcome.per_thousand:.5f}",
-            f"{line.outcome.used:.0%}",
         ]
         for line in lines
     ]
@@ -129,21 +109,20 @@ def _show(scenario: Scenario, lines: Sequence[Line]) -> None:
 
 
 def _show_day(lines: Sequence[Line]) -> None:
-    head = ["policy", "wait p50", "wait p99", "most tasks", "task hours", "dollars", "used"]
+    head = ["policy", "wait p50", "wait p99", *_COSTS]
     rows = [
-        [
-            line.policy,
-            length(line.outcome.wait(0.5)),
-            length(line.outcome.wait(0.99)),
-            line.outcome.tasks,
-            f"{line.outcome.hours:,.1f}",
-            f"{line.outcome.dollars:,.3f}",
-            f"{line.outcome.used:.0%}",
-        ]
-        for line in lines
+        [one.policy, length(one.outcome.wait(0.5)), length(one.outcome.wait(0.99)), *_costs(one.outcome)]
+        for one in lines
     ]
     table(head, rows, right=head[1:])
     click.echo("\na day of requests; the wait is that before a slot takes a request")
+
+
+_COSTS = ("most tasks", "task hours", "used", "dollars")
+
+
+def _costs(out: Outcome) -> list[str]:
+    return [f"{out.tasks:,}", f"{out.hours:,.1f}", f"{out.used:.0%}", f"{out.dollars:,.3f}"]
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:

@@ -232,20 +232,17 @@ class Simulation:
         since = self.now - self.seen[-1].at if self.seen else 0.0
         cpu = self.cpu / (since * running * self.task.slots) if since and running else 0.0
         self.cpu = 0.0
-        backlog = max(self.backlog, 0.0)
-        queued = len(self._queue)
-        return Seen(
-            self.now, running, self.desired, queued, self.flying, backlog, min(cpu, 1.0), self._works()
-        )
+        messages = len(self._queue) + self.flying
+        return Seen(self.now, running, messages, max(self.backlog, 0.0), min(cpu, 1.0), self._works())
 
-    def _works(self) -> tuple[Work, ...]:
+    def _works(self) -> list[Work]:
         """Say what the control service knows: open waves, and those that are due as soon as tasks can start."""
         scaling, found = self.scenario.scaling, []
         for run in self.known:
             entities = run.arrival.entities
             need = self.flow.each * entities / scaling.goal / self.task.slots
             ahead = scaling.startup + scaling.margin + need / self.task.launch
-            if run.ended is not None or not run.arrival.known or run.arrival.at > self.now + ahead:
+            if run.ended is not None or run.arrival.at > self.now + ahead:
                 continue
             begun = run.arrival.at <= self.now
             size = self.flow.shard_size(entities)
@@ -253,14 +250,13 @@ class Simulation:
             left = run.arrival.at + scaling.goal - max(self.now, run.arrival.at)
             startup = scaling.startup if begun else 0.0
             found.append(Work(max(run.seconds, 0.0), left, self.flow.each * size, units, startup))
-        return tuple(found)
+        return found
 
     def _outcome(self) -> Outcome:
         for container in list(self.containers.values()):
             self.billed += max(self.now - container.asked, 0.0)
         entities = sum(a.entities for a in self.arrivals)
         return Outcome(
-            self.policy.name,
             tuple((run.ended or self.now) - run.arrival.at for run in self.runs),
             tuple(self.waits),
             self.most,

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecs.simulator.policies import Fixed
 from ecs.simulator.scenario import FlowModel, Scenario, Stage, TaskModel
 from ecs.simulator.simulation import Arrival, Simulation
 from pipeline.local.embedded import serving
@@ -27,6 +26,7 @@ from pipeline.waves.submit import submit_wave
 from pipeline.waves.task_costs import read_costs
 from pipeline.waves.wave import Wave
 from tests.benchmarks import simulator_flows
+from tests.support.scaling import Fixed
 
 VERSION = "benchmark"
 PATIENCE = 120.0  # seconds until a wave must have ended

@@ -12,12 +12,13 @@ from click.testing import CliRunner
 
 from ecs.cli import ecs
 from ecs.control.policy import Bounds
-from ecs.simulator.comparison import Line, bounds, compare, day, needed, simulate
+from ecs.simulator.comparison import Line, bounds, compare, day, simulate
 from ecs.simulator.outcome import Outcome
-from ecs.simulator.policies import Fixed, Seen, Tracking, by_backlog
-from ecs.simulator.scenario import DEFAULT, FlowModel, Scenario, Serving, Stage, load
+from ecs.simulator.policies import Ahead, CpuTracking, Seen
+from ecs.simulator.scenario import DEFAULT, FlowModel, Scaling, Scenario, Serving, Stage, load
 from ecs.simulator.simulation import Arrival, Simulation
 from pipeline.errors import SettingsError
+from tests.support.scaling import Fixed
 
 SIZES = (1000, 10_000, 100_000)
 
@@ -66,9 +67,8 @@ def test_what_is_paid_is_the_time_of_all_tasks():
 
 
 def test_the_same_seed_gives_the_same_outcome(scenario):
-    policy = by_backlog(scenario.scaling, bounds(scenario), True)
-    other = by_backlog(scenario.scaling, bounds(scenario), True)
-    assert simulate(scenario, policy, 500) == simulate(scenario, other, 500)
+    first, second = (Ahead(scenario.scaling, bounds(scenario)) for _ in range(2))
+    assert simulate(scenario, first, 500) == simulate(scenario, second, 500)
 
 
 def test_waves_take_as_long_whatever_their_size_when_tasks_are_started_ahead(lines):
@@ -84,26 +84,25 @@ def test_waves_are_at_least_twice_as_long_by_cpu_at_equal_cost(lines):
     assert cpu.mean >= 2 * ahead.mean
 
 
-def test_starting_ahead_costs_a_small_part_of_having_all_tasks_all_the_time(lines):
+def test_starting_ahead_costs_a_small_part_of_having_all_tasks_all_the_time(scenario, lines):
     for size in SIZES:
-        fixed, ahead = lines[size, "fixed"].outcome, lines[size, "ahead"].outcome
+        ahead = lines[size, "ahead"].outcome
+        fixed = simulate(scenario, Fixed(ahead.tasks), size, ahead.tasks)
         assert ahead.dollars < 0.1 * fixed.dollars
         assert ahead.longest < 1.1 * fixed.longest
 
 
-def test_the_backlog_starts_tasks_from_zero_and_all_go_after_the_last_wave(lines):
-    out = lines[1000, "backlog"].outcome
-    assert out.longest < 180.0
-    assert [tasks for _, tasks, _ in out.history][-1] == 0
+def test_all_tasks_go_after_the_last_wave(lines):
+    assert [tasks for _, tasks, _ in lines[1000, "ahead"].outcome.history][-1] == 0
 
 
-def test_the_uneven_day_of_the_serving_benchmark_is_followed_by_the_backlog(scenario: Scenario):
+def test_the_uneven_day_of_the_serving_benchmark_is_followed(scenario: Scenario):
     """40, 200 and 40 requests a second of 0.2 s each, on tasks of ten slots: half of the burst is more than two do."""
     serving = Serving((40, 200, 40), 1200.0, seconds=0.2, cpu=0.0, slots=10)
 
     def waits(most: int) -> Outcome:
         limited = replace(scenario, task=replace(scenario.task, most=most), serving=serving)
-        return next(line.outcome for line in day(limited) if line.policy == "backlog")
+        return next(line.outcome for line in day(limited) if line.policy == "ahead")
 
     two, many = waits(2), waits(50)
     assert two.wait(0.5) > 60.0, "two tasks are overrun, as in the benchmark, where they refuse"
@@ -120,18 +119,11 @@ def test_nothing_flaps(lines):
         assert rises == 2
 
 
-def test_a_million_entities_are_answered(scenario):
-    assert needed(scenario, 1_000_000) == scenario.task.most, "more than it may have"
-    assert needed(replace(scenario, task=replace(scenario.task, most=10_000)), 1_000_000) == pytest.approx(
-        6950, rel=0.02
-    )
-
-
 def test_tracking_waits_for_three_values_and_adds_in_proportion():
-    tracking = Tracking("x", lambda seen: seen.cpu, 0.5, Bounds(1, 1, 100), 60, 0, high=3, low=5)
+    tracking = CpuTracking(Scaling(cpu_target=0.5, aws_high=3, aws_low=5), Bounds(1, 1, 100))
 
     def seen(cpu: float) -> Seen:
-        return Seen(0.0, 4, 4, 0, 1, 0.0, cpu)
+        return Seen(0.0, 4, 1, 0.0, cpu)
 
     assert [tracking(0, seen(1.0), 4) for _ in range(3)] == [4, 4, 8]
     assert [tracking(0, seen(0.1), 8) for _ in range(5)] == [8, 8, 8, 8, 1]
@@ -162,18 +154,18 @@ def test_a_scenario_that_is_not_there_is_named():
 
 
 def test_the_command_shows_a_table_writes_json_and_draws(tmp_path):
-    words = ["simulate", "--entities", "1000", "--policy", "ahead", "--policy", "backlog", "--waves", "1"]
+    words = ["simulate", "--entities", "1000", "--policy", "ahead", "--policy", "cpu", "--waves", "1"]
     shown = CliRunner().invoke(ecs, words)
     assert shown.exit_code == 0, shown.output
     assert [line.split()[:2] for line in shown.output.splitlines()[1:3]] == [
         ["1,000", "ahead"],
-        ["1,000", "backlog"],
+        ["1,000", "cpu"],
     ]
     found = json.loads(CliRunner().invoke(ecs, [*words, "--json"]).output)
-    assert [(one["entities"], one["policy"]) for one in found] == [(1000, "ahead"), (1000, "backlog")]
+    assert [(one["entities"], one["policy"]) for one in found] == [(1000, "ahead"), (1000, "cpu")]
     chart = tmp_path / "chart.svg"
     assert CliRunner().invoke(ecs, [*words, "--chart", str(chart)]).exit_code == 0
-    assert "backlog" in chart.read_text()
+    assert "ahead" in chart.read_text()
     assert CliRunner().invoke(ecs, ["simulate", "--pattern"]).output == DEFAULT.read_text()
 
 
