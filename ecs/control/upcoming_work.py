@@ -123,9 +123,9 @@ def _dues(flow: Flow, ahead: float, now: float) -> Iterator[datetime]:
         return
     cron, moment = Cron.parse(flow.schedule), datetime.fromtimestamp(now, UTC)
     last, coming = cron.last(moment), cron.next(moment)
-    if last is not None and moment - last <= timedelta(seconds=LATE):
+    if moment - last <= timedelta(seconds=LATE):
         yield last
-    if coming is not None and coming - moment <= timedelta(seconds=ahead):
+    if coming - moment <= timedelta(seconds=ahead):
         yield coming
 
 

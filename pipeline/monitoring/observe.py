@@ -156,7 +156,7 @@ def _standing(
     due = missed = cron.last(now)
     late = 0.0
     for _ in range(LOOKED_AT):
-        if missed is None or stamp(floor(missed)) <= well:
+        if stamp(floor(missed)) <= well:
             break
         late = (now - missed).total_seconds()
         if not well:

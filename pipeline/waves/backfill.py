@@ -44,18 +44,14 @@ def hours(first: datetime, last: datetime, flow: Flow, every: timedelta | None =
     step = every or ONE_HOUR
     found = [first + step * n for n in range((last - first) // step + 1)]
     if every is None and flow.schedule is not None:
-        found = [date for date in found if _due(Cron.parse(flow.schedule), date)]
+        cron, last_second = Cron.parse(flow.schedule), ONE_HOUR - timedelta(seconds=1)
+        found = [date for date in found if floor(cron.last(date + last_second)) == date]
     if not found:
         raise KeyFormatError(
             f"flow {flow.name!r} is never due from {first:%Y-%m-%dT%H} to {last:%Y-%m-%dT%H} by its schedule "
             f"{flow.schedule!r}. Give --every 1h for all hours."
         )
     return found
-
-
-def _due(cron: Cron, date: datetime) -> bool:
-    newest = cron.last(date + ONE_HOUR - timedelta(seconds=1))
-    return newest is not None and floor(newest) == date
 
 
 @dataclass

@@ -32,6 +32,9 @@ DAY = 86400.0
         ("0 0 * * 7", "2013-06-23T00:00"),
         ("0 0 * * 5-7", "2013-06-23T00:00"),
         ("0 0 * 1 *", "2013-01-31T00:00"),
+        ("0 0 * jan *", "2013-01-31T00:00"),
+        ("0 0 * * mon-fri", "2013-06-25T00:00"),
+        ("0 0 L * *", "2013-05-31T00:00"),
         ("0 0 29 2 *", "2012-02-29T00:00"),
     ],
 )
@@ -52,44 +55,30 @@ def test_a_line_has_five_fields(line):
     ("line", "name", "part"),
     [
         ("x * * * *", "minute", "x"),
+        ("60 * * * *", "minute", "60"),
+        ("9-5 * * * *", "minute", "9-5"),
+        ("* 24 * * *", "hour", "24"),
+        ("* * 0 * *", "day-of-month", "0"),
+        ("0 0 30 2 *", "day-of-month", "30"),
+        ("* * * 13 *", "month", "13"),
+        ("* * * * 8", "day-of-week", "8"),
         ("-5 * * * *", "minute", "-5"),
         ("5- * * * *", "minute", "5-"),
         ("*/ * * * *", "minute", "*/"),
         ("*/0 * * * *", "minute", "*/0"),
         ("*-5 * * * *", "minute", "*-5"),
-        ("1,,2 * * * *", "minute", ""),
+        ("1,,2 * * * *", "minute", "1,,2"),
         ("² * * * *", "minute", "²"),
-        ("0 0 * jan *", "month", "jan"),
-        ("0 0 * * mon", "weekday", "mon"),
+        ("0 0 * january *", "month", "january"),
     ],
 )
 def test_a_field_that_cannot_be_read_is_named(line, name, part):
     with pytest.raises(DurationError) as caught:
         Cron.parse(line)
-    assert str(caught.value) == (
-        f"schedule {line!r}: {name} {part!r} is no number, range or step. Use *, 5, 1-5 or */15."
+    assert (
+        f"schedule {line!r}: {name} {part!r} cannot be read, or never comes. Use *, 5, 1-5 or */15, within "
+        in str(caught.value)
     )
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("60 * * * *", "minute '60' must lie within 0 to 59"),
-        ("* 24 * * *", "hour '24' must lie within 0 to 23"),
-        ("* * 0 * *", "day '0' must lie within 1 to 31"),
-        ("* * * 13 *", "month '13' must lie within 1 to 12"),
-        ("* * * * 8", "weekday '8' must lie within 0 to 7"),
-        ("9-5 * * * *", "minute '9-5' must lie within 0 to 59, the smaller number first"),
-    ],
-)
-def test_a_field_out_of_its_bounds_is_named_with_them(line, said):
-    with pytest.raises(DurationError, match=said):
-        Cron.parse(line)
-
-
-def test_a_day_that_no_month_has_is_refused():
-    with pytest.raises(DurationError, match="never comes: no month has such a day"):
-        Cron.parse("0 0 30 2 *")
 
 
 def test_a_line_that_restricts_day_and_weekday_is_refused_because_it_is_read_in_two_ways():
@@ -132,12 +121,10 @@ def test_no_match_lies_between_the_last_one_and_now(line, minutes):
     cron = Cron.parse(" ".join([*line, "*"]))
     now = datetime(2012, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
     last = cron.last(now)
-    assert last is not None
     assert last <= now
     assert cron.last(last) == last
     assert cron.last(now - timedelta(minutes=1)) == (
         last if last < now else cron.last(last - timedelta(minutes=1))
     )
-    assert (last.minute, last.hour, last.day, last.month) in {
-        (m, h, d, o) for m in cron.minutes for h in cron.hours for d in cron.days for o in cron.months
-    }
+    assert cron.next(last - timedelta(seconds=1)) == last
+    assert cron.next(last) > now

@@ -164,8 +164,11 @@ def test_a_timeout_is_not_compared_with_inputs_that_wait_for_nothing():
     ("schedule", "said"),
     [
         ("hourly", "flow 'delays': schedule 'hourly' is no cron line. Write five fields (UTC)"),
-        ("61 * * * *", "flow 'delays': schedule '61 * * * *': minute '61' must lie within 0 to 59"),
-        ("0 0 31 2 *", "flow 'delays': schedule '0 0 31 2 *' never comes"),
+        ("61 * * * *", "flow 'delays': schedule '61 * * * *': minute '61' cannot be read, or never comes"),
+        (
+            "0 0 31 2 *",
+            "flow 'delays': schedule '0 0 31 2 *': day-of-month '31' cannot be read, or never comes",
+        ),
         ("", "flow 'delays': schedule '' is no cron line"),
     ],
 )
