@@ -9,38 +9,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pipeline import environment
+from pipeline.environment import read, seconds, setting, share, size
 from pipeline.monitoring.cover import Covered
 from pipeline.monitoring.observe import Observed, Standing
 
 CRITICAL, WARNING = "critical", "warning"
 
 
+def _hours(value: str, name: str) -> float:
+    return seconds(value, name) / 3600
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """From when on something is worth an alert."""
 
-    late: float = 900.0  # PIPELINE_ALERT_LATE: seconds after a wave was due that it has not ended well
-    failed: float = (
-        0.05  # PIPELINE_ALERT_FAILED: share of the entities of a task, in the newest wave that ended
-    )
-    cover: float = 6.0  # PIPELINE_ALERT_COVER: hours until the forecasts of the fifth-worst percent run out
-    incidents: int = (
-        5  # PIPELINE_ALERT_INCIDENTS: runs of a flow that were lost, hung or late within 15 minutes
-    )
-    memory: float = 0.85  # PIPELINE_ALERT_MEMORY: share of what a Redis may take
+    late: float = setting("PIPELINE_ALERT_LATE", 900.0, "from when a wave was due to its good end", seconds)
+    failed: float = setting("PIPELINE_ALERT_FAILED", 0.05, "share of a task's entities, newest wave", share)
+    cover: float = setting("PIPELINE_ALERT_COVER", 6.0, "hours until the worst 5 % of forecasts end", _hours)
+    incidents: int = setting("PIPELINE_ALERT_INCIDENTS", 5, "lost, hung or late runs in 15 min", size)
+    memory: float = setting("PIPELINE_ALERT_MEMORY", 0.85, "share of what a Redis may take", share)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the environment. Raises SettingsError, which names the variable."""
-        default = cls()
-        return cls(
-            environment.seconds(environ, "PIPELINE_ALERT_LATE", default.late),
-            environment.share(environ, "PIPELINE_ALERT_FAILED", default.failed),
-            environment.seconds(environ, "PIPELINE_ALERT_COVER", default.cover * 3600) / 3600,
-            environment.count(environ, "PIPELINE_ALERT_INCIDENTS", default.incidents, least=0),
-            environment.share(environ, "PIPELINE_ALERT_MEMORY", default.memory),
-        )
+        return read(cls, environ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import fields
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forecasting.registry.settings import ModelSettings
 from pipeline.errors import SettingsError
+from pipeline.monitoring.alert_rules import Bounds
 from pipeline.settings import Settings, git_version, without_secret
+from pipeline.web.settings import WebSettings
 
 LENGTHS = ("LEASE", "MIN_TTL", "WAVE_TTL", "SHARD_SECONDS", "SOCKET_TIMEOUT", "KEEPER")
 COUNTS = ("MAX_VALUE", "SHARD_SIZE", "SHARD_MAX")
@@ -93,6 +97,13 @@ def test_a_count_that_cannot_be_read_names_the_variable(name, value):
     with pytest.raises(SettingsError) as caught:
         read(**{f"PIPELINE_{name}": value})
     assert str(caught.value) == f"PIPELINE_{name}={value!r} is no whole number above zero."
+
+
+@pytest.mark.parametrize("kind", [Settings, WebSettings, Bounds, ModelSettings])
+def test_each_setting_tells_its_variable_and_its_meaning(kind):
+    told = [one.metadata for one in fields(kind)]
+    assert all(one["variable"].isupper() and one["meaning"] for one in told)
+    assert len({one["variable"] for one in told}) == len(told)
 
 
 # The version
