@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from forecasting.evaluation.metrics import seasonal_scale, share_worse
+from forecasting.evaluation.metrics import seasonal_scale
 from forecasting.features.panel import Floats, Ints, Panel
 from forecasting.models.columns import LEVELS
 from forecasting.models.naive import Forecaster
@@ -201,15 +201,6 @@ def relative(table: pd.DataFrame, rival: str) -> pd.DataFrame:
     of_rival = table[table["model"] == rival].set_index("age")[["smape", "mase"]]
     base = of_rival.loc[table["age"]].to_numpy()
     return table.assign(owa=(table[["smape", "mase"]].to_numpy() / base).mean(axis=1))
-
-
-def share_of_worse(scores: pd.DataFrame, model: str, rival: str) -> float:
-    """Give the share of the entities with a larger mean error than the rival's, of scores `by_entity`."""
-    sums = scores.groupby(["unique_id", "model"])[["error", "weight"]].sum().reset_index()
-    sums = sums[sums["weight"] > 0]
-    errors = (sums["error"] / sums["weight"]).to_numpy()
-    table = sums.assign(mae=errors).pivot(index="unique_id", columns="model", values="mae")
-    return share_worse(table[model].to_numpy(), table[rival].to_numpy())
 
 
 def _aged(scores: pd.DataFrame, ages: Ages) -> pd.DataFrame:

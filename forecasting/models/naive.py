@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
@@ -40,19 +40,6 @@ class SeasonalNaive:
             seen = np.where((earlier >= 0)[:, None], panel.y[np.maximum(earlier, 0)], np.nan)
             mean = np.where(np.isnan(mean), seen, mean)
         return _point(panel, origins, leads, np.nan_to_num(mean))
-
-
-@dataclass(frozen=True, slots=True)
-class LastValue:
-    """The last value that was seen, whatever the lead; 0 where there is none in the lookback."""
-
-    lookback: int = 672
-
-    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
-        """Repeat it."""
-        return replace(
-            SeasonalNaive(1, self.lookback).forecast_at(panel, origins, np.ones_like(leads)), leads=leads
-        )
 
 
 @dataclass(frozen=True, slots=True)

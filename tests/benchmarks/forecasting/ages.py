@@ -12,11 +12,12 @@ from dataclasses import replace
 import numpy as np
 
 from forecasting.evaluation import metrics
-from forecasting.features.panel import Panel
+from forecasting.features.panel import Ints, Panel
 from forecasting.features.rows import FeatureSpec
+from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import GlobalForecaster
-from forecasting.models.naive import Forecaster, LastValue, SeasonalNaive
-from tests.benchmarks.forecasting import series
+from forecasting.models.naive import Forecaster, SeasonalNaive
+from tests.benchmarks.forecasting import m4_measures, series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 from tests.benchmarks.forecasting.m4 import SHORT, fitting
 
@@ -28,6 +29,14 @@ SETS: Mapping[str, Callable[..., Panel]] = {
     "ads": series.ads,
 }
 MODEL, SEASONAL, LAST = "model", "seasonal naive", "last value"
+
+
+class LastValue:
+    """The last value that was seen, whatever the lead."""
+
+    def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
+        found = SeasonalNaive(1).forecast_at(panel, origins, np.ones_like(leads))
+        return replace(found, leads=leads)
 
 
 def run(options: Options) -> list[Section]:
@@ -72,5 +81,5 @@ def mase_by_age(panel: Panel, options: Options) -> dict[str, np.ndarray]:
     for lead in range(1, HORIZON + 1):
         for name, method in methods.items():
             found = method.forecast_at(panel, targets - lead, np.full(len(targets), lead))
-            result[name][lead - 1] = np.nanmean(metrics.mase(panel.y[targets], found.mean, scale))
+            result[name][lead - 1] = np.nanmean(m4_measures.mase(panel.y[targets], found.mean, scale))
     return result

@@ -16,8 +16,7 @@ from forecasting.features.rows import FeatureSpec
 from forecasting.models.forecasts import Forecasts
 from forecasting.models.global_forecaster import Fitting, GlobalForecaster
 from forecasting.models.naive import SeasonalNaive
-from forecasting.models.naive2 import naive2
-from tests.benchmarks.forecasting import series
+from tests.benchmarks.forecasting import m4_measures, series
 from tests.benchmarks.forecasting.figures import Figure, Options, Section, say
 
 HORIZON = 48
@@ -98,21 +97,21 @@ def naive(history: Panel) -> Forecasts:
 def score(history: Panel, truth: Floats, forecasts: Forecasts) -> Scores:
     """Score what was forecast from the end of a history."""
     scale = metrics.seasonal_scale(history.y)
-    errors = metrics.mase(truth, forecasts.mean, scale)
-    by_series = [metrics.smape(truth[:, i], forecasts.mean[:, i]) for i in range(truth.shape[1])]
+    errors = m4_measures.mase(truth, forecasts.mean, scale)
+    by_series = [m4_measures.smape(truth[:, i], forecasts.mean[:, i]) for i in range(truth.shape[1])]
     rival = _naive2(history)
-    naive_smape = float(np.mean([metrics.smape(truth[:, i], rival[:, i]) for i in range(truth.shape[1])]))
-    naive_mase = float(np.nanmean(metrics.mase(truth, rival, scale)))
+    naive_smape = float(np.mean([m4_measures.smape(truth[:, i], rival[:, i]) for i in range(truth.shape[1])]))
+    naive_mase = float(np.nanmean(m4_measures.mase(truth, rival, scale)))
     bounds = forecasts.bounds or {"lo-95": forecasts.mean, "hi-95": forecasts.mean}
     low, high = bounds["lo-95"], bounds["hi-95"]
     smape = float(np.mean(by_series))
     return Scores(
         smape,
         errors,
-        metrics.owa(smape, float(np.nanmean(errors)), naive_smape, naive_mase),
+        m4_measures.owa(smape, float(np.nanmean(errors)), naive_smape, naive_mase),
         (naive_smape, naive_mase),
-        metrics.msis(truth, low, high, scale),
-        metrics.covered(truth, low, high),
+        m4_measures.msis(truth, low, high, scale),
+        m4_measures.covered(truth, low, high),
     )
 
 
@@ -122,7 +121,7 @@ def _naive2(history: Panel) -> Floats:
     result = np.empty((HORIZON, len(history.entities)))
     for start in np.unique(first):
         same = first == start
-        result[:, same] = naive2(history.y[start:, same], HORIZON)
+        result[:, same] = m4_measures.naive2(history.y[start:, same], HORIZON)
     return result
 
 
@@ -143,7 +142,7 @@ def _accuracy(found: list[tuple[Scores, float]], seasonal: Scores, options: Opti
         Figure(
             "m4_worse_than_naive",
             "share of the series worse than the seasonal naive",
-            metrics.share_worse(last.mase, seasonal.mase),
+            m4_measures.share_worse(last.mase, seasonal.mase),
         ),
         Figure(
             "m4_fit_s",
