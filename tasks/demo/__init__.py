@@ -25,7 +25,7 @@ from pipeline.cli.session import Session, with_redis
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Folder for the picture and the page.",
+    help="Folder for the picture.",
 )
 @with_redis
 def demo(session: Session, days: int, out: Path) -> None:

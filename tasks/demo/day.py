@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -17,23 +17,22 @@ from forecasting.reading.reader import Forecast
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Day:
-    """Forecasts beside the truth; arrays of the shape (hours, entities), NaN where there is none."""
+    """Forecasts beside the truth; arrays of the shape (hours, entities), NaN where there is none.
+
+    `age` is in hours, from the forecast's issue to the hour that it is about.
+    """
 
     hours: Sequence[datetime]
     entities: Sequence[str]
     y: Floats
     flights: Floats
     rivals: Mapping[str, Floats]  # simple forecasts of the same hours
-    mean: Floats = field(init=False)
-    bounds: Mapping[str, Floats] = field(init=False)
-    age: Floats = field(init=False)  # hours from the forecast's issue to the hour that it is about
 
     def __post_init__(self) -> None:
-        for name in ("mean", "age"):
-            object.__setattr__(self, name, np.full(self.y.shape, np.nan))
-        object.__setattr__(self, "bounds", {name: np.full(self.y.shape, np.nan) for name in BOUNDS})
+        self.mean, self.age, *bounds = (np.full(self.y.shape, np.nan) for _ in range(2 + len(BOUNDS)))
+        self.bounds = dict(zip(BOUNDS, bounds, strict=True))
 
     def serve(self, hour: int, forecasts: Mapping[str, Forecast]) -> None:
         """Take what was read for one hour."""
@@ -46,20 +45,17 @@ class Day:
     @property
     def answered(self) -> Mask:
         """Where there was a forecast."""
-        result: Mask = ~np.isnan(self.mean)
-        return result
+        return np.asarray(~np.isnan(self.mean))
 
     @property
     def fresh(self) -> Mask:
         """Where it was from the wave of the hour before."""
-        result: Mask = self.age == 1
-        return result
+        return np.asarray(self.age == 1)
 
     @property
     def older(self) -> Mask:
         """Where it was from an earlier one."""
-        result: Mask = self.age > 1
-        return result
+        return np.asarray(self.age > 1)
 
     def mae(self, where: Mask, rival: str | None = None) -> float:
         """Mean absolute error in minutes, weighted by flights; of a simple forecast if one is named."""
@@ -70,9 +66,3 @@ class Day:
         """The share of the delays that lay within the interval of that level (percent)."""
         weight = np.where(where & (self.flights > 0), 1.0, 0.0)
         return metrics.coverage(self.y, self.bounds[f"lo-{level}"], self.bounds[f"hi-{level}"], weight)
-
-    def row(self, hour: int) -> Mask:
-        """Where it is this hour."""
-        mask: Mask = np.zeros(self.y.shape, dtype=np.bool_)
-        mask[hour] = True
-        return mask

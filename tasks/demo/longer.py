@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
 
 import pandas as pd
@@ -17,41 +16,34 @@ from tasks.delays import FITTING, SPEC
 from tasks.demo.stop import Check
 from tasks.demo.truth import RIVALS, Truth
 
-CUTOFFS = [
-    datetime(2013, 3, 18, tzinfo=UTC),
-    datetime(2013, 4, 29, tzinfo=UTC),
-    datetime(2013, 9, 9, tzinfo=UTC),
-]
+CUTOFFS = [pd.Timestamp(day, tz="UTC") for day in ("2013-03-18", "2013-04-29", "2013-09-09")]
 TEST = 14 * 24  # hours after each cutoff
 FRESH = "1 h"
 AGES = {FRESH: (1, 1), "2-5 h": (2, 5), "6-12 h": (6, 12), "13-24 h": (13, 24)}
 MODEL = "forecast"
 
 
-def backtest(
-    truth: Truth, days: int, seen: Check = lambda: None, check: Check = lambda: None
-) -> pd.DataFrame:
+def backtest(truth: Truth, days: int, check: Check = lambda: None) -> Iterator[pd.DataFrame]:
     """Score models that are fitted to `days` of history, two at a time: a fit leaves Python's lock.
 
-    `seen` is called at the end of each of `steps()`, `check` also at its beginning; what it raises ends all.
+    Gives the scores of each of `steps()`. `check` is called around each; what it raises ends all.
     """
     plan = Backtest(train=days * 24, test=TEST)
 
-    def one(origin: str, cutoff: pd.Timestamp) -> pd.DataFrame:
+    def one(step: tuple[str, pd.Timestamp]) -> pd.DataFrame:
         check()
-        panel, flights = truth.airport(origin)
+        panel, flights = truth.airport(step[0])
         models: dict[str, Callable[[Panel], Forecaster]] = {
             MODEL: lambda past: GlobalForecaster(SPEC, FITTING).fit(past),
             **{name: partial(_as_it_is, rival) for name, rival in RIVALS.items()},
         }
-        scores = plan.run(panel, [cutoff], models, flights)
-        check()
-        seen()
-        return scores
+        return plan.run(panel, [step[1]], models, flights)
 
     pool = ThreadPoolExecutor(2)
     try:
-        return pd.concat(pool.map(lambda step: one(*step), steps(truth)), ignore_index=True)
+        for scores in pool.map(one, steps(truth)):
+            check()
+            yield scores
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -62,4 +54,4 @@ def _as_it_is(rival: Forecaster, _: Panel) -> Forecaster:
 
 def steps(truth: Truth) -> list[tuple[str, pd.Timestamp]]:
     """What is fitted: an airport, and the last hour of its history."""
-    return [(origin, pd.Timestamp(cutoff)) for cutoff in CUTOFFS for origin in truth.airports]
+    return [(origin, cutoff) for cutoff in CUTOFFS for origin in truth.airports]

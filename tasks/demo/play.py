@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pandas as pd
 from redis import RedisError
 from rich.console import Console
 
@@ -60,10 +62,14 @@ def _play(session: Session, script: Script, out: Path, console: Console, check: 
         train(runtime, script, console)
         day = run_day(runtime, script, truth, console, check)
     show.day_scores(console, day)
+    scores = []
     with show.counting(console, "longer backtest", len(steps(truth))) as count:
-        scores = backtest(truth, script.days, seen=lambda: count(1), check=check)
-    show.longer_scores(console, scores)
-    show.closing(console, draw(day, script, out), time.monotonic() - began)
+        for found in backtest(truth, script.days, check):
+            scores.append(found)
+            count(len(scores))
+    show.longer_scores(console, pd.concat(scores, ignore_index=True))
+    picture, took = draw(day, script, out), time.monotonic() - began
+    console.print(f"Picture: {picture}\nAll in {took:.0f} s.", highlight=False)
 
 
 @contextmanager
@@ -108,7 +114,7 @@ def load_history(runtime: Runtime, script: Script, console: Console, check: Chec
 
         def seen(now: Tally) -> None:
             check()
-            count(now.ended, True)
+            count(now.ended)
 
         tally = filling.run(seen)
     if tally.failed:
@@ -128,19 +134,14 @@ def train(runtime: Runtime, script: Script, console: Console) -> None:
 def run_day(runtime: Runtime, script: Script, truth: Truth, console: Console, check: Check) -> Day:
     """Run a wave an hour, and after each ask for the hour that follows."""
     day = Day(script.served, truth.entities, *truth.at(script.served), truth.rivals(script.served))
-    with show.DayTable(console, day, script) as table:
+    store, version = runtime.store, runtime.settings.version
+    read = partial(read_forecasts, "delay_forecast", store=store, version=version)
+    with show.day_table(console, day, script) as add:
         for hour, date in enumerate(script.issues):
             check()
             wave = submit_wave(delays.delays, date, runtime=runtime).wait(WAVE_LIMIT)
-            found = read_forecasts(
-                "delay_forecast",
-                truth.entities,
-                script.served[hour],
-                store=runtime.store,
-                version=runtime.settings.version,
-            )
-            day.serve(hour, found)
-            table.add(hour, wave.progress())
+            day.serve(hour, read(truth.entities, script.served[hour]))
+            add(hour, wave.progress())
     return day
 
 

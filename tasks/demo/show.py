@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from forecasting.evaluation.backtest import by_age
+from pipeline.cli.waiting import progress_bar
 from pipeline.local.processes import Workers
 from pipeline.settings import without_secret
 from pipeline.waves.progress import Progress as WaveProgress
@@ -26,7 +24,6 @@ from tasks.demo.longer import AGES, CUTOFFS, FRESH, MODEL, TEST
 from tasks.demo.script import Script, local
 from tasks.demo.truth import RIVALS
 
-Count = Callable[..., None]
 _COMPARED = (">forecast", *(f">{name}" for name in RIVALS), ">in 80 %", ">in 95 %")
 
 
@@ -56,86 +53,55 @@ def done(console: Console, what: str, detail: str = "") -> None:
 
 
 @contextmanager
-def counting(console: Console, what: str, total: int) -> Iterator[Count]:
-    """Show a bar; gives a function that takes how many more are done, or, with True after it, how many there are."""
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar; gives a function that takes how many are done."""
     began = time.monotonic()
-    columns = (
-        TextColumn("      {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with progress_bar(console, transient=True) as progress:
         bar = progress.add_task(what, total=total)
-
-        def count(n: int, absolute: bool = False) -> None:
-            if absolute:
-                progress.update(bar, completed=n)
-            else:
-                progress.advance(bar, n)
-
-        yield count
-    took = time.monotonic() - began
-    done(console, what, f"{total:,} steps, {took:.1f} s")
+        yield lambda n: progress.update(bar, completed=n)
+    done(console, what, f"{total:,} steps, {time.monotonic() - began:.1f} s")
 
 
 def models(console: Console, manifests: Sequence[Mapping[str, Any]], took: float) -> None:
     """Say what was trained."""
     done(console, f"{len(manifests)} models trained by a wave", f"{took:.1f} s")
-    texts = [
-        f"{m['partition']} {m['metrics']['mae']:.1f} ({m['metrics']['naive_mae']:.1f})"
-        for m in manifests
-        if m["metrics"]
-    ]
+    found = [(m["partition"], m["metrics"]) for m in manifests if m["metrics"]]
+    texts = ", ".join(f"{name} {m['mae']:.1f} ({m['naive_mae']:.1f})" for name, m in found)
     console.print(
-        f"      [dim]mean error on the last week, min (seasonal naive): {', '.join(texts)}[/]",
-        highlight=False,
+        f"      [dim]mean error on the last week, min (seasonal naive): {texts}[/]", highlight=False
     )
 
 
-class DayTable:
-    """The table of the served hours, which grows wave by wave."""
+@contextmanager
+def day_table(console: Console, day: Day, script: Script) -> Iterator[Callable[[int, WaveProgress], None]]:
+    """Show the served hours, as a table that grows wave by wave; gives what adds the hour that follows a wave."""
+    table = _table(
+        "The served hours (New York time; errors in minutes, weighted by flights)",
+        ("wave", "hour", ">made", ">answered", ">age", ">flights", ">error", ">in 80 %", ">in 95 %"),
+    )
 
-    def __init__(self, console: Console, day: Day, script: Script) -> None:
-        self._day, self._script, self._console = day, script, console
-        self._table = _table(
-            "The served hours (New York time; errors in minutes, weighted by flights)",
-            ("wave", "hour", ">made", ">answered", ">age", ">flights", ">error", ">in 80 %", ">in 95 %"),
-        )
-        self._live = Live(self._table, console=console, refresh_per_second=8)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-        if not self._console.is_terminal:
-            self._console.print()
-
-    def add(self, hour: int, wave: WaveProgress) -> None:
-        """Add the hour that follows a wave."""
-        day, row = self._day, self._day.row(hour)
-        made = wave.tasks["delay_forecast"].get("finished", 0)
-        age = np.nanmax(day.age[hour])
-        date = self._script.issues[hour]
-        self._table.add_row(
-            f"{local(date):%H:%M}",
+    def add(hour: int, wave: WaveProgress) -> None:
+        where = np.arange(len(day.hours))[:, None] == hour
+        made, age = wave.tasks["delay_forecast"].get("finished", 0), np.nanmax(day.age[hour])
+        flights = day.flights[hour].sum()
+        table.add_row(
+            f"{local(script.issues[hour]):%H:%M}",
             f"{local(day.hours[hour]):%H:%M}",
             f"[red]{made}[/]" if wave.count("failed") else str(made),
             f"{day.answered[hour].sum()} of {len(day.entities)}",
             f"[yellow]{age:.0f} h[/]" if age > 1 else f"{age:.0f} h",
-            f"{day.flights[hour].sum():.0f}",
-            *_errors(day, row),
+            f"{flights:.0f}",
+            *([f"{day.mae(where):.1f}", *_covers(day, where)] if flights else []),
         )
 
+    with Live(table, console=console, refresh_per_second=8):
+        yield add
+    if not console.is_terminal:
+        console.print()
 
-def _errors(day: Day, where: Mask) -> tuple[str, str, str]:
-    if not (day.flights[where] > 0).any():
-        return ("", "", "")
-    return (f"{day.mae(where):.1f}", _percent(day.coverage(80, where)), _percent(day.coverage(95, where)))
+
+def _covers(day: Day, where: Mask) -> list[str]:
+    return [_percent(day.coverage(level, where)) for level in (80, 95)]
 
 
 def day_scores(console: Console, day: Day) -> None:
@@ -156,8 +122,7 @@ def day_scores(console: Console, day: Day) -> None:
             f"{(where & (day.flights > 0)).sum():,}",
             f"[bold]{day.mae(where):.1f}[/]",
             *(f"{day.mae(where, rival):.1f}" for rival in RIVALS),
-            _percent(day.coverage(80, where)),
-            _percent(day.coverage(95, where)),
+            *_covers(day, where),
         )
     console.print(table)
 
@@ -187,11 +152,6 @@ def longer_scores(console: Console, scores: pd.DataFrame) -> None:
     console.print(f"{order}: {' < '.join(f'{e:.2f}' for e in errors)}", highlight=False)
     hours = int(total.loc[(MODEL, FRESH), "hours"])
     console.print(f"[dim]each age on the same {hours:,} hours with flights[/]\n", highlight=False)
-
-
-def closing(console: Console, files: Sequence[Path], seconds: float) -> None:
-    """Say where the pictures are."""
-    console.print(f"Pictures: {' and '.join(map(str, files))}\nAll in {seconds:.0f} s.", highlight=False)
 
 
 def _table(title: str, head: Sequence[str]) -> Table:

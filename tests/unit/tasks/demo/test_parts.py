@@ -17,6 +17,7 @@ from rich.console import Console
 from forecasting.models.global_forecaster import Fitting
 from forecasting.reading.reader import Forecast
 from pipeline.flows.pipe import ONE_HOUR
+from pipeline.waves.wave import Progress
 from tasks.demo import demo, longer, picture, show, stop
 from tasks.demo.day import Day
 from tasks.demo.script import Script
@@ -107,26 +108,34 @@ def test_the_tables_fit_a_narrow_terminal_and_tell_the_outage(day: Day):
         assert re.search(rf"^ *{name} .*\d %", text, re.MULTILINE)
 
 
-def test_the_picture_is_a_png_and_the_page_needs_nothing_else(day: Day, tmp_path: Path):
-    png, page = picture.draw(day, SCRIPT, tmp_path / "new" / "folder")
+def test_the_picture_is_a_png_in_a_folder_that_is_made(day: Day, tmp_path: Path):
+    png = picture.draw(day, SCRIPT, tmp_path / "new" / "folder")
     assert png.read_bytes().startswith(b"\x89PNG")
-    text = page.read_text()
-    assert "data:image/png;base64," in text
-    assert not re.search(r"(src|href)=\"(?!data:)", text)
-    assert "456 from an older forecast" in text
+
+
+def test_the_table_of_the_day_tells_each_hour(day: Day):
+    console = Console(record=True, width=100)
+    with show.day_table(console, day, SCRIPT) as add:
+        for hour in (12, 13):
+            failed = {"failed": 76} if hour == 13 else {}
+            tasks = {"delay_forecast": {"finished": 0 if failed else 76} | failed}
+            add(hour, Progress("w", "closed", "done", tasks, 76, 76, 1.0))
+    text = console.export_text()
+    assert re.search(r"12:00 +13:00 +76 +76 of 76 +1 h", text)
+    assert re.search(r"13:00 +14:00 +0 +76 of 76 +2 h", text)
 
 
 def test_the_backtest_scores_models_and_simple_forecasts_on_the_same_hours(
     truth: Truth, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(longer, "CUTOFFS", [datetime(2013, 4, 29, tzinfo=UTC)])
+    monkeypatch.setattr(longer, "CUTOFFS", [pd.Timestamp("2013-04-29", tz="UTC")])
     monkeypatch.setattr(
         longer, "FITTING", Fitting(loss="robust", rounds=20, quantile_rounds=5, max_rows=5_000)
     )
     monkeypatch.setattr(truth, "airports", ["JFK"])
-    done = []
-    scores = longer.backtest(truth, 25, lambda: done.append(1))
-    assert len(done) == len(longer.steps(truth)) == 1
+    parts = list(longer.backtest(truth, 25))
+    assert len(parts) == len(longer.steps(truth)) == 1
+    scores = parts[0]
     assert set(scores["model"]) == {longer.MODEL, *RIVALS}
     assert scores.groupby("model")["weight"].sum().nunique() == 1
     console = Console(record=True, width=80)
