@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryFile
+from typing import IO, Literal
 
-MAX_OUTPUT = 64 * 2**20  # bytes on stdout
+MAX_OUTPUT = 64 * 2**20  # bytes on stdout, and on stderr
 TAIL = 1000  # bytes of stderr that are kept
-_SLICE = 2**16  # bytes that are read or written at once
-_LOOK = 0.2  # seconds between two looks at whether the program ended while others still hold its pipes
+LOOK = 0.02  # seconds between two looks at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,129 +39,58 @@ def run(
 ) -> Ran:
     """Run a program with `data` on its stdin, for at most `limit` seconds.
 
-    It gets a process group of its own. The group is killed when the time is over, when more than `max_output`
-    bytes came, and when this call is left by an exception. Raises OSError when the program cannot be started.
+    It reads and writes files, so that nobody waits for a full pipe. It gets a process group of its own, which is killed
+    when it has ended, when the time is over, when more than `max_output` bytes came, and when this call is left by an
+    exception. Raises OSError when the program cannot be started.
     """
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        cwd=cwd,
-        env=env,
-        start_new_session=True,
-    )
-    try:
-        pump = _Pump(process, data, time.monotonic() + limit, max_output)
-        with closing(pump):
-            end = pump.run()
-            if end != "itself":
-                _kill(process)
-                pump.drain()
-            return Ran(bytes(pump.output), _text(pump.errors), end, process.wait())
-    finally:
-        _kill(process)
+    until = time.monotonic() + limit
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        stdin.write(data)
+        stdin.seek(0)
+        process = subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=env, start_new_session=True
+        )
+        try:
+            end, pause = None, 0.001
+            while end is None:
+                time.sleep(pause)
+                end = _end(process, until, max(_size(stdout), _size(stderr)) > max_output)
+                pause = min(2 * pause, LOOK)
+        finally:
+            _kill(process)
+        return Ran(os.pread(stdout.fileno(), max_output, 0), _text(stderr), end, process.returncode)
+
+
+def _end(
+    process: subprocess.Popen[bytes], until: float, full: bool
+) -> Literal["itself", "time", "size"] | None:
+    if full:
+        return "size"
+    if _ended(process):
+        return "itself"
+    return "time" if time.monotonic() > until else None
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether it ended, and leave it to be waited for where the system can: until then its group is its own."""
+    if not hasattr(os, "waitid"):
+        return process.poll() is not None
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill the group, unless the program was waited for: its number may be another's by then."""
     if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(PermissionError):  # macOS: all of the group have ended
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _text(errors: bytearray) -> str:
-    cut = len(errors) > TAIL
-    text = errors[-TAIL:].decode(errors="replace").strip()
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _text(file: IO[bytes]) -> str:
+    cut = max(_size(file) - TAIL, 0)
+    text = os.pread(file.fileno(), TAIL, cut).decode(errors="replace").strip()
     return f"...{text}" if cut else text
-
-
-class _Pump:
-    """Moves bytes between us and a program, without ever waiting on one pipe alone."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], data: bytes, deadline: float, max_output: int
-    ) -> None:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        self.process, self.deadline, self.max_output = process, deadline, max_output
-        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
-        self.data = memoryview(data)
-        self.output, self.errors = bytearray(), bytearray()
-        for pipe in (self.stdin, self.stdout, self.stderr):
-            os.set_blocking(pipe.fileno(), False)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.stdin, selectors.EVENT_WRITE, self._write)
-        self.selector.register(self.stdout, selectors.EVENT_READ, self._read)
-        self.selector.register(self.stderr, selectors.EVENT_READ, self._read)
-
-    def run(self) -> Literal["itself", "time", "size"]:
-        """Move bytes until the program has ended or must be ended; say which."""
-        while self._open():
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                return "time"
-            ready = self.selector.select(min(left, _LOOK))
-            for key, _ in ready:
-                key.data(key.fileobj)
-            if len(self.output) > self.max_output:
-                return "size"
-            if not ready and _ended(self.process):
-                # What it left behind holds its pipes. Its own number is still ours: it was not waited for.
-                os.killpg(self.process.pid, signal.SIGKILL)
-                break
-        try:
-            self.process.wait(max(self.deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            return "time"
-        return "itself"
-
-    def drain(self) -> None:
-        """Take what is in the pipes still."""
-        for pipe in (self.stdout, self.stderr):
-            while pipe in self.selector.get_map() and len(self.output) <= self.max_output:
-                if not self._read(pipe):
-                    break
-
-    def close(self) -> None:
-        """Close the pipes."""
-        self.selector.close()
-        for pipe in (self.stdin, self.stdout, self.stderr):
-            pipe.close()
-
-    def _open(self) -> bool:
-        return self.stdout in self.selector.get_map() or self.stderr in self.selector.get_map()
-
-    def _write(self, pipe: object) -> None:
-        try:
-            sent = os.write(self.stdin.fileno(), self.data[:_SLICE])
-            self.data = self.data[sent:]
-        except BrokenPipeError:  # it reads no more; what it answers tells whether that was right
-            self.data = self.data[:0]
-        if not self.data:
-            self.selector.unregister(self.stdin)
-            self.stdin.close()
-
-    def _read(self, pipe: object) -> bool:
-        """Read a slice; False when there is nothing to read now, or ever."""
-        source = self.stdout if pipe is self.stdout else self.stderr
-        try:
-            piece = os.read(source.fileno(), _SLICE)
-        except BlockingIOError:
-            return False
-        if not piece:
-            self.selector.unregister(source)
-        elif source is self.stdout:
-            self.output += piece
-        else:
-            self.errors = (self.errors + piece)[-TAIL - 1 :]
-        return bool(piece)
-
-
-def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether it ended, and leave it to be waited for. Where the system cannot, its pipes must tell."""
-    if not hasattr(os, "waitid"):
-        return False
-    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

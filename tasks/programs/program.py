@@ -108,7 +108,7 @@ class Program:
 
 def _end(ran: Ran) -> str:
     if ran.end == "size":
-        return f"was stopped when it had written {len(ran.output) / 2**20:.0f} MB"
+        return f"was stopped when it had written {MAX_OUTPUT / 2**20:.0f} MB"
     if ran.code < 0:
         try:
             return f"was ended by {signal.Signals(-ran.code).name}"

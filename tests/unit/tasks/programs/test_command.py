@@ -510,8 +510,8 @@ def test_an_exception_kills_its_processes(tmp_path):
         watcher = threading.Thread(target=when_started)
         watcher.start()
         with pytest.raises(KeyboardInterrupt):
-            # What it reads is written by who waits for it: by then its start is over.
-            sh(f"read -r _; sleep 60 & echo $! $$ > {pids}; wait")(["jfk"], DATE)
+            # Its start is over when it tells of itself.
+            sh(f"sleep 0.3; sleep 60 & echo $! $$ > {pids}; wait")(["jfk"], DATE)
         watcher.join(10)
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -530,7 +530,13 @@ def test_what_it_leaves_running_is_not_waited_for(tmp_path):
 def test_endless_output_is_stopped():
     ran = run(["yes"], b"", 30, max_output=100_000)
     assert ran.end == "size"
-    assert 100_000 < len(ran.output) < 300_000
+    assert len(ran.output) == 100_000
+
+
+def test_endless_text_on_stderr_is_stopped_too():
+    ran = run(["sh", "-c", "yes >&2"], b"", 30, max_output=100_000)
+    assert (ran.end, ran.output) == ("size", b"")
+    assert len(ran.errors) < 1100
 
 
 def test_endless_output_is_an_error_that_says_so(monkeypatch):
