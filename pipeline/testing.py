@@ -100,7 +100,7 @@ class _LocalGate:
 class _NoLimit:
     """Rates hold for workers; a test does not wait."""
 
-    def reserve(self, name: str, rate: float, n: int = 1, limit: float | None = None) -> float:
+    def reserve(self, name: str, rate: float) -> float:
         return 0.0
 
 
