@@ -15,7 +15,6 @@ from ecs.simulator.scenario import DEFAULT, Scenario, load
 from pipeline.cli.options import json_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.waiting import counted
-from pipeline.errors import SettingsError
 from pipeline.formatting import length
 
 
@@ -30,9 +29,6 @@ from pipeline.formatting import length
 @click.option("--goal", type=click.FloatRange(1), metavar="SECONDS", help="In which a wave is to be done.")
 @click.option("--waves", type=click.IntRange(1), metavar="N", help="How many hourly waves.")
 @click.option("--serving", is_flag=True, help="Replay a day of requests instead of waves.")
-@click.option(
-    "--chart", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw it (png, svg)."
-)
 @click.option("--pattern", is_flag=True, help="Write the own scenario, to be changed, and end.")
 @json_option
 def simulate(
@@ -42,7 +38,6 @@ def simulate(
     goal: float | None,
     waves: int | None,
     serving: bool,
-    chart: Path | None,
     pattern: bool,
     as_json: bool,
 ) -> None:
@@ -67,8 +62,6 @@ def simulate(
         _show_day(lines)
     else:
         _show(scenario, lines)
-    if chart is not None:
-        draw(lines, chart)
 
 
 def _changed(scenario: Scenario, goal: float | None, waves: int | None) -> Scenario:
@@ -123,35 +116,3 @@ _COSTS = ("most tasks", "task hours", "used", "dollars")
 
 def _costs(out: Outcome) -> list[str]:
     return [f"{out.tasks:,}", f"{out.hours:,.1f}", f"{out.used:.0%}", f"{out.dollars:,.3f}"]
-
-
-def draw(lines: Sequence[Line], path: Path) -> None:
-    """Draw the tasks and the backlog of each policy over time, a row a size. Raises SettingsError."""
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 - comes with the extra [pictures]
-    except ModuleNotFoundError:
-        raise SettingsError(
-            "--chart needs matplotlib, which comes with the extra [pictures]. "
-            "Install it: pip install 'celery-waves[pictures]'"
-        ) from None
-    sizes = list(dict.fromkeys(line.entities for line in lines))
-    figure = Figure(figsize=(11, 3.2 * len(sizes)), layout="constrained")
-    axes = figure.subplots(len(sizes), 2, squeeze=False)
-    for row, size in enumerate(sizes):
-        for line in lines:
-            if line.entities == size:
-                hours = [moment / 3600 for moment, _, _ in line.outcome.history]
-                for column, part in enumerate((1, 2)):
-                    values = [one[part] for one in line.outcome.history]
-                    axes[row][column].step(hours, values, where="post", label=line.policy, linewidth=1)
-        for column, what in enumerate(("tasks", "backlog, seconds of one slot")):
-            axes[row][column].set(title=f"{size:,} entities: {what}", xlabel="hours", yscale="symlog")
-        # A policy that never comes to an end is not to squeeze the others.
-        ends = sorted(line.outcome.history[-1][0] for line in lines if line.entities == size)
-        for axis in axes[row]:
-            axis.set_xlim(0, 1.25 * ends[len(ends) // 2] / 3600)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=len(POLICIES))
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"the chart cannot be written to {path}: {error}") from None

@@ -153,7 +153,7 @@ def test_a_scenario_that_is_not_there_is_named():
         load(Path("nowhere.toml"))
 
 
-def test_the_command_shows_a_table_writes_json_and_draws(tmp_path):
+def test_the_command_shows_a_table_and_writes_json():
     words = ["simulate", "--entities", "1000", "--policy", "ahead", "--policy", "cpu", "--waves", "1"]
     shown = CliRunner().invoke(ecs, words)
     assert shown.exit_code == 0, shown.output
@@ -163,24 +163,4 @@ def test_the_command_shows_a_table_writes_json_and_draws(tmp_path):
     ]
     found = json.loads(CliRunner().invoke(ecs, [*words, "--json"]).output)
     assert [(one["entities"], one["policy"]) for one in found] == [(1000, "ahead"), (1000, "cpu")]
-    chart = tmp_path / "chart.svg"
-    assert CliRunner().invoke(ecs, [*words, "--chart", str(chart)]).exit_code == 0
-    assert "ahead" in chart.read_text()
     assert CliRunner().invoke(ecs, ["simulate", "--pattern"]).output == DEFAULT.read_text()
-
-
-def test_a_chart_of_no_known_kind_is_refused(tmp_path):
-    words = [
-        "simulate",
-        "--entities",
-        "100",
-        "--policy",
-        "ahead",
-        "--waves",
-        "1",
-        "--chart",
-        str(tmp_path / "a.xyz"),
-    ]
-    out = CliRunner().invoke(ecs, words)
-    assert out.exit_code == 2
-    assert "the chart cannot be written to" in out.output
