@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from forecasting.errors import ModelError
 from forecasting.registry import Registry, process_registry
 from pipeline.flows.flow import Flow
 from pipeline.monitoring.cover import process_covers
+from pipeline.monitoring.metrics import gauge
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.runtime import Runtime
 
@@ -29,20 +30,17 @@ def metrics(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
 
 
 def _cover(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
-    hours = GaugeMetricFamily(
-        "waves_cover_hours",
-        "Hours until the forecasts of entities run out, should no further wave succeed: min, 5th percentile, median.",
-        labels=("version", "flow", "pipe", "statistic"),
-    )
-    out = GaugeMetricFamily(
-        "waves_uncovered_entities", "Entities without any forecast.", labels=("version", "flow", "pipe")
-    )
-    for found in process_covers(runtime, flows).known():
-        name = (found.version, found.flow, found.pipe)
-        for statistic, value in {"min": found.least, "p5": found.p5, "median": found.median}.items():
-            hours.add_metric((*name, statistic), value)
-        out.add_metric(name, found.out)
-    yield from (hours, out)
+    found = process_covers(runtime, flows).known()
+    labels = ("version", "flow", "pipe")
+    hours = [
+        (one.version, one.flow, one.pipe, *last)
+        for one in found
+        for last in (("min", one.least), ("p5", one.p5), ("median", one.median))
+    ]
+    text = "Hours until the forecasts of entities run out, should no further wave succeed: min, 5th percentile, median."
+    yield gauge("waves_cover_hours", text, (*labels, "statistic"), hours)
+    out = [(one.version, one.flow, one.pipe, one.out) for one in found]
+    yield gauge("waves_uncovered_entities", "Entities without any forecast.", labels, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +92,9 @@ _live = _Live()
 
 
 def _ages(found: Sequence[Ages]) -> Iterator[Metric]:
-    labels = ("pipe", "stage")
-    age = GaugeMetricFamily(
-        "waves_model_age_seconds",
-        "Seconds since the oldest of a pipe's live models was made, over its partitions.",
-        labels=labels,
-    )
-    without = GaugeMetricFamily(
-        "waves_models_not_live", "Partitions with models of which none is live.", labels=labels
-    )
-    now: float = time.time()
-    for one in found:
-        if one.oldest is not None:
-            age.add_metric((one.pipe, one.stage), now - one.oldest)
-        without.add_metric((one.pipe, one.stage), one.without)
-    yield from (age, without)
+    labels, now = ("pipe", "stage"), time.time()
+    ages = [(one.pipe, one.stage, now - one.oldest) for one in found if one.oldest is not None]
+    text = "Seconds since the oldest of a pipe's live models was made, over its partitions."
+    yield gauge("waves_model_age_seconds", text, labels, ages)
+    without = [(one.pipe, one.stage, one.without) for one in found]
+    yield gauge("waves_models_not_live", "Partitions with models of which none is live.", labels, without)

@@ -7,10 +7,10 @@ counted. Needs the extra: pip install 'celery-waves[web]'.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -55,16 +55,13 @@ class WaveCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give all metrics; where Redis does not answer only `waves_up`, which is 0 then."""
-        up = GaugeMetricFamily("waves_up", "Whether Redis answers.")
+        metrics, up = [], 0
         try:
-            metrics = list(self._all())
+            metrics, up = list(self._all()), 1
         except (RedisError, OSError) as error:
             log.warning("redis does not answer; there are no metrics", error=str(error))
-            up.add_metric((), 0)
-        else:
-            up.add_metric((), 1)
-            yield from metrics
-        yield up
+        yield from metrics
+        yield gauge("waves_up", "Whether Redis answers.", (), [(up,)])
 
     def describe(self) -> Iterator[Metric]:
         """Give none: Redis is not asked before somebody wants to know."""
@@ -73,9 +70,8 @@ class WaveCollector(Collector):
     def _all(self) -> Iterator[Metric]:
         totals = read_totals(self._runtime.client)
         yield from _sums(totals[:FLOWS_SHOWN])
-        left = GaugeMetricFamily("waves_flows_left_out", f"Flows in versions beyond the first {FLOWS_SHOWN}.")
-        left.add_metric((), max(len(totals) - FLOWS_SHOWN, 0))
-        yield left
+        left, text = max(len(totals) - FLOWS_SHOWN, 0), f"Flows in versions beyond the first {FLOWS_SHOWN}."
+        yield gauge("waves_flows_left_out", text, (), [(left,)])
         observed = observe(self._runtime, self._flows)
         yield from _flows(observed)
         yield _newest(outcomes(self._runtime, observed))
@@ -89,16 +85,9 @@ class WaveCollector(Collector):
             refused.add_metric((kind.decode(),), int(n))
         yield refused
         if price := self._runtime.settings.price:
-            yield GaugeMetricFamily("waves_price_slot_hour", "Price of an hour of one slot.", value=price)
+            yield gauge("waves_price_slot_hour", "Price of an hour of one slot.", (), [(price,)])
         for add in self._more:
             yield from add(self._runtime, self._flows)
-
-
-def registry(runtime: Runtime, flows: Iterable[Flow] = ()) -> CollectorRegistry:
-    """Make a registry that holds these metrics alone."""
-    made = CollectorRegistry()
-    made.register(WaveCollector(runtime, flows))
-    return made
 
 
 def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
@@ -151,87 +140,78 @@ def _add(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histog
     family.add_metric(labels, buckets, histogram.total)
 
 
+def gauge(name: str, text: str, labels: Sequence[str], values: Iterable[tuple[Any, ...]]) -> Metric:
+    """Build a gauge of rows that hold the labels' values and then the number."""
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for *of, value in values:
+        family.add_metric(of, value)
+    return family
+
+
 def _flows(observed: Observed) -> Iterator[Metric]:
     """How the waves of each flow stand."""
-    late = GaugeMetricFamily(
-        "waves_late_seconds",
-        "Seconds since a wave was due that has not ended well; 0 where all is.",
-        labels=FLOW,
-    )
-    opened = GaugeMetricFamily("waves_open", "Waves that have not ended.", labels=FLOW)
-    age = GaugeMetricFamily(
-        "waves_newest_age_seconds", "Seconds since the end of the newest wave that ended well.", labels=FLOW
-    )
-    for standing in observed.standings[:FLOWS_SHOWN]:
-        name = (standing.version, standing.flow)
-        opened.add_metric(name, standing.open)
-        if standing.due is not None:
-            late.add_metric(name, standing.late)
-        ended = standing.waves[standing.newest].ended if standing.newest else None
-        if ended is not None:
-            age.add_metric(name, observed.now.timestamp() - ended)
-    yield from (late, opened, age)
+    found = [((one.version, one.flow), one) for one in observed.standings[:FLOWS_SHOWN]]
+    now = observed.now.timestamp()
+    ended = [(name, one.waves[one.newest].ended if one.newest else None) for name, one in found]
+    text = "Seconds since a wave was due that has not ended well; 0 where all is."
+    late = [(*name, one.late) for name, one in found if one.due is not None]
+    yield gauge("waves_late_seconds", text, FLOW, late)
+    text, opened = "Waves that have not ended.", [(*name, one.open) for name, one in found]
+    yield gauge("waves_open", text, FLOW, opened)
+    text = "Seconds since the end of the newest wave that ended well."
+    yield gauge("waves_newest_age_seconds", text, FLOW, [(*n, now - at) for n, at in ended if at is not None])
 
 
 def _newest(waves: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Metric:
     """What became of the newest ended wave of each flow: what alerts judge, with no wave's end in between."""
-    newest = GaugeMetricFamily(
-        "waves_newest_entities",
-        "Entities of tasks of the newest ended wave, by status.",
-        labels=(*FLOW, "task", "status"),
-    )
+    rows = []
     for wave_id, tasks in list(waves.items())[:FLOWS_SHOWN]:
         version, _, flow = wave_id.split(" ")[0].rpartition("/")
         for task, statuses in tasks.items():
             for status in ("finished", "failed", "skipped"):
                 n = sum(n for text, n in statuses.items() if text.startswith(status))
-                newest.add_metric((version, flow, task, status), n)
-    return newest
+                rows.append((version, flow, task, status, n))
+    text = "Entities of tasks of the newest ended wave, by status."
+    return gauge("waves_newest_entities", text, (*FLOW, "task", "status"), rows)
 
 
 def _queues(observed: Observed) -> Iterator[Metric]:
     """What lies before the workers."""
-    queued = GaugeMetricFamily(
-        "waves_queue_messages",
-        "Messages of any priority, queued or taken and not ended.",
-        labels=("queue", "state"),
-    )
-    seconds = GaugeMetricFamily(
-        "waves_backlog_seconds", "Work in a queue and in flight, in seconds of one slot.", labels=("queue",)
-    )
-    slots = GaugeMetricFamily(
-        "waves_queue_slots", "Units that the workers of a queue run at a time.", labels=("queue",)
-    )
-    for name, backlog in observed.queues.items():
-        queued.add_metric((name, "queued"), backlog.queued)
-        queued.add_metric((name, "in_flight"), backlog.in_flight)
-        seconds.add_metric((name,), backlog.seconds)
-        slots.add_metric((name,), observed.slots(name))
-    kinds: dict[tuple[str, str], int] = {}
-    for process in observed.processes:
-        key = (process.version, process.kind)
-        kinds[key] = kinds.get(key, 0) + 1
-    there = GaugeMetricFamily("waves_processes", "Workers, beats and keepers.", labels=("version", "kind"))
-    for (version, kind), n in kinds.items():
-        there.add_metric((version, kind), n)
-    deadlines = GaugeMetricFamily("waves_deadlines", "Units and waves that keepers look after.")
-    deadlines.add_metric((), observed.deadlines)
-    yield from (queued, seconds, slots, there, deadlines)
+    queues, queue = observed.queues.items(), ("queue",)
+    messages = [
+        (name, state, n)
+        for name, each in queues
+        for state, n in (("queued", each.queued), ("in_flight", each.in_flight))
+    ]
+    text = "Messages of any priority, queued or taken and not ended."
+    yield gauge("waves_queue_messages", text, ("queue", "state"), messages)
+    text = "Work in a queue and in flight, in seconds of one slot."
+    yield gauge("waves_backlog_seconds", text, queue, [(name, each.seconds) for name, each in queues])
+    text = "Units that the workers of a queue run at a time."
+    yield gauge("waves_queue_slots", text, queue, [(name, observed.slots(name)) for name, _ in queues])
+    kinds = Counter((process.version, process.kind) for process in observed.processes)
+    there, text = [(*key, n) for key, n in kinds.items()], "Workers, beats and keepers."
+    yield gauge("waves_processes", text, ("version", "kind"), there)
+    yield gauge("waves_deadlines", "Units and waves that keepers look after.", (), [(observed.deadlines,)])
 
 
 def _servers(observed: Observed) -> Iterator[Metric]:
     """How full Redis is."""
-    used = GaugeMetricFamily("waves_redis_memory_bytes", "Memory in use.", labels=("server",))
-    limit = GaugeMetricFamily("waves_redis_memory_limit_bytes", "maxmemory; 0 for none.", labels=("server",))
-    keys = GaugeMetricFamily("waves_redis_keys", "Keys of all databases.", labels=("server",))
-    for server, info in observed.redis.items():
-        used.add_metric((server,), int(info.get("used_memory", 0)))
-        limit.add_metric((server,), int(info.get("maxmemory", 0)))
-        found = [value for name, value in info.items() if name.startswith("db") and isinstance(value, dict)]
-        keys.add_metric((server,), sum(int(value.get("keys", 0)) for value in found))
-    stores = [info for server, info in observed.redis.items() if server.startswith("store")]
-    memory = sum(int(info.get("used_memory", 0)) for info in stores or observed.redis.values())
-    yield GaugeMetricFamily(
-        "waves_store_memory_bytes", "Memory of the pipe store, be it in the control Redis too.", value=memory
+    servers, server = observed.redis.items(), ("server",)
+    for name, text, key in (
+        ("waves_redis_memory_bytes", "Memory in use.", "used_memory"),
+        ("waves_redis_memory_limit_bytes", "maxmemory; 0 for none.", "maxmemory"),
+    ):
+        yield gauge(name, text, server, [(of, int(info.get(key, 0))) for of, info in servers])
+    yield gauge(
+        "waves_redis_keys", "Keys of all databases.", server, [(of, _keys(info)) for of, info in servers]
     )
-    yield from (used, limit, keys)
+    stores = [info for of, info in servers if of.startswith("store")] or observed.redis.values()
+    memory = sum(int(info.get("used_memory", 0)) for info in stores)
+    text = "Memory of the pipe store, be it in the control Redis too."
+    yield gauge("waves_store_memory_bytes", text, (), [(memory,)])
+
+
+def _keys(info: Mapping[str, Any]) -> int:
+    found = [value for name, value in info.items() if name.startswith("db") and isinstance(value, dict)]
+    return sum(int(value.get("keys", 0)) for value in found)

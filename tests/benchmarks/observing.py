@@ -23,13 +23,13 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline import submit_wave
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
-from pipeline.monitoring.metrics import registry
+from pipeline.monitoring.metrics import WaveCollector
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.benchmarks import flows
@@ -97,7 +97,8 @@ def sides(stack: ExitStack, redis: EmbeddedRedis, processes: Processes) -> tuple
 
 def scrape() -> None:
     """Write all metrics again and again."""
-    found = registry(Runtime(Settings.from_env()))
+    found = CollectorRegistry()
+    found.register(WaveCollector(Runtime(Settings.from_env())))
     while True:
         generate_latest(found)
         time.sleep(EVERY)

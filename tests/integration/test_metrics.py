@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,7 +15,7 @@ from pipeline import Flow, State, submit_wave, task
 from pipeline.flows.discover import load_flows
 from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
-from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector, registry
+from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector
 from pipeline.monitoring.observe import observe
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
@@ -47,7 +47,9 @@ def key(name: str, *labels: str) -> tuple[str, frozenset[str]]:
 
 def scraped(runtime: Runtime, *flows: Flow) -> Scrape:
     """Give the samples of a scrape."""
-    text = generate_latest(registry(runtime, flows)).decode()
+    registry = CollectorRegistry()
+    registry.register(WaveCollector(runtime, flows))
+    text = generate_latest(registry).decode()
     return {
         key(sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
