@@ -96,9 +96,8 @@ class SlowDown:
     def __init__(self, hold: float) -> None:
         """Take for how many seconds less must have been wanted before less is given."""
         self._hold = hold
-        self._wanted: deque[tuple[float, int]] = (
-            deque()
-        )  # falling numbers; the first is the largest of the time
+        # falling numbers; the first is the largest of the time
+        self._wanted: deque[tuple[float, int]] = deque()
         self._since: float | None = None
 
     def __call__(self, now: float, wanted: int, desired: int) -> int:

@@ -43,9 +43,8 @@ class Asked:
 class Differing:
     """Where versions of a pipe that is no forecast differ."""
 
-    versions: Sequence[
-        tuple[str, int, int]
-    ]  # version, its pipes, and how many of them are as the first one's
+    # version, its pipes, and how many of them are as the first one's
+    versions: Sequence[tuple[str, int, int]]
     pairs: int  # of entity and date
     different: int  # of these
     rows: Sequence[tuple[str, str, Sequence[Any]]]  # some of these: entity, date, value a version

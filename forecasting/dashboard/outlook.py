@@ -29,9 +29,8 @@ class Hour:
 
     at: datetime
     truth: float | None
-    forecast: (
-        Forecast | None
-    )  # as a reader got it an hour before; of hours to come as it gets it at the issue date
+    # as a reader got it an hour before; of hours to come as it gets it at the issue date
+    forecast: Forecast | None
 
 
 @dataclass(frozen=True, slots=True)

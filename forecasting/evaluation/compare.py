@@ -100,9 +100,8 @@ class _Job:
     observed: str | None
     truth: str | None
     sums: dict[tuple[str, int], dict[str, float]] = field(default_factory=dict)  # version, lead -> sums
-    by_hour: dict[datetime, Floats] = field(
-        default_factory=dict
-    )  # target -> scaled errors a version, and a count
+    # target -> scaled errors a version, and a count
+    by_hour: dict[datetime, Floats] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)  # versions that have any forecast
     left_out: int = 0
 

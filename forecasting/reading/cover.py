@@ -19,9 +19,8 @@ class Cover:
 
     pipe: str
     now: datetime
-    hours: Mapping[
-        str, int
-    ]  # entity -> hours until its newest forecast runs out; 0 where it has, or never was
+    # entity -> hours until its newest forecast runs out; 0 where it has, or never was
+    hours: Mapping[str, int]
 
     @property
     def least(self) -> int:

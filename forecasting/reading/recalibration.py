@@ -68,9 +68,8 @@ class Earlier:
     """What earlier forecasts said, and what came."""
 
     scores: Mapping[int, Floats]  # level -> (dates, leads, entities); NaN where there is no forecast or truth
-    widths: Mapping[
-        int, Floats
-    ]  # level -> the model's widths, in the same shape; NaN where there is no forecast
+    # level -> the model's widths, in the same shape; NaN where there is no forecast
+    widths: Mapping[int, Floats]
 
 
 def recalibrate(forecasts: Forecasts, panel: Panel, pipe: str, version: str, store: Store) -> Recalibrated:

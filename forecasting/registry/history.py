@@ -23,9 +23,8 @@ class Event:
     kind: str = ""  # PROMOTED, ROLLED_BACK or REFUSED
     version: str = ""  # that it is about
     before: str | None = None  # the version that was live until then
-    stack: tuple[
-        str, ...
-    ] = ()  # versions that were made live one after the other and stand; the last one is live
+    # versions that were made live one after the other and stand; the last one is live
+    stack: tuple[str, ...] = ()
     by: str = ""
     at: str = ""  # UTC
     why: str = ""

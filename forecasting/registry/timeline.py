@@ -30,9 +30,8 @@ class Timeline(Artifacts):
     def __init__(self, files: Files, settings: ModelSettings) -> None:
         super().__init__(files)
         self.settings = settings
-        self._known: dict[
-            str, tuple[float, Event]
-        ] = {}  # prefix of events -> when it was looked at, the newest
+        # prefix of events -> when it was looked at, the newest
+        self._known: dict[str, tuple[float, Event]] = {}
         self._told: set[tuple[str, str, str]] = set()  # versions whose damage was logged
 
     def live(self, name: str, partition: str, stage: str | None = None) -> str:

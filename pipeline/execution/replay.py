@@ -38,15 +38,13 @@ class Step:
     """What came of one task."""
 
     task: Task
-    inputs: dict[str, Any] = field(
-        default_factory=dict
-    )  # what it was called with; empty when it was not called
+    # what it was called with; empty when it was not called
+    inputs: dict[str, Any] = field(default_factory=dict)
     value: Any = None
     error: BaseException | None = None
     seconds: float = 0.0
-    scoped: dict[str, str] = field(
-        default_factory=dict
-    )  # required inputs that another scope makes -> its scope
+    # required inputs that another scope makes -> its scope
+    scoped: dict[str, str] = field(default_factory=dict)
     saved: bool | None = None  # False: there was a pipe already, which stays; None: nothing was to be saved
 
 

@@ -36,9 +36,8 @@ class Flow:
     schedule: str | None  # five cron fields, UTC
     expiry: float | None  # seconds from a wave's submission to its closing; None: one period of the schedule
     timeouts: Mapping[str, float] = field(repr=False)  # task -> seconds, for those with inputs
-    reads: Mapping[str, Task] = field(
-        repr=False
-    )  # pipe of another flow that is read from the store -> who makes it
+    # pipe of another flow that is read from the store -> who makes it
+    reads: Mapping[str, Task] = field(repr=False)
     others: tuple[Flow, ...] = field(repr=False)  # the flows that make these
     kept: Mapping[str, float] = field(repr=False)  # pipe -> seconds that other flows want its past to be kept
 

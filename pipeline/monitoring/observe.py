@@ -32,9 +32,8 @@ class Standing:
 
     version: str
     flow: str
-    waves: Mapping[
-        str, WaveInfo
-    ]  # the newest, newest first, no backfills: date (and digest) -> how it stands
+    # the newest, newest first, no backfills: date (and digest) -> how it stands
+    waves: Mapping[str, WaveInfo]
     due: datetime | None = None  # when the newest wave was due by the schedule; None without one
     late: float = 0.0  # seconds since a wave was due that has not ended well; 0 when the newest has
 

@@ -18,9 +18,8 @@ from redis import Redis
 
 T = TypeVar("T")
 Batch = tuple[bytes, int]
-_PLAIN = frozenset(
-    (bytes, int, list, NoneType)
-)  # replies, but neither errors nor what hiredis says of itself
+# replies, but neither errors nor what hiredis says of itself
+_PLAIN = frozenset((bytes, int, list, NoneType))
 Batches = Callable[[], Iterable[Batch]]  # called again when the connection broke
 
 

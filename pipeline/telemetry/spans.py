@@ -42,10 +42,8 @@ from pipeline.telemetry.tracing import Failed, Told
 PATH = "/v1/traces"  # where collectors take them
 TIMEOUT = 2.0  # seconds that the collector may take: a worker that ends waits for it
 DELAY = 1000  # milliseconds in which spans are gathered
-QUEUE, BATCH = (
-    1024,
-    512,
-)  # spans; what is more while the collector is gone is dropped, and no wave waits for it
+# spans; what is more while the collector is gone is dropped, and no wave waits for it
+QUEUE, BATCH = (1024, 512)
 
 log = get_logger("pipeline.tracing")
 

@@ -63,9 +63,8 @@ class Tally:
     ended: int = 0  # of these, whose waves have ended
     skipped: int = 0  # complete before, or submitted before and closed: nothing was run
     retried: int = 0  # run again for what they lacked
-    failed: list[str] = field(
-        default_factory=list
-    )  # ids of waves in which something failed, or that were closed early
+    # ids of waves in which something failed, or that were closed early
+    failed: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property

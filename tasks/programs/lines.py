@@ -20,9 +20,8 @@ _SHOWN = 200  # characters of a line that a message shows
 class Answers:
     """What a command answered."""
 
-    values: dict[str, Any] = field(
-        default_factory=dict
-    )  # entity -> value, or the CommandError that it reported
+    # entity -> value, or the CommandError that it reported
+    values: dict[str, Any] = field(default_factory=dict)
     fault: str = ""  # what is wrong with the first line that cannot be read
 
 

@@ -19,20 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CACHE_BYTES = 256 * 2**20  # of parsed files, in each process
-EMPTY = (
-    "",
-    "-",
-    "#N/A",
-    "<NA>",
-    "N/A",
-    "NA",
-    "NULL",
-    "NaN",
-    "None",
-    "n/a",
-    "nan",
-    "null",
-)  # no value, in CSV
+# no value, in CSV
+EMPTY = ("", "-", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
 _NO_HOUR = 0
 
 

@@ -27,9 +27,8 @@ Rows32 = npt.NDArray[np.float32]
 class Trees:
     """T trees of depth D for each of E entities."""
 
-    features: npt.NDArray[
-        np.uint8
-    ]  # (E, T, 2**D - 1): which one a node asks; the children of i are 2i + 1 and 2i + 2
+    # (E, T, 2**D - 1): which one a node asks; the children of i are 2i + 1 and 2i + 2
+    features: npt.NDArray[np.uint8]
     thresholds: Rows32  # (E, T, 2**D - 1): below it to the left
     leaves: Rows32  # (E, T, 2**D)
 
