@@ -32,20 +32,13 @@ if TYPE_CHECKING:
     from forecasting.adapters.regressor import RegressorForecaster
     from forecasting.adapters.statsforecast import StatsforecastForecaster
     from forecasting.errors import DataError, ForecastError, ModelError, NoForecast, NotFitted
-    from forecasting.evaluation.backtest import Backtest, by_age, relative, share_of_worse
+    from forecasting.evaluation.backtest import Backtest, by_age, relative
     from forecasting.evaluation.backtest_waves import Measured, backtest_folds, backtest_table
     from forecasting.evaluation.compare import Scores, score_versions
     from forecasting.evaluation.metrics import (
         coverage,
-        interval_score,
         mae,
-        mase,
-        msis,
-        owa,
-        pinball,
-        rmse,
         seasonal_scale,
-        smape,
     )
     from forecasting.evaluation.pictures import draw_backtest
     from forecasting.features.panel import Panel
@@ -55,7 +48,7 @@ if TYPE_CHECKING:
     from forecasting.models.global_forecaster import GlobalForecaster
     from forecasting.models.learning import Fitting
     from forecasting.models.local import LocalForecaster, LocalSpec
-    from forecasting.models.naive import Constant, Forecaster, LastValue, SeasonalNaive, TrailingMean
+    from forecasting.models.naive import Constant, Forecaster, SeasonalNaive, TrailingMean
     from forecasting.models.pooled_forecaster import PooledForecaster
     from forecasting.reading.cover import Cover, cover, covers
     from forecasting.reading.reader import Forecast, read_forecast, read_forecasts
@@ -81,12 +74,10 @@ else:
             "forecasting.adapters.regressor [forecasting]": "RegressorForecaster",
             "forecasting.adapters.statsforecast [forecasting]": "StatsforecastForecaster",
             "forecasting.errors": "DataError ForecastError ModelError NoForecast NotFitted",
-            "forecasting.evaluation.backtest [forecasting]": "Backtest by_age relative share_of_worse",
+            "forecasting.evaluation.backtest [forecasting]": "Backtest by_age relative",
             "forecasting.evaluation.backtest_waves [forecasting]": "Measured backtest_folds backtest_table",
             "forecasting.evaluation.compare [forecasting]": "Scores score_versions",
-            "forecasting.evaluation.metrics [forecasting]": (
-                "coverage interval_score mae mase msis owa pinball rmse seasonal_scale smape"
-            ),
+            "forecasting.evaluation.metrics [forecasting]": ("coverage mae seasonal_scale"),
             "forecasting.evaluation.pictures [pictures]": "draw_backtest",
             "forecasting.features.panel [forecasting]": "Panel",
             "forecasting.features.spec [forecasting]": "FeatureSpec",
@@ -95,9 +86,7 @@ else:
             "forecasting.models.global_forecaster [forecasting]": "GlobalForecaster",
             "forecasting.models.learning [forecasting]": "Fitting",
             "forecasting.models.local [forecasting]": "LocalForecaster LocalSpec",
-            "forecasting.models.naive [forecasting]": (
-                "Constant Forecaster LastValue SeasonalNaive TrailingMean"
-            ),
+            "forecasting.models.naive [forecasting]": ("Constant Forecaster SeasonalNaive TrailingMean"),
             "forecasting.models.pooled_forecaster [forecasting]": "PooledForecaster",
             "forecasting.reading.cover": "Cover cover covers",
             "forecasting.reading.reader": "Forecast read_forecast read_forecasts",
@@ -125,7 +114,6 @@ __all__ = [
     "Forecasts",
     "Gate",
     "GlobalForecaster",
-    "LastValue",
     "Live",
     "LocalForecaster",
     "LocalSpec",
@@ -154,20 +142,12 @@ __all__ = [
     "coverage",
     "covers",
     "draw_backtest",
-    "interval_score",
     "mae",
-    "mase",
-    "msis",
-    "owa",
-    "pinball",
     "process_registry",
     "read_forecast",
     "read_forecasts",
     "relative",
-    "rmse",
     "score_versions",
     "seasonal_scale",
-    "share_of_worse",
-    "smape",
     "with_forecasts",
 ]
