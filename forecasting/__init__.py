@@ -6,12 +6,12 @@
     read forecasts      read_forecast, read_forecasts, Forecast; cover, covers, Cover: for how long there are some
     estimators          GlobalForecaster and Fitting, PooledForecaster, LocalForecaster and LocalSpec; FeatureSpec
       of other libraries  RegressorForecaster, MlforecastForecaster, StatsforecastForecaster; Adapter, for one's own
-      to be better than   SeasonalNaive, LastValue, TrailingMean, Constant; Forecaster, what a backtest asks of a model
+      to be better than   SeasonalNaive, TrailingMean, Constant; Forecaster, what a backtest asks of a model
     what they compute in  Panel, Forecasts
-    backtests           Backtest, by_age, relative, share_of_worse, draw_backtest
+    backtests           Backtest, by_age, relative, draw_backtest
       as a wave         backtest_folds, backtest_table, Measured
     compare versions    score_versions, Scores
-    accuracy            mae, rmse, smape, mase, owa; coverage, pinball, interval_score, msis; seasonal_scale
+    accuracy            mae, coverage, seasonal_scale
     models that are kept  Registry, process_registry, ModelSettings, Manifest, Live, Event, Storable
       and promoted      Gate, Decision, Promotion, PromotionRefused
     errors              ForecastError: DataError, NotFitted, ModelError, NoForecast
