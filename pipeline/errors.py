@@ -8,6 +8,7 @@
     +-- KeyFormatError         an entity, a date or a version that no key can hold
     +-- UnknownName            a flow, task, state, version or wave that does not exist
     +-- SettingsError          the environment
+    +-- NotAllowed             a module or a file that stored data names, and settings do not allow
     +-- ClashError             a user's module shadows one of ours
     +-- MissingExtra           a package that an extra brings is not installed
     +-- UnreachableError       Redis does not answer
@@ -60,6 +61,10 @@ class UnknownName(PipelineError, LookupError):
 
 class SettingsError(PipelineError):
     """A setting is missing or cannot be read."""
+
+
+class NotAllowed(PipelineError):
+    """Stored data names a module or a file that the settings of this process do not allow."""
 
 
 class ClashError(PipelineError, ImportError):
