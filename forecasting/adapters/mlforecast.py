@@ -1,6 +1,6 @@
 """MlforecastForecaster: an mlforecast.MLForecast.
 
-    def make():                     # in a module that workers can import
+    def make():                     # in a module that workers can import, and that PIPELINE_ALLOW names
         return MLForecast({"boosted": XGBRegressor(n_estimators=100)}, freq="h", lags=[24, 168],
                           target_transforms=[Differences([24]), LocalStandardScaler()])
 
@@ -59,5 +59,5 @@ class MlforecastForecaster(Adapter):
         model = cls(**given)
         blanks = files.made(model.make).models
         stored = json.loads((folder / _FILE).read_text())
-        model._models = {name: files.read(folder / file, blanks.get(name)) for name, file in stored.items()}
+        model._models = {name: files.read(folder, file, blanks.get(name)) for name, file in stored.items()}
         return model

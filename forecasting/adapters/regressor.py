@@ -67,7 +67,7 @@ class RegressorForecaster(Adapter):
         file = files.write(self._model, folder / "model")
         blank = files.write(self.regressor, folder / "blank") if file.endswith(files.SKOPS) else ""
         params = self.regressor.get_params() if not blank else {}
-        kind = f"{type(self.regressor).__module__}:{type(self.regressor).__qualname__}"
+        kind = files.kind_of(self.regressor)
         known = {k: v for k, v in params.items() if isinstance(v, (str, int, float, bool))}
         stored = {"file": file, "blank": blank, "kind": kind, "params": known}
         (folder / "regressor.json").write_text(json.dumps(stored))
@@ -80,11 +80,11 @@ class RegressorForecaster(Adapter):
     def _restored(cls, folder: Path, given: Mapping[str, Any]) -> Self:
         stored = json.loads((folder / "regressor.json").read_text())
         if stored["blank"]:
-            blank = files.read(folder / stored["blank"])
-            fitted = files.read(folder / stored["file"])
+            blank = files.read(folder, stored["blank"])
+            fitted = files.read(folder, stored["file"])
         else:
             blank = files.regressor(stored["kind"], stored["params"])
-            fitted = files.read(folder / stored["file"], files.regressor(stored["kind"], stored["params"]))
+            fitted = files.read(folder, stored["file"], files.regressor(stored["kind"], stored["params"]))
         options = {name: value for name, value in given.items() if name != "spec"}
         model = cls(blank, **options)
         inputs = {name: given["spec"].get(name) for name in INPUTS}

@@ -1,6 +1,6 @@
 """StatsforecastForecaster: a statsforecast.StatsForecast, whose models are fitted to each series when they forecast.
 
-    def make():                     # in a module that workers can import
+    def make():                     # in a module that workers can import, and that PIPELINE_ALLOW names
         return StatsForecast([MSTL(season_length=[24, 168])], freq="h")
 
     StatsforecastForecaster("my_models:make", horizon=48, held_out=0)

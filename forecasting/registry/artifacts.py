@@ -19,11 +19,19 @@ from urllib.parse import quote, unquote
 
 from forecasting.errors import ModelError
 from forecasting.registry.files import Files
-from forecasting.registry.manifest import Manifest, Storable, class_of, features_of, kind_of, recipe_of
+from forecasting.registry.manifest import (
+    MANIFEST,
+    Manifest,
+    Storable,
+    class_of,
+    features_of,
+    kind_of,
+    plain,
+    recipe_of,
+)
 from pipeline.errors import near
 from pipeline.flows.pipe import stamp
 
-MANIFEST = "manifest.json"
 CACHED = 64  # models that a process keeps in memory
 _ADVICE = "Roll back, make another version live, or train again."
 
@@ -49,10 +57,12 @@ class Artifacts:
     ) -> Manifest:
         """Store a model that was fitted to the hours of `span` (first, last). It is not live by that.
 
-        Any class with `fit`, `predict`, `save` and `load` can be stored. `against` names the version that
-        `live_mae` in the metrics was measured of. Raises ModelError.
+        Any class with `fit`, `predict`, `save` and `load` can be stored; one that is not of ours, where PIPELINE_ALLOW
+        allows its module, since it is loaded only there. `against` names the version that `live_mae` in the metrics was
+        measured of. Raises ModelError.
         """
         kind = kind_of(model)
+        class_of(kind)
         data = _files_of(model)
         digests = {file: _sha256(content) for file, content in data.items()}
         manifest = Manifest(
@@ -71,7 +81,7 @@ class Artifacts:
             recipe=recipe_of(model),
             sha256=digests,
         )
-        place = f"{models(name, partition)}{manifest.version}/"
+        place = _place(name, partition, manifest.version)
         for file, content in data.items():
             self.files.create(place + file, content)
         self.files.create(place + MANIFEST, manifest.dump())
@@ -94,7 +104,7 @@ class Artifacts:
 
     def manifest(self, name: str, partition: str, version: str) -> Manifest:
         """Read a version's manifest. Raises ModelError when it is missing or damaged."""
-        key = f"{models(name, partition)}{version}/{MANIFEST}"
+        key = _place(name, partition, version) + MANIFEST
         data = self.files.read(key)
         if data is None:
             known = self.versions(name, partition)
@@ -103,11 +113,17 @@ class Artifacts:
                 f"It has: {', '.join(known[-5:]) or 'none'}{' and older ones' if len(known) > 5 else ''}."
             )
         try:
-            return Manifest.parse(data)
+            found = Manifest.parse(data)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"the manifest {self.files.place}/{key} cannot be read ({error}). {_ADVICE}"
             ) from None
+        if (found.name, found.partition, found.version) != (name, partition, version):
+            raise ModelError(
+                f"the manifest {self.files.place}/{key} is that of {found.version!r} of {found.name!r} of "
+                f"{found.partition!r}, and lies in the wrong place. {_ADVICE}"
+            )
+        return found
 
     def load(self, name: str, partition: str, version: str) -> Any:
         """Give a version's model; a process reads each one once. The files are checked against the manifest.
@@ -124,10 +140,13 @@ class Artifacts:
         return self._loaded[key]
 
     def fresh(self, name: str, partition: str, version: str) -> Any:
-        """Read a version's model into an object of its own, which may be fitted again. Raises ModelError."""
+        """Read a version's model into an object of its own, which may be fitted again.
+
+        Raises ModelError, for a class that may not be loaded here before any of its files is read.
+        """
         manifest = self.manifest(name, partition, version)
-        data = self._checked(manifest)
         estimator = class_of(manifest.kind)
+        data = self._checked(manifest)
         with TemporaryDirectory(prefix="wave-model-") as folder:
             for file, content in data.items():
                 (Path(folder) / file).write_bytes(content)
@@ -149,7 +168,7 @@ class Artifacts:
 
     def remove(self, name: str, partition: str, version: str) -> None:
         """Remove a version, its manifest first: what is left by a crash is no version."""
-        place = f"{models(name, partition)}{version}/"
+        place = _place(name, partition, version)
         keys = self.files.find(place)
         self.files.remove([place + MANIFEST])
         self.files.remove([key for key in keys if key != place + MANIFEST])
@@ -159,7 +178,7 @@ class Artifacts:
         return f"{self.files.place}/{models(name, partition)}{version}"
 
     def _checked(self, manifest: Manifest) -> dict[str, bytes]:
-        place = f"{models(manifest.name, manifest.partition)}{manifest.version}/"
+        place = _place(manifest.name, manifest.partition, manifest.version)
         data: dict[str, bytes] = {}
         for file, digest in manifest.sha256.items():
             content = self.files.read(place + file)
@@ -187,6 +206,14 @@ def models(name: str, partition: str) -> str:
     return f"{folder(name, partition)}models/"
 
 
+def _place(name: str, partition: str, version: str) -> str:
+    """Give the prefix of a version's files. Raises ModelError for a version that would lead out of its folder."""
+    try:
+        return f"{models(name, partition)}{plain(version)}/"
+    except ValueError:
+        raise ModelError(f"{version!r} is no version of a model. `wave model ls` lists them.") from None
+
+
 def now() -> str:
     """Give the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -198,6 +225,13 @@ def _files_of(model: Storable) -> dict[str, bytes]:
         found = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir()) if path.is_file()}
     if not found:
         raise ModelError(f"{type(model).__name__}.save(folder) wrote no file into the folder.")
+    for file in found:
+        try:
+            plain(file)
+        except ValueError as error:
+            raise ModelError(
+                f"{type(model).__name__}.save(folder) wrote a file that cannot be kept: {error}."
+            ) from None
     return found
 
 

@@ -52,7 +52,7 @@ def open_files(place: str | Path) -> Files:
 
 
 class FolderFiles:
-    """A folder, which several machines may share."""
+    """A folder, which several machines may share. What a key leads to lies in it: a link is refused."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -60,7 +60,7 @@ class FolderFiles:
 
     def create(self, key: str, data: bytes) -> bool:
         """Write it beside, then give it its name: a link that is there already is refused by the system."""
-        path = self.root / key
+        path = self._path(key)
         draft = path.with_name(f".{path.name}-{secrets.token_hex(6)}")
         with self._telling():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class FolderFiles:
         """Give a file, None where there is none."""
         with self._telling():
             try:
-                return (self.root / key).read_bytes()
+                return self._path(key).read_bytes()
             except FileNotFoundError:
                 return None
 
@@ -94,10 +94,22 @@ class FolderFiles:
         """Remove files, and the folders that this leaves empty."""
         with self._telling():
             for key in keys:
-                path = self.root / key
+                folder, _, name = key.rpartition("/")
+                path = self._path(folder) / name
                 path.unlink(missing_ok=True)
-                if path.parent != self.root and path.parent.is_dir() and not any(path.parent.iterdir()):
+                if folder and path.parent.is_dir() and not any(path.parent.iterdir()):
                     path.parent.rmdir()
+
+    def _path(self, key: str) -> Path:
+        """Find the place of a key. Raises ModelError where it leads out of the folder, or over a link."""
+        root = os.path.realpath(self.root)
+        plain = f"{root}/{key}" if key else root
+        if "\0" in key or os.path.realpath(plain) != plain:
+            raise ModelError(
+                f"{self.place}/{key} is refused: a file of a model lies in its own folder, and is no link. Remove it, "
+                "or put the file itself there."
+            )
+        return Path(plain)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

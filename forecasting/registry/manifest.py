@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from forecasting.errors import ModelError
+from forecasting.registry.estimators import PLACES, PUBLIC, WRITTEN_BY_0_1_0
+from pipeline.allowed import Allowed
+from pipeline.errors import NotAllowed
 
+MANIFEST = "manifest.json"
 _METHODS = ("fit", "predict", "save", "load")
 
 
@@ -50,7 +54,7 @@ class Manifest:
     against: str | None = None  # the version that `live_mae` among the metrics was measured of
     code: str = ""  # the version of the code that trained it
     made: str = ""  # when it was stored, UTC
-    kind: str = ""  # "module:class" of the estimator
+    kind: str = ""  # the estimator: a public name of ours, or "module:class" of a user's own
     recipe: str = ""  # digest of its class and parameters: equal for two fits of the same model
     sha256: Mapping[str, str] = field(default_factory=dict)  # file -> digest
 
@@ -62,11 +66,27 @@ class Manifest:
     def parse(cls, data: bytes) -> Self:
         """Read what `dump` gave. Raises ValueError, KeyError or TypeError for anything else."""
         stored: dict[str, Any] = json.loads(data)
+        if not isinstance(stored, dict) or not isinstance(stored.get("kind", ""), str):
+            raise TypeError("it is no object with a text as its kind")
+        for file in dict(stored.get("sha256", {})):
+            plain(file)
         return cls(**stored | {"features": tuple(stored["features"])})
 
 
+def plain(name: str) -> str:
+    """Return the name of a file, or of a version, if it leads nowhere else. Raises ValueError."""
+    if name in ("", ".", "..", MANIFEST) or any(char in name for char in "/\\:") or not name.isprintable():
+        raise ValueError(
+            f"{name!r} cannot be the name of a file of a model: it has to be plain, as model.ubj is"
+        )
+    return name
+
+
 def kind_of(model: object) -> str:
-    """Name the class of an estimator so that it can be imported again. Raises ModelError where it cannot."""
+    """Return the name by which a manifest tells an estimator's class, which `class_of` finds again.
+
+    Raises ModelError for what is no estimator, and for a class that no process of these settings may load.
+    """
     found = type(model)
     lacks = [name for name in _METHODS if not callable(getattr(found, name, None))]
     if lacks:
@@ -79,16 +99,19 @@ def kind_of(model: object) -> str:
             f"{found.__qualname__} cannot be kept: no other process can import it from {found.__module__}. Put the "
             "class at the top of a module."
         )
-    return f"{found.__module__}:{found.__qualname__}"
+    kind = f"{found.__module__}:{found.__qualname__}"
+    return PUBLIC.get(kind, kind)
 
 
 def class_of(kind: str) -> Any:
-    """Import the class that `kind_of` named. Raises ModelError when it is not there, or is no estimator."""
-    module, _, name = kind.partition(":")
+    """Return the class that `kind_of` named: one of ours, or of a module that PIPELINE_ALLOW allows.
+
+    Raises ModelError, before anything is imported, for any other; and where it is not there, or is no estimator.
+    """
     try:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
+        found = _find(kind)
+    except NotAllowed as error:
+        raise ModelError(f"the model is no estimator of ours: {error}") from None
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(
             f"the model is a {kind}, which this process cannot import ({error}). Install the package that it comes "
@@ -99,14 +122,26 @@ def class_of(kind: str) -> Any:
     return found
 
 
+def _find(kind: str) -> Any:
+    place = PLACES.get(kind)
+    if place is None:
+        return Allowed.from_env().find(kind)
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
 def recipe_of(model: object) -> str:
-    """Digest an estimator's class and its parameters: its public attributes that `fit` does not set."""
+    """Digest an estimator's class and its parameters: its public attributes that `fit` does not set.
+
+    The same model has the digest that 0.1.0 gave it, so that the one that is live can still be measured against.
+    """
     parameters = {
         name: value
         for name, value in _attributes(model).items()
         if not name.startswith("_") and not name.endswith("_")
     }
-    text = json.dumps([kind_of(model), parameters], sort_keys=True, default=_plain)
+    kind = kind_of(model)
+    text = json.dumps([WRITTEN_BY_0_1_0.get(kind, kind), parameters], sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -149,7 +149,8 @@ def test_what_is_no_estimator_is_refused(tmp_path: Path):
         ("os.path:join", "is no class with fit, predict, save, load"),
     ],
 )
-def test_a_class_that_is_not_there_is_told(kind: str, text: str):
+def test_a_class_that_is_not_there_is_told(kind: str, text: str, monkeypatch):
+    monkeypatch.setenv("PIPELINE_ALLOW", "nowhere,os,os.path,os.path:join")
     with pytest.raises(ModelError, match=text):
         class_of(kind)
 
@@ -166,11 +167,23 @@ def test_a_recipe_is_the_class_and_its_parameters_and_not_what_was_learned():
     assert recipe_of(Level(1)) == recipe_of(Level(2))
 
 
-def test_a_file_that_save_did_not_write_is_told(tmp_path: Path):
-    class Silent(Level):
-        def save(self, folder: Path) -> None: ...
+class Silent(Level):
+    def save(self, folder: Path) -> None: ...
 
-    Silent.__qualname__ = "Silent"
+
+class Loud(Level):
+    def save(self, folder: Path) -> None:
+        (folder / "manifest.json").write_text("{}")
+
+
+def test_a_file_that_would_hide_the_manifest_is_refused_when_it_is_saved(tmp_path: Path):
+    with pytest.raises(
+        ModelError, match=r"Loud.save\(folder\) wrote a file that cannot be kept: 'manifest.json'"
+    ):
+        Registry(tmp_path).save("delay", "JFK", Loud(), SPAN, entities=1)
+
+
+def test_a_file_that_save_did_not_write_is_told(tmp_path: Path):
     with pytest.raises(ModelError, match=r"Silent.save\(folder\) wrote no file"):
         Registry(tmp_path).save("delay", "JFK", Silent(), SPAN, entities=1)
 

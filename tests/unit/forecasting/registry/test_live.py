@@ -79,7 +79,7 @@ def test_training_measures_saves_and_makes_live_and_forecasting_uses_it(registry
     assert done.live
     assert "times the seasonal naive's" in done.text
     assert registry.history("delay", "JFK")[0].by == "wave 7"
-    assert done.manifest.kind == "forecasting.models.global_forecaster:GlobalForecaster"
+    assert done.manifest.kind == "forecasting:GlobalForecaster"
     assert "lead" in done.manifest.features
     pipes = forecast(registry, "delay", "JFK", panel)
     assert set(pipes) == {"a", "b", "c"}

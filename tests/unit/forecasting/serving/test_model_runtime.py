@@ -13,6 +13,7 @@ from forecasting.errors import ModelError
 from forecasting.registry import ModelSettings, Registry
 from forecasting.serving import model_runtime
 from forecasting.serving.model_runtime import ForecastModel
+from pipeline.allowed import Allowed
 from pipeline.serving.catalogue import Source
 from pipeline.serving.models import newest
 
@@ -62,8 +63,8 @@ def test_the_live_version_is_served_and_a_promotion_is_followed(registry):
     first = promoted(registry, 1.0)
     assert ForecastModel.newest("delay/JFK") == (first, f"delay/JFK@{first}")
     second = promoted(registry, 2.0)
-    source = Source("forecasting.serving.model_runtime:ForecastModel", f"delay/JFK@{first}")
-    assert newest(source) == (second, Source(source.kind, f"delay/JFK@{second}"))
+    source = Source("forecast", f"delay/JFK@{first}")
+    assert newest(source, Allowed()) == (second, Source(source.kind, f"delay/JFK@{second}"))
     instance = {"unique_id": "a", "ds": "2026-01-05T03", "y": [1, None, 5]}
     assert ForecastModel.load(f"delay/JFK@{first}").predict([instance])[0]["mean"] == [6.0, 6.0]
     assert ForecastModel.load("delay/JFK").predict([instance])[0]["mean"] == [7.0, 7.0]
