@@ -105,6 +105,7 @@ PARAMETERS: Mapping[str, Block] = {
     "WorkerImage": _text("Image of workers, with its tag."),
     "WebImage": _text("Image of the API, with its tag."),
     "Flows": _text("PIPELINE_FLOWS: module[:flow],..."),
+    "Allow": _text("PIPELINE_ALLOW: modules of your own, and folders, that stored models may name.", ""),
     "ApiTokens": _text("PIPELINE_TOKENS: NAME=sha256:HASH,...; hashes alone. Empty: no API.", ""),
     "ServeModel": _text("A model that is served; empty for none.", "", AllowedPattern="[A-Za-z0-9._-]*"),
     "BeatCount": {**_number("1 to start waves by schedule, 0 for `wave submit` alone.", 1), "AllowedValues": [0, 1]},
@@ -210,6 +211,7 @@ def _environment(role: Role, name: str) -> list[Block]:
     values: dict[str, Any] = {
         "PIPELINE_VERSION": ref("Version"),
         "PIPELINE_FLOWS": ref("Flows"),
+        "PIPELINE_ALLOW": ref("Allow"),
         "PIPELINE_MODELS": {"Fn::Join": ["", ["s3://", shared("Models"), "/models"]]},
         "PIPELINE_MODELS_TOPIC": shared("Promotions"),
         "PIPELINE_STAGE": shared("Stage"),

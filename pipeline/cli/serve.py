@@ -13,6 +13,7 @@ from typing import Any
 import click
 from redis import Redis
 
+from pipeline.allowed import ALLOW, Allowed
 from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import kind_option, version_option
 from pipeline.cli.session import Session, with_redis
@@ -28,7 +29,7 @@ from pipeline.serving.models import kind, kind_of, newest
 from pipeline.serving.names import Place, check_name
 from pipeline.workers.heartbeat import Heartbeat
 
-EXAMPLE = ("mean", "pipeline.serving.examples:mean")
+EXAMPLE = ("mean", "example:mean")
 LOOK = 1.0  # seconds between two looks for a model that is waited for
 FIRST = "1"  # the version of a model whose version nobody names
 
@@ -47,7 +48,7 @@ class Added:
         given = {name: value for name, value in options.items() if value is not None}
 
         def change(entry: Entry) -> Entry:
-            known = entry.with_version(self.version, Source(self.kind, self.path))
+            known = entry.with_version(self.version, Source.of(self.kind, self.path))
             return replace(known, options=replace(known.options, **given))
 
         return catalogue.change(self.name, change, new=True)
@@ -57,12 +58,24 @@ def added(name: str, path: str, kind_name: str | None, version: str) -> Added:
     """Check what is added. Raises KeyFormatError and ModelFault."""
     check_name(name, "model")
     chosen = kind_name or kind_of(path)
-    kind(chosen)
-    followed = newest(Source(chosen, path))
+    allowed = Allowed.from_env().also(named(path, chosen))
+    kind(chosen, allowed)
+    followed = newest(Source(chosen, path), allowed)
     if followed is not None:
         return Added(name, followed[1].path, chosen, followed[0])
     here = chosen != "callable" and os.path.exists(path)
     return Added(name, os.path.abspath(path) if here else path, chosen, version)
+
+
+def named(path: str, chosen: str) -> Iterator[str]:
+    """Yield what a command line allows by naming it: this class, this function, or this file and its folder."""
+    if ":" in chosen:
+        yield chosen
+    elif chosen == "callable":
+        yield path
+    elif os.path.isfile(path):
+        yield os.path.realpath(path)
+        yield from {os.path.dirname(os.path.abspath(path))} - {"/"}
 
 
 slots_option = click.option(
@@ -82,6 +95,13 @@ deadline_option = click.option(
     metavar="SECONDS",
     help="Within which a request is answered, or refused at once. [default: 10]",
 )
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="MODULE|FOLDER",
+    help="What else a stored version may name: a module of yours, MODULE:NAME, or a folder of files, with a slash. "
+    "May be given more than once. [also: PIPELINE_ALLOW]",
+)
 
 
 @click.command("serve-worker")
@@ -94,6 +114,7 @@ deadline_option = click.option(
 @slots_option
 @batch_option
 @deadline_option
+@allow_option
 @click.option("--wait", is_flag=True, help="Where nobody has added MODEL yet, wait for it.")
 @version_option
 @with_redis
@@ -106,19 +127,26 @@ def serve_worker(
     slots: int,
     batch: int | None,
     deadline: float | None,
+    allow: tuple[str, ...],
     wait: bool,
     version: str | None,
 ) -> None:
     """Run one worker that holds MODEL and answers its requests, until SIGTERM.
 
+    Redis keeps where each version is. The worker reads files in the folder of --path, in PIPELINE_MODELS and in those
+    of --allow; it imports the function or class that --path or --kind names, and modules of --allow. It refuses all
+    else that Redis names, and `wave serving ls` says why.
+
     \b
     Examples:
       wave serve-worker delays --path models/delays.ubj --slots 4
-      wave serve-worker delays
+      wave serve-worker delays --allow my_models
     """
+    allowed = Allowed.from_env().also(allow)
     code = check_version(version or session.settings.any_version())
     catalogue = Catalogue(session.runtime.client, code)
     if path is not None:
+        allowed = allowed.also(named(path, kind_name or kind_of(path)))
         added(model, path, kind_name, model_version).put(catalogue, {"batch": batch, "deadline": deadline})
     elif batch is not None or deadline is not None:
         given: dict[str, Any] = {"batch": batch, "deadline": deadline}
@@ -128,7 +156,7 @@ def serve_worker(
         _wait_for(catalogue, model)
     else:
         catalogue.get(model)
-    env = {**os.environ, **_worker_env(session.settings.redis_url, code, model, slots)}
+    env = {**os.environ, **_worker_env(session.settings.redis_url, code, model, slots, allowed)}
     command = [*worker_command(Place(code, model).queue), "-n", node_name(f"serve-{model}")]
     sys.stdout.flush()
     os.execvpe(command[0], command, env)  # the signals of whoever started this reach the worker itself
@@ -166,6 +194,7 @@ def _wait_for(catalogue: Catalogue, model: str) -> None:
 @slots_option
 @batch_option
 @deadline_option
+@allow_option
 @version_option
 @with_redis
 def serve(
@@ -177,12 +206,14 @@ def serve(
     slots: int,
     batch: int | None,
     deadline: float | None,
+    allow: tuple[str, ...],
     version: str | None,
 ) -> None:
     """Start the HTTP API, and a worker for each model: those that are named, else all that are served.
 
     Redis is REDIS_URL's or --redis, or a private one where none is found. With nothing to serve, an example model
-    is. `--workers 0` starts the API alone.
+    is. `--workers 0` starts the API alone. Of what Redis names, workers read and import what `wave serve-worker --help`
+    says.
 
     \b
     Examples:
@@ -191,6 +222,10 @@ def serve(
       wave serve --workers 0 --host 0.0.0.0
     """
     check_installed()
+    paths = [path for _, _, path in (text.partition("=") for text in models) if path]
+    allowed = Allowed.from_env().also(
+        [*allow, *(entry for path in paths for entry in named(path, kind_of(path)))]
+    )
     code = check_version(version or session.settings.any_version())
     chosen = web_env(host, port)
     with ExitStack() as stack:
@@ -203,7 +238,7 @@ def serve(
                 for i in range(workers):
                     label = name if workers == 1 else f"{name}{i + 1}"
                     command = [*worker_command(Place(code, name).queue), "-n", node_name(label)]
-                    yield label, command, _worker_env(url, code, name, slots)
+                    yield label, command, _worker_env(url, code, name, slots, allowed)
             yield (
                 "api",
                 [sys.executable, "-m", "pipeline.web"],
@@ -238,6 +273,6 @@ def _names(
     return names or known
 
 
-def _worker_env(url: str, code: str, model: str, slots: int) -> dict[str, str]:
-    found = worker_env(url, [], code) | {MODEL: model, SLOTS: str(slots)}
+def _worker_env(url: str, code: str, model: str, slots: int, allowed: Allowed) -> dict[str, str]:
+    found = worker_env(url, [], code) | {MODEL: model, SLOTS: str(slots), ALLOW: allowed.dump()}
     return found if READY not in os.environ else found | {READY: os.environ[READY]}

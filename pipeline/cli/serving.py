@@ -130,6 +130,8 @@ def add(
 ) -> None:
     """Add VERSION of MODEL, which is at PATH. The first version of a model is live at once.
 
+    A worker loads it if its own settings allow PATH and the kind: `wave serve-worker --help`.
+
     \b
     Example:
       wave serving add delays 2 models/delays-2.ubj

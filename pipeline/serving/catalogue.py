@@ -19,6 +19,7 @@ from pipeline.serving.names import catalogue_key, check_name
 
 TRIES = 20  # changes of others that may come in between
 REMEMBERED = 10  # earlier live versions that a rollback may go back to
+RENAMED = {"pipeline.serving.examples:mean": "example:mean"}  # paths that 0.1.0 stored -> what they are now
 
 # KEYS: catalogue. ARGV: model, the entry that was read ("" for none), the new one.
 _SWAP = """
@@ -32,8 +33,15 @@ return 1
 class Source:
     """Where one version comes from."""
 
-    kind: str  # how it is loaded: a name of `pipeline.serving.kinds`, or "module:Class"
+    kind: (
+        str  # how it is loaded: a name of `pipeline.serving.kinds`, or "module:Class" where workers allow it
+    )
     path: str
+
+    @classmethod
+    def of(cls, kind: str, path: str) -> Self:
+        """Build it of what was stored, or given, by whichever version of celery-waves."""
+        return cls(kind, RENAMED.get(path, path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ class Entry:
     def parse(cls, data: bytes | str) -> Self:
         """Read what `dump` gave."""
         found: dict[str, Any] = orjson.loads(data)
-        found["versions"] = {name: Source(**source) for name, source in found["versions"].items()}
+        found["versions"] = {name: Source.of(**source) for name, source in found["versions"].items()}
         found["before"] = tuple(found["before"])
         found["options"] = Options(**found["options"])
         return cls(**found)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from pipeline.allowed import Allowed
+from pipeline.serving import skops_files
 from pipeline.serving.errors import ModelFault
+from pipeline.serving.examples import EXAMPLES
 
 
 class Function:
-    """A plain function of a list, named as module:function; the module is imported where it is served."""
+    """A plain function of a list: an example of ours, or `module:function`, imported where it is served and allowed."""
 
     def __init__(self, function: Any) -> None:
         self._function = function
 
     @classmethod
-    def load(cls, path: str) -> Self:
-        """Import it."""
-        module, _, name = path.partition(":")
-        found = getattr(import_module(module), name)
+    def load(cls, path: str, allowed: Allowed) -> Self:
+        """Import it. Raises NotAllowed."""
+        found = EXAMPLES.get(path) or allowed.find(path)
         if not callable(found):
             raise ModelFault(f"{path} is a {type(found).__name__}, which cannot be called.")
         return cls(found)
@@ -39,12 +40,12 @@ class XGBoost:
         self._names = booster.feature_names
 
     @classmethod
-    def load(cls, path: str) -> Self:
-        """Read the file; one thread a call, because slots share the cores already."""
+    def load(cls, path: str, allowed: Allowed) -> Self:
+        """Read the file, in a folder that is allowed; one thread a call, because slots share the cores already."""
         import xgboost  # noqa: PLC0415 - an optional extra
 
         booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(_existing(path))
+        booster.load_model(_existing(path, allowed))
         return cls(booster)
 
     def predict(self, instances: list[Any]) -> Any:
@@ -61,17 +62,15 @@ class Sklearn:
         self._names = [str(name) for name in getattr(estimator, "feature_names_in_", [])] or None
 
     @classmethod
-    def load(cls, path: str) -> Self:
-        """Read the file. Raises ModelFault for one that holds types which skops does not know as harmless."""
-        from skops import io  # noqa: PLC0415 - an optional extra
-
-        unknown = io.get_untrusted_types(file=_existing(path))
-        if unknown:
+    def load(cls, path: str, allowed: Allowed) -> Self:
+        """Read the file. Raises ModelFault for one that holds types which are not known as harmless."""
+        file = _existing(path, allowed)
+        if unknown := skops_files.foreign(file, allowed):
             raise ModelFault(
-                f"{path} holds types that are not known to be harmless: {', '.join(sorted(unknown))}. Serve it by a "
-                "class of your own that loads it with skops.io.load(path, trusted=[...])."
+                f"{path} holds types that are not known to be harmless: {', '.join(unknown)}. "
+                f"{skops_files.advice(unknown)}"
             )
-        return cls(io.load(path))
+        return cls(skops_files.load(file, allowed))
 
     def predict(self, instances: list[Any]) -> Any:
         """Predict all rows at once."""
@@ -108,7 +107,8 @@ def _row(instance: Any, place: int, width: int, names: list[str] | None) -> list
     return instance
 
 
-def _existing(path: str) -> str:
-    if not Path(path).is_file():
+def _existing(path: str, allowed: Allowed) -> str:
+    real = allowed.file(path)
+    if not Path(real).is_file():
         raise ModelFault(f"there is no file {path}.")
-    return path
+    return real

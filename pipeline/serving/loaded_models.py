@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.serving.catalogue import Entry, Source
 from pipeline.serving.errors import ModelFault
-from pipeline.serving.models import Model, load
+from pipeline.serving.models import Model
 from pipeline.telemetry.logs import get_logger
 
 READY, LOADING = "ready", "loading"
@@ -38,7 +38,7 @@ class Loaded:
 class Held:
     """All that this worker holds of one model."""
 
-    def __init__(self, loader: Callable[[Source], Model] = load) -> None:
+    def __init__(self, loader: Callable[[Source], Model]) -> None:
         self._load = loader
         self._lock = threading.Condition()
         self._loaded: dict[str, Loaded] = {}

@@ -1,4 +1,8 @@
-"""What a served model is, and how one is loaded: `load(path)` and `predict(list) -> list`, nothing more."""
+"""What a served model is, and how one is loaded: `load(path)` and `predict(list) -> list`, nothing more.
+
+The catalogue lies in Redis, so a kind and a path of it are data: a worker imports a class or a function, and reads a
+file, only where its own settings allow it (`pipeline.allowed`). What a class of one's own does with a path is its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol, Self
 
-from pipeline.errors import listed, near
+from pipeline.allowed import Allowed
+from pipeline.errors import NotAllowed, listed, near
 from pipeline.serving.catalogue import Source
 from pipeline.serving.errors import ModelFault
 
@@ -36,22 +41,40 @@ class Model(Protocol):
         """Give one prediction for each instance, in their order; what JSON can hold, or a numpy array."""
 
 
-def load(source: Source) -> Model:
+def load(source: Source, allowed: Allowed) -> Model:
     """Load a version. Raises ModelFault, which says why it cannot be."""
-    found = kind(source.kind)
+    found = kind(source.kind, allowed)
     try:
-        model: Model = found.load(source.path)
+        # Ours take what they may read and import; a class of one's own has `load(path)` alone.
+        more = (allowed,) if source.kind in KINDS else ()
+        model: Model = found.load(source.path, *more)
     except Exception as error:
-        raise ModelFault(
-            f"{source.kind} cannot load {source.path!r}: {type(error).__name__}: {error}"
-        ) from error
+        what = "" if isinstance(error, NotAllowed) else f"{type(error).__name__}: "
+        raise ModelFault(f"{source.kind} cannot load {source.path!r}: {what}{error}") from error
     return model
 
 
-def kind(name: str) -> Any:
+def kind(name: str, allowed: Allowed) -> Any:
     """Find the class that loads models of a kind: by its name, or as "module:Class". Raises ModelFault."""
-    others = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    place = name if ":" in name else (KINDS | others).get(name)
+    try:
+        found = allowed.find(name) if ":" in name else _named(name)
+    except NotAllowed as error:
+        raise ModelFault(f"the kind of the model is refused: {error}") from error
+    except (ImportError, AttributeError) as error:
+        raise ModelFault(
+            f"{name} cannot be imported ({error}). Is its package installed, and the name right?"
+        ) from error
+    for method in ("load", "predict"):
+        if not callable(getattr(found, method, None)):
+            raise ModelFault(
+                f"{name} has no {method}: a kind of model is a class with load(path) and predict(list)."
+            )
+    return found
+
+
+def _named(name: str) -> Any:
+    others = {entry.name: f"{entry.module}:{entry.attr}" for entry in entry_points(group=GROUP)}
+    place = (KINDS | others).get(name)
     if place is None:
         known = [*KINDS, *others]
         raise ModelFault(
@@ -59,26 +82,15 @@ def kind(name: str) -> Any:
             "load(path) and predict(list) as module:Class."
         )
     module, _, attribute = place.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ModelFault(
-            f"{place} cannot be imported ({error}). Is its package installed, and the name right?"
-        ) from error
-    for method in ("load", "predict"):
-        if not callable(getattr(found, method, None)):
-            raise ModelFault(
-                f"{place} has no {method}: a kind of model is a class with load(path) and predict(list)."
-            )
-    return found
+    return getattr(import_module(module), attribute)
 
 
-def newest(source: Source) -> tuple[str, Source] | None:
+def newest(source: Source, allowed: Allowed) -> tuple[str, Source] | None:
     """Give the version that a source's own registry says is live, None where the kind knows of none.
 
     A kind tells it by a third method, `newest(path)`, which gives a version and its path. Raises what that raises.
     """
-    ask = getattr(kind(source.kind), "newest", None)
+    ask = getattr(kind(source.kind, allowed), "newest", None)
     if ask is None:
         return None
     version, path = ask(source.path)

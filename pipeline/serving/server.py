@@ -15,10 +15,11 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from pipeline.allowed import Allowed
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.loaded_models import Held, Loaded, NotHeld
-from pipeline.serving.models import newest, predict
+from pipeline.serving.models import load, newest, predict
 from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
@@ -36,13 +37,14 @@ log = get_logger("pipeline.serving")
 class Server:
     """Everything of one worker."""
 
-    def __init__(self, client: Redis, place: Place, slots: int, held: Held | None = None) -> None:
+    def __init__(self, client: Redis, place: Place, slots: int, allowed: Allowed) -> None:
         self.id = uuid.uuid4().hex[:12]
         self._place = place
+        self._allowed = allowed
         self._catalogue = Catalogue(client, place.version)
         self._beats = Beats(client, place, self.id)
         self._replier = Replier(client, self.id)
-        self._held = held or Held()
+        self._held = Held(partial(load, allowed=allowed))
         self._options = Options()
         self._slots = Slots(slots, self._call, lambda: self._options.batch)
         self._clock = RedisClock()
@@ -107,7 +109,7 @@ class Server:
         while not self._stop.wait(FOLLOW):
             try:
                 entry = self._catalogue.get(self._place.model)
-                found = newest(entry.versions[entry.live]) if entry.live else None
+                found = newest(entry.versions[entry.live], self._allowed) if entry.live else None
                 if found is not None and found[0] != entry.live:
                     self._catalogue.change(entry.name, partial(_followed, *found))
             except Exception as error:

@@ -22,6 +22,7 @@ from typing import Any
 from celery import bootsteps, signals
 from celery.worker.consumer import Tasks
 
+from pipeline.allowed import Allowed
 from pipeline.connections.sync_clients import WORKER_PATIENCE, connect
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.serving.app import DEFAULT_SLOTS, MODEL, SLOTS, app, settings
@@ -73,7 +74,7 @@ def server() -> Server:
     if not _servers:
         place = Place(settings.own_version(), check_name(os.environ.get(MODEL, ""), "model"))
         client = connect(settings.redis_url, settings.socket_timeout, WORKER_PATIENCE)
-        _servers.append(Server(client, place, _slots()))
+        _servers.append(Server(client, place, _slots(), Allowed.from_env()))
     return _servers[0]
 
 

@@ -283,8 +283,6 @@ def test_a_branch_is_removed_with_its_keys_by_a_task_of_its_own(cloud: Cloud):
 
 def test_a_command_runs_inside_an_environment(cloud: Cloud):
     cloud.deploy()
-    said = cloud.wave(
-        "run", "--env", "dev", "--", "serving", "add", "mean", "1", "pipeline.serving.examples:mean"
-    )
-    assert said.startswith("wave serving add mean 1 pipeline.serving.examples:mean: ended well.")
+    said = cloud.wave("run", "--env", "dev", "--", "serving", "add", "mean", "1", "example:mean")
+    assert said.startswith("wave serving add mean 1 example:mean: ended well.")
     assert cloud.runtime.client.hexists("serve:main", "mean")

@@ -15,7 +15,7 @@ from pipeline.cli.serve import Added
 from pipeline.serving.catalogue import Catalogue
 from tests.support.servers import free_port, until
 
-EXAMPLE = "pipeline.serving.examples:mean"
+EXAMPLE = "example:mean"
 ROOT = Path(__file__).parents[2]
 
 

@@ -45,7 +45,7 @@ def url(runtime: Runtime) -> Iterator[str]:
     with Processes(patience=3) as processes:
         Catalogue(runtime.client, "main").change(
             "mean",
-            lambda entry: entry.with_version("1", Source("callable", "pipeline.serving.examples:mean")),
+            lambda entry: entry.with_version("1", Source("callable", "example:mean")),
             new=True,
         )
         env = worker_env(address, [], "main") | {MODEL: "mean", SLOTS: "4", "PYTHONPATH": str(ROOT)}

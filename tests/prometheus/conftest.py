@@ -116,7 +116,7 @@ def stack(tool: str) -> Iterator[Stack]:
         workers = opened.enter_context(Workers(redis.url, [FLOWS], env={"PIPELINE_SHARD_SIZE": "5"}))
         processes = opened.enter_context(Processes(patience=0))
         made = Stack(redis, workers, processes, free_port(), load_flows([FLOWS]))
-        model = ["-m", "pipeline.cli", "serve-worker", "mean", "--path", "pipeline.serving.examples:mean"]
+        model = ["-m", "pipeline.cli", "serve-worker", "mean", "--path", "example:mean"]
         processes.start("model", [sys.executable, *model], worker_env(redis.url, [], "main"))
         found = Registry(made.models).save("value", "all", Level(1), SPAN, entities=1, metrics=GOOD)
         Registry(made.models).promote("value", "all", found.version)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import psutil
@@ -180,7 +181,8 @@ def by_hand(workers: int) -> Iterator[Lab]:
 
 
 def _path() -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {"PIPELINE_ALLOW": f"tests,{gettempdir()}", "PYTHONPATH": folders}
 
 
 def get(port: int, path: str) -> Any:

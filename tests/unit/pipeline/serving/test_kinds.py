@@ -8,6 +8,7 @@ import xgboost
 from sklearn.linear_model import LinearRegression
 from skops import io
 
+from pipeline.allowed import Allowed
 from pipeline.serving.catalogue import Source
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.kinds import matrix
@@ -22,7 +23,7 @@ def test_an_xgboost_model_predicts_what_it_predicts_in_process(tmp_path):
     booster = xgboost.train({"nthread": 1}, xgboost.DMatrix(ROWS, TARGET, feature_names=names), 5)
     path = tmp_path / "model.ubj"
     booster.save_model(path)
-    model = load(Source("xgboost", str(path)))
+    model = load(Source("xgboost", str(path)), Allowed(folders=(str(tmp_path),)))
     expected = booster.predict(xgboost.DMatrix(ROWS[:4], feature_names=names))
     assert predict(model, ROWS[:4].tolist()) == pytest.approx(expected.tolist())
     by_name = [dict(zip(names, row, strict=True)) for row in ROWS[:4].tolist()]
@@ -38,7 +39,7 @@ def test_an_estimator_of_scikit_learn_is_read_from_a_skops_file(tmp_path):
     path = tmp_path / "model.skops"
     fitted = LinearRegression().fit(ROWS, TARGET)
     io.dump(fitted, path)
-    model = load(Source("sklearn", str(path)))
+    model = load(Source("sklearn", str(path)), Allowed(folders=(str(tmp_path),)))
     assert predict(model, ROWS[:4].tolist()) == pytest.approx(fitted.predict(ROWS[:4]).tolist(), rel=1e-5)
 
 
@@ -52,7 +53,7 @@ def test_a_file_with_foreign_types_is_refused(tmp_path):
     fitted.trap = Trap()
     io.dump(fitted, path)
     with pytest.raises(ModelFault, match=r"holds types that are not known to be harmless: .*Trap"):
-        load(Source("sklearn", str(path)))
+        load(Source("sklearn", str(path)), Allowed(folders=(str(tmp_path),)))
 
 
 @pytest.mark.parametrize(

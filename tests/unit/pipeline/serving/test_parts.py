@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.allowed import Allowed
 from pipeline.errors import KeyFormatError
 from pipeline.serving.admission import Capacity, together
 from pipeline.serving.batcher import BYTES, SLOWEST, Lane, Waiting
@@ -280,8 +281,8 @@ def test_numbers_of_numpy_are_written_and_what_json_cannot_hold_is_known():
 
 
 def test_a_kind_is_known_by_its_name_by_its_file_or_as_a_class():
-    assert kind("xgboost").__name__ == "XGBoost"
-    assert kind("pipeline.serving.kinds:Function").__name__ == "Function"
+    assert kind("xgboost", Allowed()).__name__ == "XGBoost"
+    assert kind(f"{__name__}:Short", Allowed(("tests",))).__name__ == "Short"
     assert [kind_of(path) for path in ("a/b.ubj", "b.skops", "m:f")] == ["xgboost", "sklearn", "callable"]
 
 
@@ -289,20 +290,29 @@ def test_a_kind_is_known_by_its_name_by_its_file_or_as_a_class():
     ("do", "text"),
     [
         (
-            lambda: kind("xgbost"),
+            lambda: kind("xgbost", Allowed()),
             "no kind of model 'xgbost'. Did you mean 'xgboost'? There are: callable",
         ),
-        (lambda: kind("nowhere:Model"), "nowhere:Model cannot be imported (No module named 'nowhere')"),
-        (lambda: kind("json:dumps"), "json:dumps has no load: a kind of model is a class with load(path)"),
+        (
+            lambda: kind("nowhere:Model", Allowed(("nowhere",))),
+            "nowhere:Model cannot be imported (No module named 'nowhere')",
+        ),
+        (
+            lambda: kind("json:dumps", Allowed(("json",))),
+            "json:dumps has no load: a kind of model is a class with load(path)",
+        ),
         (
             lambda: kind_of("model.pkl"),
             "'model.pkl' does not tell what kind of model it is. Give --kind: callable",
         ),
         (
-            lambda: load(Source("xgboost", "/no.ubj")),
+            lambda: load(Source("xgboost", "/no.ubj"), Allowed(folders=("/",))),
             "xgboost cannot load '/no.ubj': ModelFault: there is no file",
         ),
-        (lambda: load(Source("callable", "math:pi")), "math:pi is a float, which cannot be called."),
+        (
+            lambda: load(Source("callable", "math:pi"), Allowed(("math",))),
+            "math:pi is a float, which cannot be called.",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_loaded_says_why(do, text):
@@ -312,6 +322,9 @@ def test_a_model_that_cannot_be_loaded_says_why(do, text):
 
 
 class Short:
+    @classmethod
+    def load(cls, path): ...
+
     def predict(self, instances):
         return instances[1:]
 
