@@ -94,7 +94,7 @@ class Gate:
         """Make a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
-        now, 0 for none; `ttl` how long its keys are kept after that. Gives whether this call made it, and its
+        now, 0 for none; `ttl` how long its keys are kept after that. Returns whether this call made it, and its
         condition: submitting, open or closed.
         """
         pairs = [item for pair in fields.items() for item in pair]
@@ -104,13 +104,13 @@ class Gate:
         return bool(made), state.decode()
 
     def arm(self, wave_id: str, units: Iterable[tuple[Unit, int]]) -> None:
-        """Give a first deadline to those units, given with what they wait for, that are pending and wait for none."""
+        """Set a first deadline for those units, given with what they wait for, that are pending and wait for none."""
         flat = [item for unit, need in units for item in (str(unit), need)]
         for i in range(0, len(flat), 2 * CHUNK):
             self._run("arm", [wave_key(wave_id)], [wave_id, *flat[i : i + 2 * CHUNK]])
 
     def open(self, wave_id: str) -> str:
-        """Say that everything was sent; gives the wave's condition. Raises LookupError when Redis lost it."""
+        """Open a wave of which everything was sent; returns its condition. Raises LookupError when Redis lost it."""
         state = self._run("open", [wave_key(wave_id)], [wave_id])
         if state is None:
             raise LookupError(f"wave {wave_id!r} is not in Redis any more")
@@ -148,7 +148,7 @@ class Gate:
         return Claim.read(self._run("claim", [wave_key(wave_id)], args))
 
     def renew(self, owner: str, lease: float, held: Sequence[tuple[str, Unit]]) -> int:
-        """Lengthen the leases of what `owner` runs, given as (wave id, unit); gives how many it still holds."""
+        """Lengthen the leases of what `owner` runs, given as (wave id, unit); returns how many it still holds."""
         return self._held("renew", [owner, _ms(lease)], held)
 
     def drop(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
@@ -156,7 +156,7 @@ class Gate:
         self._held("lose", [owner, "died"], held)
 
     def hang(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
-        """Say that what `owner` ran was stopped at its time limit: a keeper is to end it."""
+        """Report that what `owner` ran was stopped at its time limit: a keeper is to end it."""
         self._held("lose", [owner, "hung"], held)
 
     def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
@@ -164,7 +164,7 @@ class Gate:
         self._held("release", [owner, _ms(delay)], held)
 
     def decline(self, wave_id: str, unit: Unit) -> int:
-        """Say that a worker does not know a task that others may know; gives how often that was, 0 when it is over."""
+        """Report that a worker does not know a task that others may; returns how often that was, 0 when it is over."""
         return int(self._run("decline", [wave_key(wave_id)], [str(unit)]))
 
     def mark(self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int) -> bool:
@@ -193,7 +193,7 @@ class Gate:
         final: bool,
         ran: float = 0.0,
     ) -> Receipt:
-        """Tell how the entities of a unit stand.
+        """Report how the entities of a unit stand.
 
         statuses       all entities' characters; `late_statuses` the same if dependents have started without them
         before         the characters that were reported before
@@ -237,7 +237,7 @@ class Gate:
         return True
 
     def begin(self, wave_id: str) -> str | None:
-        """Begin to retry a closed wave; gives a token, None when it is not closed. Whoever began before is refused."""
+        """Begin to retry a closed wave; returns a token, None unless it is closed. Whoever began before is refused."""
         token = uuid4().hex
         return token if self._run("begin", [wave_key(wave_id)], [token]) else None
 

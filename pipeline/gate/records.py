@@ -70,7 +70,7 @@ class Records:
         self._shard = lru_cache(maxsize=64)(self._load_shard)
 
     def spec(self, wave_id: str) -> WaveSpec | None:
-        """Give what a wave was submitted as, None when Redis does not hold it (any more)."""
+        """Return what a wave was submitted as, None when Redis does not hold it (any more)."""
         try:
             return self._spec(wave_id)
         except LookupError:
@@ -83,7 +83,7 @@ class Records:
         return WaveSpec.load(wave_id, data)
 
     def shard(self, wave_id: str, where: str) -> Shard:
-        """Give the shard of that number. Raises LookupError when Redis does not hold it."""
+        """Return the shard of that number. Raises LookupError when Redis does not hold it."""
         return self._shard(wave_id, where)
 
     def _load_shard(self, wave_id: str, where: str) -> Shard:
@@ -102,11 +102,11 @@ class Records:
                 pipe.execute()
 
     def info(self, wave_id: str) -> WaveInfo | None:
-        """Give how a wave stands, None when Redis does not hold it."""
+        """Return how a wave stands, None when Redis does not hold it."""
         return _info(self.client.hmget(wave_key(wave_id), _INFO))
 
     def infos(self, wave_ids: Sequence[str]) -> dict[str, WaveInfo]:
-        """Give how waves stand, without those that Redis does not hold."""
+        """Return how waves stand, without those that Redis does not hold."""
         with self.client.pipeline(transaction=False) as pipe:
             for wave_id in wave_ids:
                 pipe.hmget(wave_key(wave_id), _INFO)
@@ -114,18 +114,18 @@ class Records:
         return {wave_id: info for wave_id, info in zip(wave_ids, found, strict=True) if info is not None}
 
     def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
-        """Give, for each task, its characters with how many entities have them, and "us": microseconds of work."""
+        """Return, for each task, its characters with how many entities have them, and "us": microseconds of work."""
         return _by_task(self.client.hgetall(f"{wave_key(wave_id)} counts"))
 
     def counts_of(self, wave_ids: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
-        """Give what `counts` gives, of several waves."""
+        """Return what `counts` gives, of several waves."""
         with self.client.pipeline(transaction=False) as pipe:
             for wave_id in wave_ids:
                 pipe.hgetall(f"{wave_key(wave_id)} counts")
             return {i: _by_task(fields) for i, fields in zip(wave_ids, pipe.execute(), strict=True)}
 
     def statuses(self, wave_id: str, units: Sequence[Unit]) -> list[str]:
-        """Give the units' characters, "" for those of which nothing was reported."""
+        """Return the units' characters, "" for those of which nothing was reported."""
         found = []
         for start in range(0, len(units), 500):
             fields = [str(unit) for unit in units[start : start + 500]]
@@ -133,7 +133,7 @@ class Records:
         return [chars.decode() if chars else "" for chars in found]
 
     def errors(self, wave_id: str, task: str | None = None) -> dict[tuple[str, str, int], str]:
-        """Give the texts by (task, where, index of the entity)."""
+        """Return the texts by (task, where, index of the entity)."""
         found = {}
         match = f"{task} *" if task else None
         for field, text in self.client.hscan_iter(f"{wave_key(wave_id)} errors", match=match, count=1000):
@@ -142,7 +142,7 @@ class Records:
         return found
 
     def error(self, wave_id: str, unit: Unit, index: int) -> str:
-        """Give the text of one entity of a unit, "" where there is none."""
+        """Return the text of one entity of a unit, "" where there is none."""
         text = self.client.hget(f"{wave_key(wave_id)} errors", f"{unit} {index}")
         return text.decode() if text else ""
 
@@ -153,25 +153,25 @@ class Records:
             self.client.hdel(f"{wave_key(wave_id)} errors", *fields[start : start + 1000])
 
     def conditions(self, wave_id: str) -> dict[Unit, Condition]:
-        """Give how each unit stands that was ever claimed, or an input of which has ended."""
+        """Return how each unit stands that was ever claimed, or an input of which has ended."""
         found = {}
         for unit, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
             found[Unit.read(unit.decode())] = Condition.read(record.decode())
         return found
 
     def starts(self, wave_id: str) -> dict[str, float]:
-        """Give when the first unit of each place was claimed: where -> seconds since the epoch."""
+        """Return when the first unit of each place was claimed: where -> seconds since the epoch."""
         found = self.client.hgetall(f"{wave_key(wave_id)} starts")
         return {where.decode(): int(at) / 1000 for where, at in found.items()}
 
     def incidents(self, wave_id: str) -> tuple[list[Incident], int]:
-        """Give what went otherwise than it should, oldest first, and how many more there were than are kept."""
+        """Return what went otherwise than it should, oldest first, and how many more there were than are kept."""
         lines = self.client.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
         untold = self.client.hget(wave_key(wave_id), "untold")
         return [Incident.read(line.decode()) for line in lines], int(untold or 0)
 
     def incidents_of(self, wave_ids: Sequence[str]) -> dict[str, list[Incident]]:
-        """Give those of several waves, without how many more there were."""
+        """Return those of several waves, without how many more there were."""
         with self.client.pipeline(transaction=False) as pipe:
             for wave_id in wave_ids:
                 pipe.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
@@ -182,7 +182,7 @@ class Records:
         }
 
     def newest_scheduled(self, version: str, flow: str) -> str | None:
-        """Give the hour of the newest wave that a flow's schedule has started, None before the first."""
+        """Return the hour of the newest wave that a flow's schedule has started, None before the first."""
         found = self.client.get(f"scheduled:{version}/{flow}")
         return found.decode() if found else None
 
@@ -192,7 +192,7 @@ class Records:
         return found.decode() if found else None
 
     def ids(self, version: str | None = None, flow: str | None = None) -> list[str]:
-        """Give the ids of the waves that Redis holds, newest date first, of one version or flow where given."""
+        """Return the ids of the waves that Redis holds, newest date first, of one version or flow where given."""
         found = [member.decode() for member in self.client.zrange(WAVES, 0, -1)]
         if version is not None:
             found = [i for i in found if i.split(" ")[0].rpartition("/")[0] == version]

@@ -64,7 +64,7 @@ def shard_size(
     share: int | None = None,
     batch: frozenset[str] = frozenset(),
 ) -> int:
-    """Say how many entities a shard should have, so that the dearest task has about `shard_seconds` of work in it.
+    """Return how many entities a shard should have, so that the dearest task has about `shard_seconds` of work in it.
 
     `costs` are seconds an entity, from earlier waves; before any was measured it is `shard_size`. Not more than
     `share` (see `fair_share`) are taken, as long as they are worth a message. For the sake of the tasks named in
@@ -84,7 +84,7 @@ def shard_size(
 
 
 def fair_share(flow: Flow, entities: int) -> int | None:
-    """Say how many entities a shard may have so that some dozens of workers all get some of them.
+    """Return how many entities a shard may have so that some dozens of workers all get some of them.
 
     None for a flow with a batch task: what a call of it costs may not depend on how many entities it is for, so that
     more shards are only more work.
@@ -95,7 +95,7 @@ def fair_share(flow: Flow, entities: int) -> int | None:
 
 
 def fused_segments(plan: Plan, costs: Mapping[str, float], largest: int) -> tuple[int, ...]:
-    """Say which segments are so little work at a shard that they travel as one message a queue, not one a task.
+    """Return which segments are so little work at a shard that they travel as one message a queue, not one a task.
 
     `costs` are seconds an entity, from earlier waves, `largest` the entities of the largest shard. A segment with a
     task that was never measured is not fused.

@@ -50,7 +50,7 @@ class Units:
         return {partition: tuple(numbers) for partition, numbers in found.items()}
 
     def places(self, task: str) -> tuple[str, ...]:
-        """Give all places at which a task runs."""
+        """Return all places at which a task runs."""
         per = self.plan.steps[task].per
         if per == "wave":
             return (ALL,) if self.partitions else ()  # a wave of no entities has no units
@@ -65,13 +65,13 @@ class Units:
         return sum(len(self.places(task)) for task in self.plan.steps)
 
     def shards_of(self, where: str) -> tuple[str, ...]:
-        """Give the shards that lie in a place: itself, a partition's, or all."""
+        """Return the shards that lie in a place: itself, a partition's, or all."""
         if where == ALL:
             return tuple(str(n) for n in range(len(self.partitions)))
         return self.shards[where[1:]] if where.startswith("@") else (where,)
 
     def partition_of(self, where: str) -> str | None:
-        """Give the partition that a place lies in, None for `@all`."""
+        """Return the partition that a place lies in, None for `@all`."""
         if where == ALL:
             return None
         return where[1:] if where.startswith("@") else self.partitions[int(where)]
@@ -87,7 +87,7 @@ class Units:
         return self.shards_of(where)
 
     def inputs(self, unit: Unit) -> list[Unit]:
-        """Give the units that this one waits for."""
+        """Return the units that this one waits for."""
         return [Unit(i, w) for i in self.plan.steps[unit.task].inputs for w in self._meeting(i, unit.where)]
 
     def need(self, unit: Unit) -> int:
@@ -95,15 +95,15 @@ class Units:
         return sum(len(self._meeting(i, unit.where)) for i in self.plan.steps[unit.task].inputs)
 
     def dependents(self, unit: Unit) -> list[Unit]:
-        """Give the units that wait for this one."""
+        """Return the units that wait for this one."""
         return [Unit(t, w) for t in self.plan.dependents(unit.task) for w in self._meeting(t, unit.where)]
 
     def roots(self) -> list[Unit]:
-        """Give the units that wait for none."""
+        """Return the units that wait for none."""
         return [unit for unit in self if not self.plan.steps[unit.task].inputs]
 
     def waiting(self, where: str) -> dict[str, list[tuple[Unit, float]]]:
-        """Give, for each place whose clock a first claim at `where` starts, what waits there and how long (s)."""
+        """Return, for each place whose clock a first claim at `where` starts, what waits there and how long (s)."""
         partition = self.partition_of(where)
         clocks = dict.fromkeys([where, *([f"@{partition}"] if partition else []), ALL])
         found: dict[str, list[tuple[Unit, float]]] = {}
@@ -124,7 +124,7 @@ class Units:
         return (per == "partition") == place.startswith("@") and per != "wave"
 
     def segment(self, index: int) -> tuple[str, ...]:
-        """Give the tasks of a segment."""
+        """Return the tasks of a segment."""
         return tuple(members(self.plan.segments[index]))
 
     def stages(self, index: int) -> list[tuple[str, ...]]:
@@ -145,7 +145,7 @@ class Units:
         return stages
 
     def segment_roots(self, index: int) -> frozenset[str]:
-        """Give the tasks of a segment that read none of the same segment."""
+        """Return the tasks of a segment that read none of the same segment."""
         names = set(self.segment(index))
         return frozenset(n for n in names if not names.intersection(self.plan.steps[n].inputs))
 

@@ -77,7 +77,7 @@ class Wave:
         return info
 
     def wait(self, timeout: float | None = None) -> Wave:
-        """Wait until the wave has ended; gives the wave. Raises WaveError when it has not within `timeout` seconds."""
+        """Wait until the wave has ended, and return it. Raises WaveError when it has not within `timeout` seconds."""
         start = time.monotonic()
         while not self.closed:
             waited = time.monotonic() - start
@@ -95,7 +95,7 @@ class Wave:
         return Progress.of(self._spec, info, counts, ended - info.submitted)
 
     def running(self) -> dict[str, int]:
-        """Give, for each task that runs now, how many entities its shards have that do."""
+        """Return, for each task that runs now, how many entities its shards have that do."""
         found: dict[str, int] = {}
         if not self.closed:
             for unit, condition in self.runtime.records.conditions(self.id).items():

@@ -81,8 +81,9 @@ def test_a_wave_of_no_entities_has_no_units():
     assert (list(units), len(units), units.roots()) == ([], 0, [])
 
 
-def test_a_unit_is_written_as_task_and_place():
+def test_a_unit_is_written_as_task_and_place_and_read_back():
     assert str(Unit("delay", "@JFK")) == "delay @JFK"
+    assert Unit.read("delay @JFK") == Unit("delay", "@JFK")
 
 
 @FEW
