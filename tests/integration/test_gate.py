@@ -608,6 +608,31 @@ def test_a_report_whose_answer_was_lost_counts_once_and_still_tells_what_became_
     assert redis_client.hget("wave:w", "open") == b"1"
 
 
+def test_who_dies_is_suspected_and_who_hangs_is_left_to_a_keeper(redis_client):
+    gate = Gate(redis_client, f"return tonumber(redis.call('GET', '{CLOCK}'))")
+    start = 4_000_000_000_000
+    redis_client.set(CLOCK, start)
+    redis_client.hset("shards", "0", "[]")
+    gate.create("w", "shards", {}, 2, [Unit("a", "0"), Unit("b", "0")], 0, 60)
+    held = [("w", Unit("a", "0")), ("w", Unit("b", "0"))]
+    for name in ("a", "b"):
+        assert claim(gate, name).granted
+    gate.drop("somebody else", held)
+    gate.hang("me", held)  # long before their time limit
+    assert [claim(gate, name).answer for name in ("a", "b")] == ["held", "held"]
+
+    gate.drop("me", held[:1])
+    redis_client.set(CLOCK, start + 10_000)
+    gate.renew("me", 600, held)
+    redis_client.set(CLOCK, start + 299_000)
+    gate.hang("me", held)
+    assert [claim(gate, name).answer for name in ("a", "b")] == ["granted", "overdue"]
+    assert claim(gate, "b", mode="seize").granted
+    found, _ = Records(redis_client).incidents("w")
+    assert [(i.kind, str(i.unit)) for i in found] == [("died", "a 0"), ("hung", "b 0")]
+    assert redis_client.hget("wave:w units", "a 0").endswith(b" 2")  # of three, from which it runs alone
+
+
 def test_what_nobody_takes_is_an_incident_once(redis_client):
     gate = Gate(redis_client, f"return tonumber(redis.call('GET', '{CLOCK}'))")
     start = 4_000_000_000_000  # far from now, so that no key's end has come by Redis' own clock
