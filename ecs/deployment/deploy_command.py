@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,13 +27,19 @@ region_option = click.option("--region", help="[default: AWS_DEFAULT_REGION, els
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-# They name an environment.
-place_options = together(
-    click.option("--env", "stage", type=click.Choice(STAGES), required=True, help="The stage."),
-    click.option("--branch", default=MAIN, show_default=True, help="The version of the code."),
-    click.option("--project", default="waves", show_default=True, help="What names begin with."),
-    region_option,
-)
+def place_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name an environment; the command gets its `place` and the `region`."""
+
+    @click.option("--env", "stage", type=click.Choice(STAGES), required=True, help="The stage.")
+    @click.option("--branch", default=MAIN, show_default=True, help="The version of the code.")
+    @click.option("--project", default="waves", show_default=True, help="What names begin with.")
+    @region_option
+    @wraps(command)
+    def placed(stage: str, branch: str, project: str, **more: Any) -> None:
+        command(place=Place(stage, branch, project), **more)
+
+    return placed
+
 
 # They say what is deployed.
 what_options = together(
@@ -72,7 +81,7 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
 @what_options
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 def deploy(
-    stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
+    place: Place, region: str | None, tag: str | None, flows: str | None,
     given: tuple[str, ...], shared: tuple[str, ...], queues: tuple[str, ...], dry_run: bool,
 ) -> None:  # fmt: skip
     """Deploy an environment: a stage's main, or a branch beside it with its own workers and queues.
@@ -85,18 +94,15 @@ def deploy(
       wave ecs deploy --env dev --flows my_flows
       wave ecs deploy --env dev --branch feature-x --flows my_flows --dry-run
     """
-    _deploy(Place(stage, branch, project), region, tag, flows, given, shared, queues, dry_run)
+    _deploy(place, region, tag, flows, given, shared, queues, dry_run)
 
 
 @click.command()
 @place_options
 @what_options
-def diff(
-    stage: str, branch: str, project: str, region: str | None, tag: str | None, flows: str | None,
-    given: tuple[str, ...], shared: tuple[str, ...], queues: tuple[str, ...],
-) -> None:  # fmt: skip
+def diff(**what: Any) -> None:
     """Print what a deployment would change; the exit code is 1 if anything."""
-    if _deploy(Place(stage, branch, project), region, tag, flows, given, shared, queues, True):
+    if _deploy(**what, dry=True):
         raise click.exceptions.Exit(1)
 
 
@@ -125,20 +131,20 @@ def default_tag(version: str) -> str:
 @place_options
 @click.option("--keep-data", is_flag=True, help="Leave its pipes and waves in Redis.")
 @yes_option
-def destroy(stage: str, branch: str, project: str, region: str | None, keep_data: bool, yes: bool) -> None:
+def destroy(place: Place, region: str | None, keep_data: bool, yes: bool) -> None:
     """Remove an environment: its services, logs and roles, and its keys in Redis.
 
     With the branch main, what the stage shares stays: `aws cloudformation delete-stack` removes that.
     """
-    place, made = Place(stage, branch, project), clients(region)
+    made = clients(region)
     stacks = Stacks(made("cloudformation"))
     if stacks.find(place.stack) is None:
         write(f"{place.stack}: there is none")
         return
     if not yes:
         click.confirm(f"Remove {place.stack}{'' if keep_data else ' and all its keys in Redis'}?", abort=True)
-    if branch != MAIN and not keep_data:
-        run_once(made, place, ["ecs", "clean", "--branch", branch, "--yes"])
+    if place.version != MAIN and not keep_data:
+        run_once(made, place, ["ecs", "clean", "--branch", place.version, "--yes"])
         write(f"{place.stack}: its keys in Redis are removed")
     stacks.delete(place.stack, write)
     write(f"{place.stack}: removed")
@@ -147,7 +153,7 @@ def destroy(stage: str, branch: str, project: str, region: str | None, keep_data
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 @place_options
-def run(stage: str, branch: str, project: str, region: str | None, words: tuple[str, ...]) -> None:
+def run(place: Place, region: str | None, words: tuple[str, ...]) -> None:
     """Run `wave WORDS` once inside an environment, where its Redis can be reached, and wait until it ends.
 
     \b
@@ -155,8 +161,8 @@ def run(stage: str, branch: str, project: str, region: str | None, words: tuple[
       wave ecs run --env dev -- submit my_flows
       wave ecs run --env dev -- serving add delays 1 delay/JFK --kind forecast
     """
-    run_once(clients(region), Place(stage, branch, project), words)
-    write(f"wave {' '.join(words)}: ended well. What it said: wave ecs logs control --env {stage}")
+    run_once(clients(region), place, words)
+    write(f"wave {' '.join(words)}: ended well. What it said: wave ecs logs control --env {place.stage}")
 
 
 @click.command()

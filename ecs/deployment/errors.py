@@ -12,20 +12,10 @@ from contextlib import contextmanager
 
 from pipeline.errors import PipelineError
 
-QUOTA = (
-    "LimitExceeded",
-    "LimitExceededException",
-    "ServiceQuotaExceededException",
-    "TooManyRequestsException",
-)
-LOGIN = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "AuthFailure",
-)
-DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+# What their codes begin with: some services add "Exception".
+QUOTA = ("LimitExceeded", "ServiceQuotaExceeded", "TooManyRequests")
+LOGIN = ("ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient", "AuthFailure")
+DENIED = ("AccessDenied", "UnauthorizedOperation")
 
 
 class CloudError(PipelineError):
@@ -45,20 +35,19 @@ def telling(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         found = error.response.get("Error", {})
-        raise CloudError(
-            _client(what, str(found.get("Code", "")), str(found.get("Message", error)))
-        ) from None
+        code, text = str(found.get("Code", "")), str(found.get("Message", error))
+        raise CloudError(_client(what, code, text)) from None
     except BotoCoreError as error:
         raise CloudError(_core(what, error)) from None
 
 
 def _client(what: str, code: str, text: str) -> str:
     said = f"{what}: AWS says {code}: {text.rstrip('.')}."
-    if code in LOGIN:
+    if code.startswith(LOGIN):
         return f"{said} The credentials are wrong or have expired: log in again, as by `aws sso login`."
-    if code in DENIED:
+    if code.startswith(DENIED):
         return f"{said} Ask for that right, or choose another AWS_PROFILE."
-    if code in QUOTA:
+    if code.startswith(QUOTA):
         return f"{said} A quota is reached: have it raised in Service Quotas, or destroy an environment not needed."
     return said
 

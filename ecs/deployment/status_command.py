@@ -26,11 +26,11 @@ SERVICE = ("service", "desired", "running", "pending", "deployment")
 @click.command()
 @place_options
 @json_option
-def status(stage: str, branch: str, project: str, region: str | None, as_json: bool) -> None:
+def status(place: Place, region: str | None, as_json: bool) -> None:
     """Show the stacks of a stage, and the services of one environment."""
-    place, made = Place(stage, branch, project), clients(region)
+    made = clients(region)
     stacks = Stacks(made("cloudformation"))
-    names = stacks.names(f"{project}-{stage}-")
+    names = stacks.names(f"{place.project}-{place.stage}-")
     rows = _services(made, stacks, place) if place.stack in names else []
     if as_json:
         write_json({"stacks": names, "services": [dict(zip(SERVICE, row, strict=True)) for row in rows]})
@@ -60,11 +60,9 @@ def _row(found: Any) -> list[Any]:
 @click.option(
     "--limit", default=500, show_default=True, type=click.IntRange(1, 10_000), help="Lines at most."
 )
-def logs(
-    role: str | None, stage: str, branch: str, project: str, region: str | None, since: str, limit: int
-) -> None:
+def logs(role: str | None, place: Place, region: str | None, since: str, limit: int) -> None:
     """Print the log lines of an environment, or of one ROLE."""
-    place, made = Place(stage, branch, project), clients(region)
+    made = clients(region)
     stacks = Stacks(made("cloudformation"))
     if role is not None:
         cluster_and_service(made, place, role)  # an unknown one is told with those there are
@@ -85,8 +83,7 @@ def logs(
 @click.argument("role")
 @click.argument("count", type=click.IntRange(0))
 @place_options
-def scale(role: str, count: int, stage: str, branch: str, project: str, region: str | None) -> None:
+def scale(role: str, count: int, place: Place, region: str | None) -> None:
     """Set how many tasks a ROLE has now; autoscaling goes on from there."""
-    place = Place(stage, branch, project)
     set_count(clients(region), place, role, count)
     write(f"{place.stack}-{role}: {count} wanted")
