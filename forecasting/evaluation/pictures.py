@@ -25,29 +25,21 @@ def draw_backtest(scores: pd.DataFrame, path: Path | str, *, measure: str = "mae
     """
     if measure not in (known := ("mae", "rmse", "mase", "smape")):
         raise ValueError(f"measure={measure!r} cannot be drawn. Use {', '.join(known)}.")
-    leads = sorted(set(scores["lead"]))
-    table = by_age(scores, {str(lead): (lead, lead) for lead in leads})
+    table = by_age(scores, {str(lead): (lead, lead) for lead in sorted(set(scores["lead"]))})
     table["lead"] = table["age"].astype(int)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     errors, covers = figure.subplots(1, 2)
-    for ink, (model, part) in zip(INKS * len(table), table.groupby("model", sort=False), strict=False):
-        errors.plot(part["lead"], part[measure], label=model, color=ink, marker=".")
-        for level, style in zip(LEVELS, ("--", "-"), strict=True):
-            if part[f"cover-{level}"].notna().any():
-                label = f"{model}, {level} %"
-                covers.plot(part["lead"], 100 * part[f"cover-{level}"], style, label=label, color=ink)
-    for level in LEVELS:
+    look: dict[str, Any] = {"color": INKS, "xlabel": "age of the forecast, h"}
+    label = f"{measure.upper()}{f', {unit}' if unit else ''}"
+    table.pivot(index="lead", columns="model", values=measure).plot(
+        ax=errors, ylabel=label, marker=".", **look
+    )
+    for level, style in zip(LEVELS, ("--", "-"), strict=True):
         covers.axhline(level, color="#9ca3af", linewidth=0.8)
-    _finish(errors, f"{measure.upper()}{f', {unit}' if unit else ''}")
-    _finish(covers, "covered, %")
+        covered = 100 * table.pivot(index="lead", columns="model", values=f"cover-{level}")
+        covered.add_suffix(f", {level} %").plot(ax=covers, ylabel="covered, %", style=style, **look)
+    for axes in (errors, covers):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
     return Path(path)
-
-
-def _finish(axes: Any, label: str) -> None:
-    """Name the axes; a legend only where something is drawn."""
-    axes.set_xlabel("age of the forecast, h")
-    axes.set_ylabel(label)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
