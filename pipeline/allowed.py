@@ -60,7 +60,7 @@ class Allowed:
         return ",".join([*self.names, *self.folders])
 
     def permits(self, module: str, name: str) -> bool:
-        """Tell whether something that a module defines may be named."""
+        """Return whether something that a module defines may be named."""
         return f"{module}:{name}" in self.names or any(
             module == each or module.startswith(f"{each}.") for each in self.names
         )
@@ -101,7 +101,7 @@ class Allowed:
         return str(real)
 
     def _defines(self, found: Any) -> bool:
-        """Tell what an allowed module has made from a function or a class that it has imported."""
+        """Return what an allowed module has made from a function or a class that it has imported."""
         home = getattr(found, "__module__", None)
         return not isinstance(found, FunctionType | BuiltinFunctionType | type) or (
             home is None or self.permits(home, found.__qualname__)

@@ -24,7 +24,7 @@ VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims res
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Give the Celery configuration for some settings."""
+    """Return the Celery configuration for some settings."""
     version = settings.version or "unknown"
     named = broker_settings(settings.redis_url)
     transport = {
@@ -83,7 +83,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def make_app(settings: Settings) -> Celery:
-    """Make an application for some settings, for a process that sends to another Redis than its environment's."""
+    """Build an application for some settings, for a process that sends to another Redis than its environment's."""
     made = Celery("pipeline", set_as_current=False)
     made.conf.update(celery_settings(settings))
     return made

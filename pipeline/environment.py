@@ -49,7 +49,7 @@ def read(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
 
 
 def seconds(value: str, name: str) -> float:
-    """Read a length of time, "90s" or a number of seconds; gives seconds."""
+    """Read a length of time, "90s" or a number of seconds; returns seconds."""
     length: durations.Duration
     try:
         length = float(value)

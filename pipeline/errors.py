@@ -121,7 +121,7 @@ class TimedOut(RunError):
 
 
 def near(name: str, candidates: Iterable[str]) -> str:
-    """Give `" Did you mean 'x'?"` for the candidates closest to `name`, or nothing when none is close."""
+    """Return `" Did you mean 'x'?"` for the candidates closest to `name`, or nothing when none is close."""
     close = get_close_matches(name, list(candidates), n=3, cutoff=0.6)
     if not close:
         return ""

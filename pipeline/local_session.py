@@ -14,7 +14,7 @@ FILE = ".wave-up"
 def announced(url: str, flows: Sequence[str] = (), folder: Path | None = None) -> Iterator[bool]:
     """Leave the address and the flows' places in a file of the folder that only this user can read, for the block.
 
-    Gives False, and leaves nothing, where the folder cannot be written, or another process that lives has its file.
+    Returns False, and leaves nothing, where the folder cannot be written, or another process that lives has its file.
     """
     path = (folder or Path.cwd()) / FILE
     if _read(folder):
@@ -38,18 +38,18 @@ def announced(url: str, flows: Sequence[str] = (), folder: Path | None = None) -
 
 
 def nearby(folder: Path | None = None) -> str | None:
-    """Give the address that a `wave up` of this user left in the folder, if it still runs; else None."""
+    """Return the address that a `wave up` of this user left in the folder, if it still runs; else None."""
     lines = _read(folder)
     return lines[0].split()[1] if lines else None
 
 
 def nearby_flows(folder: Path | None = None) -> tuple[str, ...]:
-    """Give the modules and files whose flows that `wave up` runs."""
+    """Return the modules and files whose flows that `wave up` runs."""
     return tuple(_read(folder)[1:])
 
 
 def _read(folder: Path | None) -> list[str]:
-    """Give the lines that a process which lives has left; none else."""
+    """Return the lines that a process which lives has left; none else."""
     path = (folder or Path.cwd()) / FILE
     try:
         if path.stat().st_uid != os.getuid():

@@ -25,7 +25,7 @@ from pipeline.waves.runtime import Runtime
 @json_option
 @with_session
 def alert(session: Session, every: str | None, quiet: bool, as_json: bool) -> None:
-    """Say what is wrong now: late waves, failures, incidents, short cover, queues without workers, a full Redis.
+    """Report what is wrong now: late waves, failures, incidents, short cover, queues without workers, a full Redis.
 
     \b
     What begins and what ends is told once each, however many processes look, to

@@ -179,7 +179,7 @@ def _end(tally: Tally) -> None:
 
 
 def _stopped(session: Session, job: Backfill) -> None:
-    """Say what goes on without us, and how to go on."""
+    """Report what goes on without us, and how to go on."""
     tally = job.tally
     click.echo(
         f"\nstopped: {tally.ended:,} of {tally.total:,} dates are done; the workers finish {tally.in_flight:,} more.",

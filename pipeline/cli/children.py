@@ -61,7 +61,7 @@ def run(
     ready: Callable[[float], None],
     silent: Sequence[str] = (),
 ) -> int:
-    """Start all, wait for a signal or for a child that ends by itself, end all; gives the exit code.
+    """Start all, wait for a signal or for a child that ends by itself, end all; returns the exit code.
 
     commands   name, command line and environment of each
     patience   seconds that they have at the end

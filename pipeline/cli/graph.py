@@ -48,7 +48,7 @@ def bar(kinds: Mapping[str, int], width: int) -> Text:
 
 
 def colour(kinds: Mapping[str, int]) -> str:
-    """Give the colour of a task as a whole: what is worst; else whether it runs; else how it ended."""
+    """Return the colour of a task as a whole: what is worst; else whether it runs; else how it ended."""
     if "failed" in kinds:
         return STYLES["failed"]
     if "running" in kinds or ("pending" in kinds and len(kinds) > 1):
@@ -80,7 +80,7 @@ def graph(progress: Progress, plan: Plan, running: Mapping[str, int], size: tupl
 
 
 def head(progress: Progress) -> Text:
-    """Say which wave it is, and how far."""
+    """Return which wave it is, and how far."""
     share = f"{progress.ended / progress.total:.0%}" if progress.total else "100%"
     ended = f"{progress.ended:,} of {plural(progress.total, 'entity of a task', 'entities of tasks')} ended ({share})"
     return Text.assemble(

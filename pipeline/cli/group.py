@@ -56,7 +56,7 @@ class CommandGroup(click.Group):
         self._group = entry_points
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names, ours first."""
+        """Return the names, ours first."""
         return [*self._at, *sorted(self._others())]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -110,7 +110,7 @@ class CommandGroup(click.Group):
 
 
 def _same(word: str, known: Sequence[str]) -> list[str]:
-    """Give the commands that other programs call by this word."""
+    """Return the commands that other programs call by this word."""
     return [name for words in SYNONYMS if word in words for name in known if name in words]
 
 
@@ -123,7 +123,7 @@ def _load(entry: EntryPoint) -> click.Command:
 
 
 def _fail_for(entry: EntryPoint, error: ModuleNotFoundError) -> NoReturn:
-    """Say which extra brings the module that a command lacks."""
+    """Report which extra brings the module that a command lacks."""
     missing = (error.name or "").partition(".")[0]
     extra = _extra(entry, missing)
     if extra is None:
@@ -149,7 +149,7 @@ def _extra(entry: EntryPoint, module: str) -> str | None:
 
 
 def _first_line(entry: EntryPoint) -> str:
-    """Give the first line of a command's docstring from its source: loading it could cost seconds."""
+    """Return the first line of a command's docstring from its source: loading it could cost seconds."""
     try:
         spec = find_spec(entry.module)
         tree = (

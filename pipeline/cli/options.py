@@ -83,7 +83,7 @@ kind_option: Callable[[C], C] = click.option(
 
 
 def number_option(default: int, what: str = "How many") -> Callable[[C], C]:
-    """Make the option that says how many lines of a list are shown."""
+    """Build the option that says how many lines of a list are shown."""
     found: Callable[[C], C] = click.option(
         "-n", "--number", metavar="N", default=default, show_default=True, help=f"{what}; 0 for all."
     )

@@ -18,7 +18,7 @@ COLOURS = {"finished": "green", "failed": "red", "skipped": "yellow", "pending":
 
 
 def terminal() -> Console | None:
-    """Give the terminal's console, None where the output goes to a file or another program."""
+    """Return the terminal's console, None where the output goes to a file or another program."""
     return Console() if sys.stdout.isatty() else None
 
 
@@ -62,7 +62,7 @@ def _default(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Give a value as JSON takes it: DataFrames and Series by their columns, bytes as hexadecimal digits."""
+    """Return a value as JSON takes it: DataFrames and Series by their columns, bytes as hexadecimal digits."""
     if hasattr(value, "to_dict"):
         return value.reset_index().to_dict(orient="list")
     return value.hex() if isinstance(value, bytes) else value

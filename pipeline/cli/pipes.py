@@ -71,7 +71,7 @@ def _key(words: Sequence[str]) -> PipeKey:
 
 
 def _others(store: Store, key: PipeKey) -> str:
-    """Say which dates of the same pipe are nearest, within some days."""
+    """Return which dates of the same pipe are nearest, within some days."""
     around = [key.date + ONE_HOUR * n for n in range(-AROUND, AROUND + 1)]
     found = sorted(
         store.get_dates(key.version, key.pipe, key.entity, around), key=lambda d: abs(d - key.date)

@@ -93,7 +93,7 @@ def run(
 
 
 def _not_run(step: Step) -> bool:
-    """Say whether a task was not called, for lack of an input."""
+    """Return whether a task was not called, for lack of an input."""
     return isinstance(step.error, RunError) and not step.inputs
 
 
@@ -137,7 +137,7 @@ def _show(step: Step) -> None:
 
 
 def _as_json(step: Step) -> dict[str, Any]:
-    """Give a step for JSON; what goes in as text, because it may be anything."""
+    """Return a step for JSON; what goes in as text, because it may be anything."""
     return {
         "task": step.task.name,
         "seconds": round(step.seconds, 6),
@@ -149,7 +149,7 @@ def _as_json(step: Step) -> dict[str, Any]:
 
 
 def _hint(step: Step) -> str:
-    """Say how to make missing inputs that this run cannot make, because another scope makes them."""
+    """Return how to make missing inputs that this run cannot make, because another scope makes them."""
     absent = [pipe for pipe in step.scoped if pipe in str(step.error).split()]
     hints = [
         f"{p} runs once a {step.scoped[p]}: -e {'@all' if step.scoped[p] == 'wave' else '@PARTITION'} --save"

@@ -258,7 +258,7 @@ def serve(
 def _names(
     catalogue: Catalogue, models: Sequence[str], options: Mapping[str, Any], workers: int
 ) -> list[str]:
-    """Give the models to start workers for; those with a path are added. Raises UnknownName."""
+    """Return the models to start workers for; those with a path are added. Raises UnknownName."""
     names = []
     for text in models:
         name, _, path = text.partition("=")

@@ -52,7 +52,7 @@ def _code(session: Session, version: str | None) -> str:
 
 
 def _tell(entry: Entry, as_json: bool) -> None:
-    """Say how a model's traffic is shared out."""
+    """Report how a model's traffic is shared out."""
     if as_json:
         write_json(asdict(entry))
         return

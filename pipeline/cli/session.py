@@ -60,7 +60,7 @@ class Session:
         return found
 
     def close(self) -> None:
-        """Give the connections up that no thread uses any more."""
+        """Close the connections that no thread uses any more."""
         if "runtime" in self.__dict__:
             self.runtime.client.connection_pool.disconnect(inuse_connections=False)
 
@@ -110,7 +110,7 @@ class Session:
 
 
 def is_place(name: str) -> bool:
-    """Tell `module:flow` or `file.py` from the name of a flow."""
+    """Return whether it is `module:flow` or `file.py` rather than the name of a flow."""
     return ":" in name or name.endswith(".py")
 
 
@@ -137,7 +137,7 @@ def own_traceback(error: BaseException) -> str:
 
 
 def _matches(text: str, wave_id: str) -> bool:
-    """Say whether a wave is meant by `flow`, `version/flow`, `flow date` or `version/flow date`."""
+    """Return whether a wave is meant by `flow`, `version/flow`, `flow date` or `version/flow date`."""
     head, date, *_ = wave_id.split(" ")
     wanted, _, when = text.partition(" ")
     return wanted in (head, head.rpartition("/")[2]) and when in ("", date)
@@ -147,7 +147,7 @@ Command = Callable[Concatenate[Session, P], R]
 
 
 def _with(*options: Callable[[Any], Any]) -> Callable[[Command[P, R]], Callable[P, R]]:
-    """Make a decorator that gives a command its session and these options."""
+    """Build a decorator that gives a command its session and these options."""
 
     def decorate(command: Command[P, R]) -> Callable[P, R]:
         @functools.wraps(command)
@@ -202,14 +202,14 @@ def check_past(date: datetime, remedy: str) -> None:
 
 
 def complete_flow(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    """Give the names of flows that begin so, for a shell that completes; none where they cannot be read."""
+    """Return the names of flows that begin so, for a shell that completes; none where they cannot be read."""
     with suppress(Exception):
         return [name for name in Session(ctx.ensure_object(Chosen)).flows if name.startswith(begun)]
     return []
 
 
 def complete_wave(ctx: click.Context, _: click.Parameter, begun: str) -> list[str]:
-    """Give `version/flow` of the waves in Redis that begin so, for a shell that completes; it is the newest wave."""
+    """Return `version/flow` of the waves in Redis that begin so, for a shell that completes; it is the newest wave."""
     with suppress(Exception):
         ids = Session(ctx.ensure_object(Chosen)).runtime.records.ids()
         return [name for name in dict.fromkeys(i.split(" ")[0] for i in ids) if name.startswith(begun)]

@@ -26,7 +26,7 @@ def state() -> None:
 
 
 def _registry(session: Session, name: str, new: bool = False) -> Registry:
-    """Give a state's registry; a `new` one may be unknown as yet. Raises UnknownName."""
+    """Return a state's registry; a `new` one may be unknown as yet. Raises UnknownName."""
     found = session.states.get(name, State(name)) if new else session.state(name)
     return session.runtime.states.bind(found)
 

@@ -98,7 +98,7 @@ def _once(before: Look, now: Look) -> None:
 
 
 def head(observed: Observed) -> str:
-    """Say in a line when, who is there, and how full Redis is."""
+    """Summarise in a line when, who is there, and how full Redis is."""
     workers = sum(process.kind == "worker" for process in observed.processes)
     memory = [
         f"{server} {size(info.get('used_memory', 0))}"

@@ -42,7 +42,7 @@ class Wanted:
     level: str
 
     def commands(self, version: str) -> Iterator[tuple[str, list[str]]]:
-        """Give the name and the command line of each."""
+        """Yield the name and the command line of each."""
         for i in range(self.workers):
             yield self._worker(version, f"worker{i + 1}", self.concurrency, self.queues)
         if self.collect_threads:
@@ -181,7 +181,7 @@ def up(
 
 
 def _kinds(flows: Flows, concurrency: int) -> list[str]:
-    """Give the kinds of queues that some flows use; what must run alone is for workers that run one thing at a time."""
+    """Return the kinds of queues that some flows use; what must run alone is for workers with one slot."""
     own = {task.queue for flow in flows.values() for task in flow.tasks.values()}
     return [*KINDS, *sorted(own - set(KINDS)), *([SOLO] if concurrency == 1 else [])]
 

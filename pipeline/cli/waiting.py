@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 def _console() -> Console | None:
-    """Give the console of stderr, so that what goes to stdout stays what it is; None where nobody looks."""
+    """Return the console of stderr, so that what goes to stdout stays what it is; None where nobody looks."""
     return Console(stderr=True) if sys.stderr.isatty() else None
 
 
 def progress_bar(console: Console, *more: TextColumn, transient: bool = False) -> Progress:
-    """Make the bar that all commands show: how many of how many, since when, for how long still."""
+    """Build the bar that all commands show: how many of how many, since when, for how long still."""
     times = (TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
     name = TextColumn("{task.description}")
     return Progress(
@@ -35,7 +35,7 @@ def progress_bar(console: Console, *more: TextColumn, transient: bool = False) -
 
 
 def counted(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Give the items, with a bar that counts those that are done with. It is gone at the end."""
+    """Yield the items, with a bar that counts those that are done with. It is gone at the end."""
     console, found = _console(), list(items) if total is None else items
     if console is None:
         yield from found

@@ -22,7 +22,7 @@ SAY_EVERY = 2.0  # seconds between two plain lines
 
 
 def follow(wave: Wave, as_json: bool = False) -> Progress:
-    """Show a wave's progress until it has ended; gives the last. As JSON: an object a line, whenever it has changed."""
+    """Show a wave's progress until it has ended; returns the last. As JSON: an object a line at each change."""
     if as_json:
         last = _in_lines(wave, EVERY, _json_line)
         click.echo(_json_line(last))
@@ -71,13 +71,13 @@ def pending(progress: Progress) -> list[str]:
 
 
 def summary(progress: Progress) -> str:
-    """Say in one line how a wave ended."""
+    """Return one line on how a wave ended."""
     shown = ", ".join(f"{progress.count(s):,} {s}" for s in STATUSES if progress.count(s)) or "no entities"
     return f"{progress.wave}: {ending(progress)} after {length(progress.seconds)}: {shown}"
 
 
 def ending(progress: Progress) -> str:
-    """Say how a wave stands: submitting, open, or the reason of its end (done, empty, expired, cancelled)."""
+    """Return how a wave stands: submitting, open, or the reason of its end (done, empty, expired, cancelled)."""
     return progress.reason or progress.state
 
 
@@ -87,7 +87,7 @@ def exit_code(progress: Progress) -> int:
 
 
 def outcome(progress: Progress) -> dict[str, Any]:
-    """Give a wave's progress for JSON."""
+    """Return a wave's progress for JSON."""
     return {
         "wave": progress.wave,
         "state": progress.state,

@@ -54,7 +54,7 @@ def ls(session: Session, flow: str | None, version: str | None, number: int, as_
 
 
 def _costs(session: Session, found: Sequence[Progress]) -> list[Cost | None]:
-    """Give what waves cost so far; None for each without PIPELINE_PRICE."""
+    """Return what waves cost so far; None for each without PIPELINE_PRICE."""
     price = session.settings.price
     if not price:
         return [None] * len(found)
@@ -63,12 +63,12 @@ def _costs(session: Session, found: Sequence[Progress]) -> list[Cost | None]:
 
 
 def cost_of(progress: Progress, counts: Mapping[str, Mapping[str, int]], price: float) -> Cost:
-    """Give what a wave cost so far, from its counts as records give them."""
+    """Return what a wave cost so far, from its counts as records give them."""
     return Cost.of(counts, progress.count("finished") + progress.count("failed"), price)
 
 
 def in_json(cost: Cost | None) -> dict[str, float]:
-    """Give a cost for JSON; nothing where there is none."""
+    """Return a cost for JSON; nothing where there is none."""
     return {} if cost is None else {"cost": cost.total, "cost_per_1000": cost.per_thousand}
 
 

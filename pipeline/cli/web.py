@@ -34,7 +34,7 @@ def check_installed() -> None:
 
 
 def web_env(host: str | None, port: int | None) -> dict[str, str]:
-    """Give the environment of the server, once it is checked. Raises SettingsError."""
+    """Return the environment of the server, once it is checked. Raises SettingsError."""
     from pipeline.web.settings import WebSettings  # noqa: PLC0415 - an optional extra
 
     found = WebSettings.from_env()
@@ -45,7 +45,7 @@ def web_env(host: str | None, port: int | None) -> dict[str, str]:
 
 
 def address(env: Mapping[str, str]) -> str:
-    """Give the address that such an environment makes it listen at."""
+    """Return the address that such an environment makes it listen at."""
     return f"http://{env['PIPELINE_WEB_HOST']}:{env['PIPELINE_WEB_PORT']}"
 
 

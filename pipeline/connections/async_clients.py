@@ -17,7 +17,7 @@ _SINGLE = ("redis", "rediss", "unix")
 
 
 def connect(url: str, timeout: float) -> Redis:
-    """Make a client; nothing is sent before it is used, and what fails is tried once more.
+    """Build a client; nothing is sent before it is used, and what fails is tried once more.
 
     `timeout` in seconds: how long one answer may take. Raises UnreachableError for a URL that names no such server.
     """

@@ -78,7 +78,7 @@ class Patience(Retry):
         self._gone_since: float | None = None
 
     def __deepcopy__(self, memo: Any) -> Patience:
-        """Give itself: all connections of a client wait together."""
+        """Return itself: all connections of a client wait together."""
         return self
 
     def call_with_retry(
@@ -119,7 +119,7 @@ class Sentinels:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Give the options of connections to the Sentinels."""
+        """Return the options of connections to the Sentinels."""
         return {
             "socket_timeout": SENTINEL_TIMEOUT,
             "socket_connect_timeout": SENTINEL_TIMEOUT,
@@ -128,12 +128,12 @@ class Sentinels:
 
 
 def is_cluster(url: str) -> bool:
-    """Say whether a URL names a Redis Cluster."""
+    """Return whether a URL names a Redis Cluster."""
     return url.partition("://")[0] in _CLUSTER
 
 
 def connection_options(url: str, timeout: float) -> dict[str, Any]:
-    """Give what every connection to a URL's server is made with; `timeout` in seconds."""
+    """Return what every connection to a URL's server is made with; `timeout` in seconds."""
     options: dict[str, Any] = {"socket_timeout": timeout, "health_check_interval": HEALTH_CHECK}
     if url.startswith("unix:"):
         return options
@@ -142,7 +142,7 @@ def connection_options(url: str, timeout: float) -> dict[str, Any]:
 
 
 def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
-    """Make a client; nothing is sent before it is used. `more` are options of its connections.
+    """Build a client; nothing is sent before it is used. `more` are options of its connections.
 
     `timeout` and `patience` in seconds: how long one answer may take, and how long Redis may be gone before an error
     is raised. Raises UnreachableError for a URL that names no such server.
@@ -170,7 +170,7 @@ def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
 
 
 def connect_cluster(url: str, timeout: float) -> RedisCluster:
-    """Make a client of a Cluster; it asks a node for the others at once. Raises redis' own errors."""
+    """Build a client of a Cluster; it asks a node for the others at once. Raises redis' own errors."""
     return RedisCluster.from_url(
         url.replace("+cluster", "", 1),
         **connection_options(url, timeout),
@@ -211,7 +211,7 @@ def _host(place: str) -> tuple[str, int]:
 
 
 def broker_settings(url: str) -> dict[str, Any]:
-    """Give the Celery settings that name the broker: broker_url, broker_use_ssl, and part of the transport options.
+    """Return the Celery settings that name the broker: broker_url, broker_use_ssl, and part of the transport options.
 
     What is no such URL is given as it is: the first look at Redis tells.
     """
@@ -237,7 +237,7 @@ def broker_settings(url: str) -> dict[str, Any]:
 
 
 def _tls(given: dict[str, str]) -> dict[str, Any]:
-    """Give kombu what redis-py does by itself: it would not look at the server's certificate otherwise."""
+    """Return kombu what redis-py does by itself: it would not look at the server's certificate otherwise."""
     found: dict[str, Any] = {"ssl_cert_reqs": "required"} | given
     if "ssl_check_hostname" in found:
         found["ssl_check_hostname"] = str(found["ssl_check_hostname"]).lower() in ("true", "yes", "1", "on")

@@ -36,19 +36,19 @@ class Addition(Protocol):
         """What it adds to the menu: address -> text."""
 
     def router(self, pages: Pages) -> APIRouter:
-        """Give its addresses; `pages` knows its templates and those of the dashboard."""
+        """Return its addresses; `pages` knows its templates and those of the dashboard."""
 
     def links(self, entity: EntityView) -> Sequence[Link]:
-        """Give its pages about an entity."""
+        """Return its pages about an entity."""
 
 
 class Add(Protocol):
     """Makes an addition."""
 
     def __call__(self, runtime: Runtime, flows: Flows) -> Addition:
-        """Make it for a dashboard."""
+        """Build it for a dashboard."""
 
 
 def links(additions: Iterable[Addition], entity: EntityView) -> list[Link]:
-    """Give the links of all additions on an entity's page."""
+    """Return the links of all additions on an entity's page."""
     return [link for one in additions for link in one.links(entity)]

@@ -23,7 +23,7 @@ def shares(counts: Mapping[str, int], width: int, running: int = 0) -> list[tupl
 
 
 def verdict(state: str, reason: str | None, counts: Sequence[tuple[str, int]]) -> str:
-    """Say in a word how a wave went: open, good, flawed (something failed or was skipped), or bad (ended early)."""
+    """Return in a word how a wave went: open, good, flawed (something failed or was skipped), or bad (ended early)."""
     if state != "closed":
         return "open"
     if reason not in ("done", "empty"):

@@ -56,7 +56,7 @@ class Keys:
         self._known: dict[str, tuple[float, list[str]]] = {}
 
     def of(self, state: str) -> list[str]:
-        """Give all keys of a state, sorted. Raises UnknownName."""
+        """Return all keys of a state, sorted. Raises UnknownName."""
         with self._lock:
             at, keys = self._known.get(state, (0.0, []))
             if time.monotonic() - at > REMEMBERED or not at:
@@ -65,7 +65,7 @@ class Keys:
         return keys
 
     def page(self, state: str, query: str = "", number: int = 1) -> Page:
-        """Give one page of the entities whose key holds a text, whatever its case."""
+        """Return one page of the entities whose key holds a text, whatever its case."""
         keys = self.of(state)
         wanted = query.strip().lower()
         found = [key for key in keys if wanted in key.lower()] if wanted else keys

@@ -77,7 +77,7 @@ def _id(standing: Standing, date: str) -> str:
 
 
 def _counts(runtime: Runtime, standing: Standing) -> dict[str, Mapping[str, Mapping[str, int]]]:
-    """Give date -> task -> status -> entities."""
+    """Return date -> task -> status -> entities."""
     ids = {date: _id(standing, date) for date in standing.waves}
     found = runtime.records.counts_of(list(ids.values()))
     return {
@@ -121,6 +121,6 @@ def _cell(standing: Standing, date: str, info: WaveInfo, tasks: Mapping[str, Map
 
 
 def _bad(kinds: Mapping[str, int]) -> int:
-    """Give the percentage that did not finish, of 20 at least and 80 at most: neither part of a small cell vanishes."""
+    """Return the percentage that did not finish, of 20 at least and 80 at most: no part of a small cell vanishes."""
     share = (kinds.get("failed", 0) + kinds.get("skipped", 0)) / max(sum(kinds.values()), 1)
     return round(20 + 60 * share)

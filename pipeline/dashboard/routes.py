@@ -58,7 +58,7 @@ class Dashboard:
         self.pages = Pages(*(one.package for one in self._additions), menu=MENU | menu)
 
     def router(self) -> APIRouter:
-        """Give all addresses."""
+        """Return all addresses."""
         made = APIRouter(include_in_schema=False)
         found: dict[str, Callable[..., Response]] = {
             "/": self.overview,
@@ -81,11 +81,11 @@ class Dashboard:
         return self.pages.write(template, **context)
 
     def missing(self, text: str, here: str = "") -> Response:
-        """Say that something is not there."""
+        """Return that something is not there."""
         return self.pages.write("error.html", 404, text=text, here=here)
 
     def overview(self) -> Response:
-        """All flows, queues and alerts."""
+        """Return all flows, queues and alerts."""
         found = overview(self._runtime, self._flows, self._covers.known(PATIENCE))
         return self._write("overview.html", view=found, here="/")
 
@@ -97,14 +97,14 @@ class Dashboard:
             return self.missing(str(error))
 
     def wave_json(self, id: str) -> Response:
-        """What changes on a wave's page."""
+        """Return what changes on a wave's page."""
         try:
             return JSONResponse(live(Wave.find(id, self._runtime)), headers=HEADERS)
         except UnknownName as error:
             return JSONResponse({"error": str(error)}, 404)
 
     def flow(self, name: str, version: str) -> Response:
-        """The waves of one flow."""
+        """Return the waves of one flow."""
         records = self._runtime.records
         infos = records.infos(records.ids(version, name)[:LISTED])
         price = self._runtime.settings.price
@@ -116,7 +116,7 @@ class Dashboard:
         return self._write("flow.html", name=name, version=version, rows=rows, price=price, here="")
 
     def states(self) -> Response:
-        """All states."""
+        """Return all states."""
         states = self._runtime.states
         names = {name: len(states.bind(name)) for name in states.names()}
         return self._write("states.html", names=names, here="/states")
@@ -131,7 +131,7 @@ class Dashboard:
         return self._write("state.html", page=found, flows=over, here="/states")
 
     def entity(self, flow: str, key: str, version: str = "", date: str = "") -> Response:
-        """What is stored of one entity by a flow, and how it stands in one wave."""
+        """Return what is stored of one entity by a flow, and how it stands in one wave."""
         at = version or self._runtime.settings.any_version()
         ids = self._runtime.records.ids(at, flow)
         ids = [i for i in ids if date in i] + [i for i in ids if date not in i] if date else ids
@@ -155,7 +155,7 @@ class Dashboard:
         )
 
     def static(self, name: str) -> Response:
-        """The style, the script and the icon."""
+        """Return the style, the script and the icon."""
         if name not in FILES:
             return self.missing(f"There is no file {name!r} here.")
         return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": "max-age=300"})

@@ -89,7 +89,7 @@ def in_words(counts: Mapping[str, int], running: int = 0) -> str:
 
 
 def live(wave: Wave) -> dict[str, Any]:
-    """Give what changes while a wave runs, for the page's script."""
+    """Return what changes while a wave runs, for the page's script."""
     progress, running = wave.progress(), wave.running()
     return {
         "state": progress.state,

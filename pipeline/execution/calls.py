@@ -27,7 +27,7 @@ class _Interrupt(BaseException):
 
 
 def over(limit: float) -> TimedOut:
-    """Make the error of a call that ran into its time limit (seconds)."""
+    """Build the error of a call that ran into its time limit (seconds)."""
     return TimedOut(f"not done within the time limit of {limit:g} s")
 
 
@@ -90,7 +90,7 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
 
 
 def _told_to_end(error: BaseException) -> bool:
-    """Tell the exit that the pool's signal handler raises into a child from a user's own sys.exit()."""
+    """Return whether the pool's signal handler raised this exit into a child, rather than a user's sys.exit()."""
     trace = error.__traceback__ if isinstance(error, SystemExit) else None
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -137,7 +137,7 @@ def halving(
 ) -> Iterator[tuple[Sequence[int], Any, BaseException | None]]:
     """Call once for `range(size)`; where that raises, for each half of it, until the one that raises is alone.
 
-    Gives (indices, value, error) with indices that are disjoint and together all. A call that ran out of time, or
+    Returns (indices, value, error) with indices that are disjoint and together all. A call that ran out of time, or
     whose answer was for others than were asked for, is not halved: it would go wrong again.
     """
     deadline = time.monotonic() + limit

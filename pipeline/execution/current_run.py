@@ -22,7 +22,7 @@ _current: ContextVar[Running | None] = ContextVar("running", default=None)
 
 
 def running() -> Running | None:
-    """Give the run that calls this, None outside of one; threads that the engine starts for the task know it too."""
+    """Return the run that calls this, None outside of one; threads that the engine starts for the task know it too."""
     return _current.get()
 
 

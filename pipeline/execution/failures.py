@@ -33,7 +33,7 @@ class Failures:
             known.count += 1
 
     def lines(self) -> Iterator[dict[str, str | int]]:
-        """Give what to log, the most frequent first."""
+        """Yield what to log, the most frequent first."""
         ordered = sorted(self.found.values(), key=lambda one: -one.count)
         for one in ordered[:SHOWN]:
             yield {"count": one.count, "first": one.entity, "error": one.text}

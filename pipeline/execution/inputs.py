@@ -35,22 +35,22 @@ class Source:
     made_here: frozenset[str]  # the pipes that this wave makes itself
 
     def values(self, pipe: str, keys: Sequence[str]) -> dict[str, Any]:
-        """Give this hour's values of those keys that have one."""
+        """Return this hour's values of those keys that have one."""
         base = None if pipe in self.made_here else self.base
         return self.store.get(self.version, pipe, self.date, keys, base=base)
 
     def window(self, pipe: str, hours: int, keys: Sequence[str]) -> np.ndarray:
-        """Give the last hours as an array (hours, keys), this hour last; NaN where there is none."""
+        """Return the last hours as an array (hours, keys), this hour last; NaN where there is none."""
         return self.store.window(
             self.version, pipe, self.date, hours, keys, base=self.base, own_last=pipe in self.made_here
         )
 
     def frame(self, pipe: str, hours: int, keys: Sequence[str]) -> pd.DataFrame:
-        """Give the last hours as a DataFrame (hours x keys), UTC hours as its index, oldest first."""
+        """Return the last hours as a DataFrame (hours x keys), UTC hours as its index, oldest first."""
         return frame(self.window(pipe, hours, keys), self.date, keys)
 
     def scope_key(self, pipe: str, partition: str | None) -> str | None:
-        """Give the key of a pipe that a scope has one of, None for pipes that each entity has one of."""
+        """Return the key of a pipe that a scope has one of, None for pipes that each entity has one of."""
         made_by = self.tasks[pipe]
         if made_by.per is None or made_by.batch:
             return None
@@ -110,7 +110,7 @@ def read(task: Task, source: Source, keys: Sequence[str], partition: str | None)
 def column(
     task: Task, pipe: str, found: Read, keys: Sequence[str], positions: Sequence[int], date: datetime
 ) -> list[Any]:
-    """Give one input of a task that is called for each entity, as a list in the order of the keys.
+    """Return one input of a task that is called for each entity, as a list in the order of the keys.
 
     `positions` are the keys' places in the windows.
     """
@@ -136,7 +136,7 @@ def _series(
 def batch_input(
     task: Task, pipe: str, found: Read, keys: Sequence[str], positions: Sequence[int], date: datetime
 ) -> Any:
-    """Give one input of a batch task: a mapping, a DataFrame or the single value of a scope."""
+    """Return one input of a batch task: a mapping, a DataFrame or the single value of a scope."""
     if pipe in found.windows:
         return frame(found.windows[pipe][:, positions], date, keys)
     if pipe in found.columns:
@@ -166,7 +166,7 @@ class Chunks:
 def scoped_input(
     task: Task, pipe: str, source: Source, partition: str | None, shards: Sequence[tuple[str, Sequence[str]]]
 ) -> Any:
-    """Give one input of a scoped task: chunks, or the single value of a scope (its default when it is missing).
+    """Return one input of a scoped task: chunks, or the single value of a scope (its default when it is missing).
 
     `shards` are the scope's, as (partition, keys). A wave-scoped task that reads one pipe a partition gets one
     chunk {"@partition": value}. Raises LookupError with the pipe's name when a required single value is missing.

@@ -104,7 +104,7 @@ class Replay:
         return here
 
     def _members(self) -> tuple[list[Members], Entity]:
-        """Give the entities of the scope by partition, and the entity that a task gets."""
+        """Return the entities of the scope by partition, and the entity that a task gets."""
         if self._per is None:
             entity = self._one()
             return [(entity.partition_name or "", [entity])], entity
@@ -147,7 +147,7 @@ class Replay:
         return step
 
     def _call(self, task: Task, source: Source, entity: Entity, groups: Any, step: Step) -> Mapping[str, Any]:
-        """Call a task; gives the pipes that it made."""
+        """Call a task; returns the pipes that it made."""
         state = self._state() if "state" in task.wants else None
         if task.per is None:
             ((_, step.value, step.error),) = Work(
@@ -160,7 +160,7 @@ class Replay:
         return found
 
     def _state(self) -> Registry | None:
-        """Give what a task that asks for `state` gets: unless all is saved, a copy."""
+        """Return what a task that asks for `state` gets: unless all is saved, a copy."""
         if self.save or self.registry is None:
             return self.registry
         copy = MemoryStates().bind(self.registry.state)
@@ -210,7 +210,7 @@ class _Made(MemoryStore):
 
 
 def _noting(task: Task, step: Step) -> Callable[..., Any]:
-    """Make the task's function note what it is called with."""
+    """Build the task's function note what it is called with."""
 
     @functools.wraps(task.fn)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -117,7 +117,7 @@ class Settlement:
         return {pipe: found.get(pipe, "") for pipe in pipes}
 
     def _empty(self, pipe: str, statuses: str, index: int) -> bool:
-        """Whether an input that an entity went without was finished without an observation."""
+        """Return whether an input that an entity went without was finished without an observation."""
         made_by = self.flow.makers[pipe]
         place = index if made_by.per is None else 0
         char = statuses[place : place + 1] or PENDING_CHAR

@@ -138,12 +138,12 @@ def scoped(
 
 
 def parameters(task: Task) -> list[str]:
-    """Give the names of a task's parameters, in their order."""
+    """Return the names of a task's parameters, in their order."""
     return list(inspect.signature(task.fn).parameters)
 
 
 def positional(task: Task) -> Callable[..., Any]:
-    """Give the task's function, callable with all its arguments by position."""
+    """Return the task's function, callable with all its arguments by position."""
     found = inspect.signature(task.fn).parameters.values()
     if not any(p.kind is p.KEYWORD_ONLY for p in found):
         return task.fn
@@ -152,7 +152,7 @@ def positional(task: Task) -> Callable[..., Any]:
 
 
 def throttled(fn: Callable[..., Any], throttle: Throttle | None) -> Callable[..., Any]:
-    """Make each call wait for the throttle first."""
+    """Build each call wait for the throttle first."""
     if throttle is None:
         return fn
 
@@ -182,7 +182,7 @@ def checked(task: Task, answer: Any, keys: Sequence[str]) -> Mapping[str, Any]:
 
 
 def unanswered(task: Task, key: str) -> AnswerError:
-    """Make the error of an entity that a batch task left out."""
+    """Build the error of an entity that a batch task left out."""
     return AnswerError(
         f"batch task {task.name!r} gave no answer for {str(key)!r}. Return a value for each entity, None where there "
         "is no observation."
@@ -202,7 +202,7 @@ def describe(error: BaseException, limit: int = 2000) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Say which line raised an error: the last one of the user's, which is where our code calls or a file beside it."""
+    """Return which line raised an error: the last one of the user's, where our code calls it, or in a file beside it."""
     places: list[tuple[str, str]] = []  # folder of the line, what to say of it
     trace = error.__traceback__
     while trace is not None:

@@ -43,7 +43,7 @@ class Flows(Mapping[str, Flow]):
         return len(self._flows)
 
     def find(self, name: str) -> Flow:
-        """Give the flow of that name. Raises UnknownName, which says where it was looked for."""
+        """Return the flow of that name. Raises UnknownName, which says where it was looked for."""
         if name in self._flows:
             return self._flows[name]
         if not self.searched:
@@ -55,7 +55,7 @@ class Flows(Mapping[str, Flow]):
         )
 
     def task(self, flow: str, task: str) -> Task | None:
-        """Give a task of a flow, None where this process does not know one of the two."""
+        """Return a task of a flow, None where this process does not know one of the two."""
         found = self._flows.get(flow)
         return None if found is None else found.tasks.get(task)
 
@@ -90,7 +90,7 @@ def check_clash(folder: Path | None = None) -> None:
 
 
 def _is_users(folder: Path) -> bool:
-    """Tell a folder of the user's from one of installed packages, and from a copy of celery-waves itself."""
+    """Return whether a folder is the user's, not one of installed packages nor a copy of celery-waves itself."""
     return folder.name not in _SHARED and not (folder / "pipeline" / "discover.py").is_file()
 
 
@@ -124,7 +124,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _folder_of(name: str) -> Path | None:
-    """Give the folder that holds a file or the module of that name, None when there is none."""
+    """Return the folder that holds a file or the module of that name, None when there is none."""
     if name.endswith(".py"):
         return Path(name).resolve().parent
     if not all(part.isidentifier() for part in name.split(".")):

@@ -23,7 +23,7 @@ class Entity(str):
     def __new__(
         cls, key: str, features: Mapping[str, Any] = _NOTHING, partition: str | None = None
     ) -> Entity:
-        """Make the key, with what is known of the entity."""
+        """Build the key, with what is known of the entity."""
         self = super().__new__(cls, key)
         self.features = features
         self.partition_name = partition
@@ -31,7 +31,7 @@ class Entity(str):
 
 
 def check_entity_key(key: str, scope: bool = False) -> str:
-    """Give `key` back if it can be an entity's key, or, with `scope`, also that of a scope such as "@all".
+    """Return `key` back if it can be an entity's key, or, with `scope`, also that of a scope such as "@all".
 
     Raises KeyFormatError for a key that is no text, empty, too long, holds white space or control characters, or
     begins with "@".

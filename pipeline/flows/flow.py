@@ -89,7 +89,7 @@ class Flow:
         return f"Flow({self.name!r}, [{', '.join(self.tasks)}])"
 
     def task(self, name: str) -> Task:
-        """Give the task of that name. Raises FlowError with the near ones."""
+        """Return the task of that name. Raises FlowError with the near ones."""
         if name not in self.tasks:
             raise FlowError(
                 f"flow {self.name!r} has no task {name!r}.{near(name, self.tasks)} It has: {', '.join(self.tasks)}."
@@ -102,12 +102,12 @@ class Flow:
         return {**self.reads, **self.tasks}
 
     def keep(self, name: str) -> float:
-        """Give the seconds that a pipe's past is kept for windows: the longest one over it, at least the task's ttl."""
+        """Return the seconds that a pipe's past is kept for windows: the longest over it, at least the task's ttl."""
         windows = [t.window[name] * durations.HOUR for t in self.tasks.values() if name in t.window]
         return max([self.tasks[name].ttl, self.kept.get(name, 0.0), *windows])
 
     def extended(self, tasks: Iterable[Task], keep: Mapping[str, Duration] | None = None) -> Flow:
-        """Give this flow with more tasks, and with longer pasts of some pipes. Raises FlowError."""
+        """Return this flow with more tasks, and with longer pasts of some pipes. Raises FlowError."""
         longer = {
             pipe: max(length, self.kept.get(pipe, 0.0)) for pipe, length in _lengths(self.name, keep or {})
         }

@@ -48,7 +48,7 @@ def _parse(value: str) -> datetime:
 
 
 def floor(value: datetime) -> datetime:
-    """Give the hour that the aware `value` lies in, in UTC."""
+    """Return the hour that the aware `value` lies in, in UTC."""
     return value.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
@@ -58,7 +58,7 @@ def stamp(date: datetime) -> str:
 
 
 def check_version(version: str) -> str:
-    """Give `version` back if it can be part of a key: a git branch or tag. Raises KeyFormatError."""
+    """Return `version` back if it can be part of a key: a git branch or tag. Raises KeyFormatError."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise KeyFormatError(
             f"version {version!r} cannot be part of a key. Use a branch or tag: letters, digits and . _ / + -"

@@ -60,11 +60,11 @@ class Plan:
     waits: tuple[tuple[str, str], ...]  # (task, other): task waits for other though it does not read it
 
     def dependents(self, name: str) -> tuple[str, ...]:
-        """Give the tasks that read `name`."""
+        """Return the tasks that read `name`."""
         return tuple(step.name for step in self.steps.values() if name in step.inputs)
 
     def dump(self) -> dict[str, Any]:
-        """Give it as plain values, the form in which a wave carries it."""
+        """Return it as plain values, the form in which a wave carries it."""
         steps = [
             [s.name, list(s.inputs), list(s.required), s.per, s.segment, s.queue, s.timeout, s.time_limit]
             for s in self.steps.values()
@@ -188,7 +188,7 @@ def _cut(names: list[str], before: Mapping[str, frozenset[str]]) -> tuple[list[s
 
 
 def members(part: Part) -> Iterator[str]:
-    """Give the names of a part's tasks, in running order."""
+    """Yield the names of a part's tasks, in running order."""
     if isinstance(part, str):
         yield part
         return

@@ -77,7 +77,7 @@ def _line(task: Task) -> str:
 
 
 def reads_as(task: Task) -> Iterator[str]:
-    """Give what a task reads, as `pipe`, `pipe?` or `pipe[28d]`."""
+    """Yield what a task reads, as `pipe`, `pipe?` or `pipe[28d]`."""
     for pipe in task.inputs:
         window = f"[{durations.text(task.window[pipe] * durations.HOUR)}]" if pipe in task.window else ""
         yield f"{pipe}{window}{'?' if pipe in task.optional else ''}"

@@ -58,7 +58,7 @@ class State:
         return None if self.ttl is None else durations.seconds(self.ttl)
 
     def partition_of(self, key: str, features: Mapping[str, Any]) -> str:
-        """Give the partition that an entity with these features lies in.
+        """Return the partition that an entity with these features lies in.
 
         Raises KeyFormatError when it lacks the feature, or when its value cannot be part of a key.
         """

@@ -94,7 +94,7 @@ def task(
 
 
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a function a task. Used bare, or with options:
+    """Build a function a task. Used bare, or with options:
 
     name         the pipe's name; the function's by default
     batch        called once a shard with mappings entity -> value, and answers with one, in which an exception

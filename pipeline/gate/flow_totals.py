@@ -44,7 +44,7 @@ class Histogram:
         return sum(self.counts)
 
     def cumulated(self) -> list[tuple[float, int]]:
-        """Give each bound with the number of values up to it; the last bound is infinite."""
+        """Return each bound with the number of values up to it; the last bound is infinite."""
         return list(zip([*self.bounds, float("inf")], accumulate(self.counts), strict=True))
 
 
@@ -64,7 +64,7 @@ class Totals:
 
 
 def read_totals(redis: Redis) -> list[Totals]:
-    """Give the totals of all flows and versions, by name."""
+    """Return the totals of all flows and versions, by name."""
     client: Any = redis
     names = sorted(name.decode() for name in client.smembers(KEY))
     with client.pipeline(transaction=False) as pipe:

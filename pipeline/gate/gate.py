@@ -91,7 +91,7 @@ class Gate:
         expiry: float,
         ttl: float,
     ) -> tuple[bool, str]:
-        """Make a wave from its shards under a temporary key, unless it is there.
+        """Build a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
         now, 0 for none; `ttl` how long its keys are kept after that. Returns whether this call made it, and its
@@ -160,7 +160,7 @@ class Gate:
         self._held("lose", [owner, "hung"], held)
 
     def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
-        """Give back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
+        """Hand back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
         self._held("release", [owner, _ms(delay)], held)
 
     def decline(self, wave_id: str, unit: Unit) -> int:
@@ -242,7 +242,7 @@ class Gate:
         return token if self._run("begin", [wave_key(wave_id)], [token]) else None
 
     def reset(self, wave_id: str, token: str, units: Iterable[tuple[Unit, int, str]]) -> bool:
-        """Make units of a closed wave pending, given as (unit, what it waits for, the statuses that it keeps).
+        """Build units of a closed wave pending, given as (unit, what it waits for, the statuses that it keeps).
 
         False when somebody else has begun to retry it.
         """

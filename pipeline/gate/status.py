@@ -60,7 +60,7 @@ PENDING_CHAR = char(PENDING)
 
 
 def code(character: str) -> int:
-    """Give the code of a character, without its marks."""
+    """Return the code of a character, without its marks."""
     return (ord(character) - _BASE) & 15
 
 

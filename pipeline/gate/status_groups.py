@@ -9,7 +9,7 @@ KINDS = ("finished", "degraded", "skipped", "failed", "running", "pending")
 
 
 def kind(status: str) -> str:
-    """Give the kind of a status as it is written, such as "finished (late)" or "skipped: missing input"."""
+    """Return the kind of a status as it is written, such as "finished (late)" or "skipped: missing input"."""
     word = status.split(":")[0].split(" ")[0]
     if word == "finished" and ("degraded" in status or "late" in status):
         return "degraded"

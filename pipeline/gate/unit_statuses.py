@@ -28,7 +28,7 @@ class Tally:
         return cls(list(statuses) if statuses else [PENDING_CHAR] * size)
 
     def open(self) -> list[int]:
-        """Give the entities that have not ended yet."""
+        """Return the entities that have not ended yet."""
         return [i for i, char in enumerate(self.chars) if char == PENDING_CHAR]
 
     def set(self, indices: Iterable[int], code: int) -> None:
@@ -47,7 +47,7 @@ class Tally:
         self.chars[index] = chr(ord(self.chars[index]) | status.DEGRADED)
 
     def report(self) -> dict[str, Any]:
-        """Give what changed since the last report, in the form in which the gate takes it."""
+        """Return what changed since the last report, in the form in which the gate takes it."""
         statuses, before = "".join(self.chars), "".join(self.reported)
         late = status.with_late(statuses, before)
         counts: dict[tuple[str, str], int] = {}

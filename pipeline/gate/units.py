@@ -77,7 +77,7 @@ class Units:
         return where[1:] if where.startswith("@") else self.partitions[int(where)]
 
     def _meeting(self, task: str, where: str) -> tuple[str, ...]:
-        """The places of `task` that share entities with `where`."""
+        """Return the places of `task` that share entities with `where`."""
         per = self.plan.steps[task].per
         if per == "wave":
             return (ALL,)

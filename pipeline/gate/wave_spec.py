@@ -50,11 +50,11 @@ class WaveSpec:
         return sum(self.sizes)
 
     def size(self, unit: Unit) -> int:
-        """How many entities a unit has: one for a scope."""
+        """Return how many entities a unit has: one for a scope."""
         return 1 if unit.where.startswith("@") else self.sizes[int(unit.where)]
 
     def size_of(self, task: str) -> int:
-        """How many entities a task has at all its places."""
+        """Return how many entities a task has at all its places."""
         per = self.plan.steps[task].per
         return self.entities if per is None else len(self.units.places(task))
 

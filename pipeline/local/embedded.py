@@ -68,7 +68,7 @@ class EmbeddedRedis:
         return self._server.pid
 
     def client(self) -> Redis:
-        """Give a new client of the server; who asks for it closes it."""
+        """Return a new client of the server; who asks for it closes it."""
         return Redis.from_url(self.url)
 
     def __enter__(self) -> Self:
@@ -161,7 +161,7 @@ class EmbeddedRedis:
 
 @contextmanager
 def serving(url: str | None) -> Iterator[str]:
-    """Give a Redis' address: `url` where there is one, else an embedded server's until the block ends."""
+    """Yield a Redis' address: `url` where there is one, else an embedded server's until the block ends."""
     if url:
         yield url
     else:

@@ -66,12 +66,12 @@ class Workers(Processes):
 
 
 def node_name(name: str) -> str:
-    """Give a name for a Celery node that no other process of this machine uses."""
+    """Return a name for a Celery node that no other process of this machine uses."""
     return f"{name}-{os.getpid()}@%h"
 
 
 def worker_env(redis_url: str, flows: Iterable[str], version: str) -> dict[str, str]:
-    """Give the environment of a worker, beat or Flower."""
+    """Return the environment of a worker, beat or Flower."""
     return {
         "REDIS_URL": redis_url,
         "PIPELINE_FLOWS": ",".join(flows),
@@ -85,14 +85,14 @@ def worker_env(redis_url: str, flows: Iterable[str], version: str) -> dict[str, 
 
 
 def celery_command(*words: str) -> list[str]:
-    """Give the command line of one of Celery's commands with our application."""
+    """Return the command line of one of Celery's commands with our application."""
     return [sys.executable, "-m", "celery", "-q", "-A", "pipeline.app", *words]
 
 
 def worker_command(
     version: str, concurrency: int, queues: Iterable[str] | None, pool: str, options: Sequence[str] = ()
 ) -> list[str]:
-    """Give the command line of a worker, without its name."""
+    """Return the command line of a worker, without its name."""
     words = [
         "worker",
         "-P",

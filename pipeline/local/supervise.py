@@ -66,7 +66,7 @@ class Child:
         return found if found is None or found >= 0 else 128 - found
 
     def tail(self) -> str:
-        """Give the end of its output."""
+        """Return the end of its output."""
         if self.pump is not None and self.code is not None:
             self.pump.join(timeout=1)
         lines = self.lines if self.log is None else self.log.read_text(errors="replace").splitlines()[-TAIL:]
@@ -171,7 +171,7 @@ class Processes:
                 self._show(child.name, text)
 
     def ended(self) -> list[Child]:
-        """Give the children that have ended."""
+        """Return the children that have ended."""
         return [child for child in self.children if child.code is not None]
 
     def wait_ready(self, timeout: float = START_LIMIT, names: Sequence[str] | None = None) -> None:

@@ -41,12 +41,12 @@ Message = Canvas | Single
 
 
 def first_messages(spec: WaveSpec) -> list[Message]:
-    """Give what starts a wave: the canvases of the segments that wait for nothing, and scoped tasks that do so."""
+    """Return what starts a wave: the canvases of the segments that wait for nothing, and scoped tasks that do so."""
     return following(spec, None, False, spec.units.roots())
 
 
 def following(spec: WaveSpec, done: Unit | None, follow: bool, ready: Sequence[Unit]) -> list[Message]:
-    """Say what must be sent for the units that a report made ready.
+    """Return what must be sent for the units that a report made ready.
 
     What lies in the canvas that brought `done` comes by itself, unless `follow` says that no canvas brought it. A
     segment whose first tasks are all ready is sent whole.
@@ -76,7 +76,7 @@ class Sender:
         self._app = app
 
     def send(self, spec: WaveSpec, messages: Iterable[Message]) -> int:
-        """Send canvases and single units; gives how many. Uses one connection for all of them."""
+        """Send canvases and single units; returns how many. Uses one connection for all of them."""
         count = 0
         with self._app.producer_or_acquire() as producer:
             for message in messages:
@@ -109,7 +109,7 @@ class Sender:
         return steps
 
     def _member(self, spec: WaveSpec, part: Part, where: str) -> Signature:
-        """A member of a group, which must end in one task.
+        """Return a member of a group, which must end in one task.
 
         Of a member that ends in a group Celery wants results, for which it waits in a child of the pool: as there
         are none, that child would never come back.
@@ -124,7 +124,7 @@ class Sender:
     def _stage(
         self, spec: WaveSpec, names: Sequence[str], where: str, follow: bool = False, alone: bool = False
     ) -> Signature:
-        """A message that runs one task at a place, or several one after the other."""
+        """Return a message that runs one task at a place, or several one after the other."""
         joined = AND.join(names)
         return self._app.signature(
             RUN,
@@ -137,7 +137,7 @@ class Sender:
         )
 
     def _join(self, spec: WaveSpec) -> Signature:
-        """A task that does nothing: a chord's body between two parallel parts."""
+        """Return a task that does nothing: a chord's body between two parallel parts."""
         return self._app.signature(
             JOIN, immutable=True, ignore_result=True, queue=f"{spec.version}.{CONTROL}"
         )

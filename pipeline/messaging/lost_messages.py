@@ -25,7 +25,7 @@ PAGE = 200  # messages that are looked at together
 
 
 def sweep(redis: Redis) -> int:
-    """Drop the messages of waves that have ended, unless somebody did so just now; gives how many."""
+    """Drop the messages of waves that have ended, unless somebody did so just now; returns how many."""
     client: Any = redis
     if not client.exists(HELD) or not client.set(LOCK, 1, nx=True, ex=EVERY):
         return 0
@@ -44,7 +44,7 @@ def sweep(redis: Redis) -> int:
 
 
 def _ended(client: Any, waves: Mapping[bytes, str | None], now: int) -> list[Any]:
-    """Give the tags of the messages that nobody needs."""
+    """Return the tags of the messages that nobody needs."""
     ours = [tag for tag, wave in waves.items() if wave is not None]
     with client.pipeline(transaction=False) as pipe:
         for tag in ours:
@@ -61,7 +61,7 @@ def _ended(client: Any, waves: Mapping[bytes, str | None], now: int) -> list[Any
 
 
 def wave_of(blob: bytes) -> str | None:
-    """Give the wave that a message in `unacked` belongs to: "" for none, None for a message that is not ours."""
+    """Return the wave that a message in `unacked` belongs to: "" for none, None for a message that is not ours."""
     try:
         found = units_of(orjson.loads(blob)[0])
     except (LookupError, TypeError, ValueError):

@@ -18,12 +18,12 @@ PRIORITIES = ("", *(f"{STEP}{step}" for step in (3, 6, 9)))  # kombu's
 
 
 def lists(queue: str) -> list[str]:
-    """Give the keys of the lists that a queue consists of, one a priority."""
+    """Return the keys of the lists that a queue consists of, one a priority."""
     return [queue + priority for priority in PRIORITIES]
 
 
 def units_of(message: Mapping[str, Any]) -> tuple[str, list[Unit]] | None:
-    """Give the wave of a message and the units that it runs: "" and none for one of no wave, None for a stranger.
+    """Return the wave of a message and the units that it runs: "" and none for one of no wave, None for a stranger.
 
     `message` is the decoded JSON of an entry of a queue's list.
     """

@@ -24,7 +24,7 @@ class ChordBackend(RedisBackend):
         return connect(params["url"], params["timeout"], WORKER_PATIENCE).connection_pool
 
     def as_uri(self, include_password: bool = False) -> str:
-        """Give its address, without the password unless that is asked for."""
+        """Return its address, without the password unless that is asked for."""
         return str(self.url) if include_password else without_secret(str(self.url))
 
     def on_task_call(self, producer: Any, task_id: str) -> None:

@@ -24,7 +24,7 @@ class _InMemory(virtual.QoS):
     """What was not acknowledged, in this process alone; given back to the queue when the process ends."""
 
     def restore_unacked(self) -> list[Any]:
-        """Give back what Redis takes. kombu would write the rest to a file, for nobody."""
+        """Return what Redis takes. kombu would write the rest to a file, for nobody."""
         super().restore_unacked()
         return []
 

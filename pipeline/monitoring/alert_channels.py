@@ -45,7 +45,7 @@ class Notice:
     since: float  # when it was first seen, in seconds since the epoch
 
     def values(self) -> dict[str, str]:
-        """Give it as JSON has it."""
+        """Return it as JSON has it."""
         found = self.alert
         return {
             "status": self.status,
@@ -66,7 +66,7 @@ class Channel(Protocol):
     name: str
 
     def tell(self, notices: Sequence[Notice]) -> int:
-        """Tell what changed; gives how many of them, from the first on, may have arrived."""
+        """Return what changed; returns how many of them, from the first on, may have arrived."""
 
 
 class Webhook:
@@ -99,7 +99,7 @@ class Webhook:
         return 0
 
     def _post(self, body: bytes) -> tuple[str | None, bool]:
-        """Give what went wrong, if anything did, and whether it may have arrived nevertheless."""
+        """Return what went wrong, if anything did, and whether it may have arrived nevertheless."""
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         try:
             with self._opener.open(request, timeout=self._timeout):
@@ -173,7 +173,7 @@ def _sns(region: str) -> Any:
 
 
 def channels(environ: Mapping[str, str] | None = None) -> list[Channel]:
-    """Give those that the environment names. Raises SettingsError for one that cannot work."""
+    """Return those that the environment names. Raises SettingsError for one that cannot work."""
     env = os.environ if environ is None else environ
     webhook, topic = env.get("PIPELINE_ALERT_WEBHOOK"), env.get("PIPELINE_ALERT_TOPIC")
     return [*([Webhook(webhook)] if webhook else []), *([Topic(topic)] if topic else [])]

@@ -70,7 +70,7 @@ class Known:
 def changes(
     known: Iterable[Known], found: Iterable[Alert], now: float, channel: str, hold: Mapping[str, float] = HOLD
 ) -> tuple[list[Known], list[Notice]]:
-    """Give what is known after a look, and what one channel is to be told. Pure."""
+    """Return what is known after a look, and what one channel is to be told. Pure."""
     before = {one.key: one for one in known}
     after, notices = [], []
     for alert in found:
@@ -90,7 +90,7 @@ def changes(
 
 
 def look(runtime: Runtime, flows: Iterable[Flow], bounds: Bounds) -> tuple[list[Alert], Observed | None]:
-    """Give what is wrong now, the critical first. That Redis does not answer is an alert too, then the only one."""
+    """Return what is wrong now, the critical first. That Redis does not answer is an alert too, then the only one."""
     try:
         with runtime.reachable():
             known = tuple(flows)
@@ -117,7 +117,7 @@ class Teller:
         self._own: list[Known] = []  # what is known while Redis, which would know it, is gone
 
     def look(self) -> list[Alert]:
-        """Look, tell what has changed, unless another process does so now; gives what is wrong."""
+        """Look, tell what has changed, unless another process does so now; returns what is wrong."""
         found, observed = look(self._runtime, self._flows, self._bounds)
         if observed is None:
             self._own = self._tell(self._own, found)

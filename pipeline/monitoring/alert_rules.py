@@ -53,7 +53,7 @@ def alerts(
     covers: Iterable[Covered] = (),
     incidents: Mapping[str, Mapping[str, int]] | None = None,
 ) -> list[Alert]:
-    """Give what is wrong, the critical first.
+    """Return what is wrong, the critical first.
 
     counts      id of the newest ended wave of a flow -> task -> status as it is written -> entities
     covers      how long the forecasts of flows last, as `cover.Covers` knows it

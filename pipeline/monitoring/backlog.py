@@ -68,7 +68,7 @@ def backlogs(runtime: Runtime, queues: Sequence[str]) -> dict[str, Backlog]:
 
 
 def _look(client: Any, key: str) -> tuple[int, list[Mapping[str, Any]]]:
-    """Give the length of a list, and some of its messages."""
+    """Return the length of a list, and some of its messages."""
     with client.pipeline() as pipe:  # at one time, so that the sample is of that length
         pipe.llen(key)
         pipe.lrange(key, 0, SAMPLE - 1)
@@ -79,7 +79,7 @@ def _look(client: Any, key: str) -> tuple[int, list[Mapping[str, Any]]]:
 
 
 def _in_flight(client: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give the queue and the content of each message that a worker has taken."""
+    """Yield the queue and the content of each message that a worker has taken."""
     cursor = None
     while cursor != 0:
         cursor, found = client.hscan(HELD, cursor or 0, count=PAGE)
@@ -104,7 +104,7 @@ class _Costs:
         self._known: dict[tuple[str, str], Mapping[str, float]] = {}
 
     def of(self, message: Mapping[str, Any]) -> float:
-        """Give the seconds that one message is worth; nothing for one that runs none of our tasks."""
+        """Return the seconds that one message is worth; nothing for one that runs none of our tasks."""
         found = units_of(message) if isinstance(message, Mapping) else None
         if not found or not found[1]:
             return 0.0

@@ -68,7 +68,7 @@ class Covers:
         self._at = -1e9
 
     def known(self, wait: float = WAIT) -> Sequence[Covered]:
-        """Give what was read last, waiting so many seconds where that is old; none where nothing was read yet."""
+        """Return what was read last, waiting so many seconds where that is old; none where nothing was read yet."""
         if not self._tell or not self._flows:
             return ()
         with self._lock:
@@ -94,7 +94,7 @@ class Covers:
 
 
 def by_flow(covers: Iterable[Covered]) -> Mapping[tuple[str, str], Sequence[Covered]]:
-    """Give (version, flow) -> its covers."""
+    """Return (version, flow) -> its covers."""
     found: dict[tuple[str, str], list[Covered]] = {}
     for one in covers:
         found.setdefault((one.version, one.flow), []).append(one)
@@ -105,7 +105,7 @@ _covers: dict[tuple[int, Settings, tuple[Flow, ...]], Covers] = {}
 
 
 def process_covers(runtime: Runtime, flows: Iterable[Flow]) -> Covers:
-    """Give this process' covers of some flows: the pages, the metrics and the alerts read them once."""
+    """Return this process' covers of some flows: the pages, the metrics and the alerts read them once."""
     key = (os.getpid(), runtime.settings, tuple(flows))
     if key not in _covers:
         _covers[key] = Covers(runtime, key[2])

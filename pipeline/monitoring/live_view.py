@@ -50,7 +50,7 @@ def look(runtime: Runtime, flows: Iterable[Flow]) -> Look:
 
 
 def lines(before: Look, now: Look) -> list[Line]:
-    """Give each flow with its rates between two looks, the busiest first. Pure."""
+    """Return each flow with its rates between two looks, the busiest first. Pure."""
     seconds = max((now.observed.now - before.observed.now).total_seconds(), 1e-3)
     found = []
     for standing in now.observed.standings:
@@ -71,7 +71,7 @@ def _work(totals: Totals | None) -> float:
 
 
 def grouped(processes: Sequence[Process]) -> dict[tuple[str, str, str], tuple[int, int]]:
-    """Give (kind, version, queues) -> how many processes, and their slots."""
+    """Return (kind, version, queues) -> how many processes, and their slots."""
     found: dict[tuple[str, str, str], tuple[int, int]] = {}
     for process in processes:
         key = (process.kind, process.version, ", ".join(process.queues))
@@ -81,7 +81,7 @@ def grouped(processes: Sequence[Process]) -> dict[tuple[str, str, str], tuple[in
 
 
 def as_json(observed: Observed, found: Sequence[Line]) -> dict[str, Any]:
-    """Give all of it for JSON."""
+    """Return all of it for JSON."""
     return {
         "at": observed.now.isoformat(),
         "flows": [

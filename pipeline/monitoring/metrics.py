@@ -40,7 +40,7 @@ class More(Protocol):
     """What another package adds."""
 
     def __call__(self, runtime: Runtime, flows: Sequence[Flow]) -> Iterable[Metric]:
-        """Give more metrics."""
+        """Return more metrics."""
 
 
 class WaveCollector(Collector):
@@ -54,7 +54,7 @@ class WaveCollector(Collector):
         self._more = installed(GROUP) if more is None else more
 
     def collect(self) -> Iterator[Metric]:
-        """Give all metrics; where Redis does not answer only `waves_up`, which is 0 then."""
+        """Yield all metrics; where Redis does not answer only `waves_up`, which is 0 then."""
         metrics, up = [], 0
         try:
             metrics, up = list(self._all()), 1
@@ -64,7 +64,7 @@ class WaveCollector(Collector):
         yield gauge("waves_up", "Whether Redis answers.", (), [(up,)])
 
     def describe(self) -> Iterator[Metric]:
-        """Give none: Redis is not asked before somebody wants to know."""
+        """Return none: Redis is not asked before somebody wants to know."""
         return iter(())
 
     def _all(self) -> Iterator[Metric]:
@@ -91,7 +91,7 @@ class WaveCollector(Collector):
 
 
 def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
-    """What became of all waves."""
+    """Return what became of all waves."""
     tasks = CounterMetricFamily(
         "waves_entity_tasks",
         "Entities of tasks of ended waves, by how they ended.",
@@ -130,7 +130,7 @@ def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
 
 
 def _none_yet(found: Totals) -> dict[tuple[str, str, str], int]:
-    """Give a zero for what may come: a counter that begins at its first value shows no increase."""
+    """Return a zero for what may come: a counter that begins at its first value shows no increase."""
     outcomes = (("finished", ""), ("failed", "error"), ("skipped", "missing input"))
     return {(task, *outcome): 0 for task in found.work for outcome in outcomes}
 
@@ -149,7 +149,7 @@ def gauge(name: str, text: str, labels: Sequence[str], values: Iterable[tuple[An
 
 
 def _flows(observed: Observed) -> Iterator[Metric]:
-    """How the waves of each flow stand."""
+    """Return how the waves of each flow stand."""
     found = [((one.version, one.flow), one) for one in observed.standings[:FLOWS_SHOWN]]
     now = observed.now.timestamp()
     ended = [(name, one.waves[one.newest].ended if one.newest else None) for name, one in found]
@@ -163,7 +163,7 @@ def _flows(observed: Observed) -> Iterator[Metric]:
 
 
 def _newest(waves: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Metric:
-    """What became of the newest ended wave of each flow: what alerts judge, with no wave's end in between."""
+    """Return what became of the newest ended wave of each flow: what alerts judge, with no wave's end in between."""
     rows = []
     for wave_id, tasks in list(waves.items())[:FLOWS_SHOWN]:
         version, _, flow = wave_id.split(" ")[0].rpartition("/")
@@ -176,7 +176,7 @@ def _newest(waves: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Metric:
 
 
 def _queues(observed: Observed) -> Iterator[Metric]:
-    """What lies before the workers."""
+    """Return what lies before the workers."""
     queues, queue = observed.queues.items(), ("queue",)
     messages = [
         (name, state, n)
@@ -196,7 +196,7 @@ def _queues(observed: Observed) -> Iterator[Metric]:
 
 
 def _servers(observed: Observed) -> Iterator[Metric]:
-    """How full Redis is."""
+    """Return how full Redis is."""
     servers, server = observed.redis.items(), ("server",)
     for name, text, key in (
         ("waves_redis_memory_bytes", "Memory in use.", "used_memory"),

@@ -66,7 +66,7 @@ class Observed:
     redis: Mapping[str, Mapping[str, Any]]  # INFO of the control Redis and of the store's servers, by role
 
     def slots(self, queue: str) -> int:
-        """How many units the workers of a queue run at a time."""
+        """Return how many units the workers of a queue run at a time."""
         return sum(p.slots for p in self.processes if p.kind == WORKER and queue in p.queues)
 
 
@@ -91,7 +91,7 @@ def observe(runtime: Runtime, flows: Iterable[Flow] = ()) -> Observed:
 
 
 def outcomes(runtime: Runtime, observed: Observed) -> dict[str, dict[str, dict[str, int]]]:
-    """Give what became of the newest ended wave of each flow: its id -> task -> status as written -> entities."""
+    """Return what became of the newest ended wave of each flow: its id -> task -> status as written -> entities."""
     ids = [standing.ended for standing in observed.standings if standing.ended]
     return {
         wave_id: {task: in_words(counts) for task, counts in tasks.items()}
@@ -117,7 +117,7 @@ def lately(runtime: Runtime, observed: Observed, seconds: float = LATELY) -> dic
 
 
 def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: datetime) -> list[Standing]:
-    """Give how each flow stands of which Redis holds a wave, or which has a schedule."""
+    """Return how each flow stands of which Redis holds a wave, or which has a schedule."""
     dates: dict[tuple[str, str], list[tuple[str, str]]] = {
         (version, flow.name): [] for flow in flows if flow.schedule
     }

@@ -11,7 +11,7 @@ from pipeline.waves.runtime import Runtime
 
 
 def waits(runtime: Runtime, spec: WaveSpec, tasks: Iterable[str]) -> list[str]:
-    """Say what tasks of a wave wait for: workers where there are none, free slots where all are busy."""
+    """Return what tasks of a wave wait for: workers where there are none, free slots where all are busy."""
     slots = slots_of(runtime, spec, tasks)
     found = [text] if (text := untaken(spec, slots)) else []
     for queue, backlog in backlogs(runtime, [queue for queue, n in slots.items() if n]).items():
@@ -24,14 +24,14 @@ def waits(runtime: Runtime, spec: WaveSpec, tasks: Iterable[str]) -> list[str]:
 
 
 def slots_of(runtime: Runtime, spec: WaveSpec, tasks: Iterable[str]) -> dict[str, int]:
-    """Give the full name of each queue of these tasks -> how many units its workers run at a time."""
+    """Return the full name of each queue of these tasks -> how many units its workers run at a time."""
     queues = sorted({spec.queue(task) for task in tasks})
     workers = [process for process in present(runtime.client) if process.kind == WORKER]
     return {queue: sum(worker.slots for worker in workers if queue in worker.queues) for queue in queues}
 
 
 def untaken(spec: WaveSpec, slots: dict[str, int]) -> str:
-    """Say which queues no worker takes from, and how to start one; "" where all have some."""
+    """Return which queues no worker takes from, and how to start one; "" where all have some."""
     none = [queue for queue, n in slots.items() if not n]
     if not none:
         return ""

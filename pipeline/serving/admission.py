@@ -37,7 +37,7 @@ class Capacity:
         return seconds + beyond * seconds / max(self.at_once, 1e-9)
 
     def refuses(self, ahead: int, instances: int, deadline: float) -> float | None:
-        """Give the seconds after which to try again where a request cannot be answered in time, None where it can.
+        """Return the seconds after which to try again where a request cannot be answered in time, None where it can.
 
         The first request of an idle model is always accepted: its measure may be that of a cold start.
         """

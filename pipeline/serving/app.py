@@ -33,7 +33,7 @@ app.set_current()
 
 
 def worker_command(queue: str, options: Sequence[str] = ()) -> list[str]:
-    """Give the command line of a worker for a model's queue; it reads MODEL and SLOTS from its environment."""
+    """Return the command line of a worker for a model's queue; it reads MODEL and SLOTS from its environment."""
     words = [
         sys.executable,
         "-m",

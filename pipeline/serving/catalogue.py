@@ -73,7 +73,7 @@ class Entry:
         return (*([self.live] if self.live else []), *others)
 
     def dump(self) -> bytes:
-        """Give what `parse` reads."""
+        """Return what `parse` reads."""
         return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
 
     @classmethod
@@ -97,7 +97,7 @@ class Entry:
         return replace(self, versions={**self.versions, version: source}, live=self.live or version)
 
     def promoted(self, version: str) -> Self:
-        """Make a version live: the whole traffic goes to it, but for what the split gives to others."""
+        """Build a version live: the whole traffic goes to it, but for what the split gives to others."""
         self._known(version)
         if version == self.live:
             return self
@@ -160,12 +160,12 @@ class Catalogue:
         self._swap: Any = client.register_script(_SWAP)
 
     def all(self) -> dict[str, Entry]:
-        """Give every model."""
+        """Return every model."""
         found = self._client.hgetall(self._key)
         return {name.decode(): Entry.parse(raw) for name, raw in sorted(found.items())}
 
     def get(self, name: str) -> Entry:
-        """Give one model. Raises UnknownName."""
+        """Return one model. Raises UnknownName."""
         raw = self._client.hget(self._key, name)
         if raw is None:
             known = [key.decode() for key in self._client.hkeys(self._key)]

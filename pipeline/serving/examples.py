@@ -6,7 +6,7 @@ from typing import Any
 
 
 def mean(instances: list[Any]) -> list[float]:
-    """Give the mean of each list of numbers."""
+    """Return the mean of each list of numbers."""
     for place, numbers in enumerate(instances):
         if not isinstance(numbers, list) or not numbers:
             raise ValueError(f"instance {place} is no list of numbers, or an empty one.")

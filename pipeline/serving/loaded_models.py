@@ -49,7 +49,7 @@ class Held:
         self._thread: threading.Thread | None = None
 
     def states(self) -> dict[str, str]:
-        """Tell of each version "ready", "loading" or why it cannot be loaded."""
+        """Report each version "ready", "loading" or why it cannot be loaded."""
         with self._lock:
             found = dict(self._faults) | dict.fromkeys(self._loaded, READY)
             return found | ({self._loading: LOADING} if self._loading else {})
@@ -72,7 +72,7 @@ class Held:
 
     @contextmanager
     def use(self, version: str, pinned: bool) -> Iterator[Loaded]:
-        """Give a version ("" for the live one) that is not released meanwhile. Raises NotHeld.
+        """Yield a version ("" for the live one) that is not released meanwhile. Raises NotHeld.
 
         A version that a split chose, and that is not here any more, is answered for by the live one.
         """
@@ -106,7 +106,7 @@ class Held:
         return bool(self._missing() or self._spare()) or self._live != self._next_live()
 
     def _next_live(self) -> str | None:
-        """The version that answers from now on: the catalogue's, as soon as it is loaded."""
+        """Return the version that answers from now on: the catalogue's, as soon as it is loaded."""
         wanted = self._wanted.live if self._wanted else None
         return wanted if wanted in self._loaded or wanted is None else self._live
 

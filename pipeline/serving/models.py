@@ -38,7 +38,7 @@ class Model(Protocol):
         """Read it from where the catalogue says that it is."""
 
     def predict(self, instances: list[Any]) -> Sequence[Any]:
-        """Give one prediction for each instance, in their order; what JSON can hold, or a numpy array."""
+        """Return one prediction for each instance, in their order; what JSON can hold, or a numpy array."""
 
 
 def load(source: Source, allowed: Allowed) -> Model:
@@ -86,7 +86,7 @@ def _named(name: str) -> Any:
 
 
 def newest(source: Source, allowed: Allowed) -> tuple[str, Source] | None:
-    """Give the version that a source's own registry says is live, None where the kind knows of none.
+    """Return the version that a source's own registry says is live, None where the kind knows of none.
 
     A kind tells it by a third method, `newest(path)`, which gives a version and its path. Raises what that raises.
     """

@@ -38,28 +38,28 @@ class Place:
         return f"{self.version}.serve.{self.model}"
 
     def key(self, part: str) -> str:
-        """Give the key of a part."""
+        """Return the key of a part."""
         return f"serve:{self.version}/{self.model} {part}"
 
 
 def place_of(queue: str) -> Place | None:
-    """Give whose queue this is, None where it is no model's."""
+    """Return whose queue this is, None where it is no model's."""
     version, found, model = queue.partition(".serve.")
     return Place(version, model) if found and version and _NAME.match(model) else None
 
 
 def catalogue_key(version: str) -> str:
-    """Give the key of all models that a version of the code serves."""
+    """Return the key of all models that a version of the code serves."""
     return f"serve:{version}"
 
 
 def replies_key(producer: str) -> str:
-    """Give the key of a producer's answers."""
+    """Return the key of a producer's answers."""
     return f"serve-replies:{producer}"
 
 
 def check_name(name: str, what: str) -> str:
-    """Give the name of a model or of a model's version back. Raises KeyFormatError for what cannot be one."""
+    """Return the name of a model or of a model's version back. Raises KeyFormatError for what cannot be one."""
     if not _NAME.match(name):
         raise KeyFormatError(
             f"{name!r} cannot be the name of a {what}: use up to 100 letters, digits, dots, dashes and underscores, "

@@ -155,12 +155,12 @@ class Producer:
         return request
 
     def waiting(self, name: str) -> int:
-        """Give the instances that wait for an answer of a model."""
+        """Return the instances that wait for an answer of a model."""
         lane = self._lanes.get(name)
         return lane.waiting if lane else 0
 
     def free(self, name: str) -> bool:
-        """Say whether a model has slots to spare, for what nobody waits for."""
+        """Return whether a model has slots to spare, for what nobody waits for."""
         view, lane = self.views.get(name), self._lanes.get(name)
         waiting = (lane.waiting if lane else 0) + (view.others if view else 0)
         return view is not None and waiting < view.capacity.at_once * 0.8
@@ -182,7 +182,7 @@ class Producer:
         return found
 
     def _forget(self, request: Waiting) -> Lane | None:
-        """Wait for it no more; gives its lane, None where nobody waited."""
+        """Wait for it no more; returns its lane, None where nobody waited."""
         if self._waiting.pop(request.asked.id, None) is None:
             return None
         if request.timer is not None:

@@ -46,12 +46,12 @@ class Replier:
         self._pace = max(PACE, min((seconds or 0.0) * SHARE, SLOWEST))
 
     def took(self, producer: str, message: str) -> None:
-        """Tell that this worker has a message."""
+        """Report that this worker has a message."""
         self._took.append((producer, message))
         self._wake()
 
     def answer(self, producer: str, answer: Answered) -> None:
-        """Tell an answer."""
+        """Queue an answer."""
         self._answers.append((producer, answer))
         self._wake()
 

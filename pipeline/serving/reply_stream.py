@@ -48,7 +48,7 @@ class ReplyStream:
 
 
 def _entries(found: Any) -> list[tuple[bytes, Any]]:
-    """Give the entries of the one stream that was read."""
+    """Return the entries of the one stream that was read."""
     if not found:
         return []
     streams = found.values() if isinstance(found, dict) else [stream[1] for stream in found]

@@ -15,7 +15,7 @@ def share(key: str, salt: str = "") -> float:
 
 
 def choose(weights: Mapping[str, float], key: str, salt: str = "") -> str | None:
-    """Give the version that a key belongs to; None for the live one, which has what the weights leave of 1.
+    """Return the version that a key belongs to; None for the live one, which has what the weights leave of 1.
 
     weights   version -> its share of the traffic, in (0, 1]; together 1 at most
     salt      the model's name, so that two tests do not split the keys in the same way
@@ -31,7 +31,7 @@ def choose(weights: Mapping[str, float], key: str, salt: str = "") -> str | None
 
 
 def sampled(key: str, fraction: float, salt: str = "") -> bool:
-    """Say whether a key is among a fraction of all keys."""
+    """Return whether a key is among a fraction of all keys."""
     return fraction >= 1 or share(key, salt + " shadow") < fraction
 
 

@@ -85,7 +85,7 @@ class WorkerState:
     versions: Mapping[str, str]  # version -> "ready", "loading", or why it cannot be loaded
 
     def dump(self) -> bytes:
-        """Give what `parse` reads."""
+        """Return what `parse` reads."""
         return orjson.dumps([getattr(self, name) for name in self.__slots__])
 
     @classmethod
@@ -111,11 +111,11 @@ class View:
         return together([(worker.slots, worker.per_call, worker.seconds) for worker in able])
 
     def able(self, version: str | None) -> list[WorkerState]:
-        """Give the workers that hold a version."""
+        """Return the workers that hold a version."""
         return [worker for worker in self.workers.values() if worker.versions.get(version or "") == "ready"]
 
     def held(self, version: str) -> bool:
-        """Say whether every worker holds a version, so that traffic may be given to it."""
+        """Return whether every worker holds a version, so that traffic may be given to it."""
         return bool(self.workers) and len(self.able(version)) == len(self.workers)
 
 
@@ -130,7 +130,7 @@ class RedisClock:
         self._offset = now_ms - (asked + time.monotonic()) / 2 * 1000
 
     def now(self) -> int:
-        """Give Redis' time, in ms."""
+        """Return Redis' time, in ms."""
         return round(time.monotonic() * 1000 + self._offset)
 
 
@@ -144,7 +144,7 @@ class Beats:
         self._last = b"$"  # of the cancelled requests that were read
 
     def tell(self, state: WorkerState) -> tuple[int, Entry | None]:
-        """Give a sign; gives Redis' time in ms, and the catalogue's entry, None where it was removed."""
+        """Return a sign; returns Redis' time in ms, and the catalogue's entry, None where it was removed."""
         place = self._place
         keys = [place.key("workers"), place.key("beats"), catalogue_key(place.version), place.key("cost")]
         cost = "" if state.seconds is None else f"{state.seconds / max(state.per_call, 1.0):.9f}"
@@ -153,7 +153,7 @@ class Beats:
         return int(now), Entry.parse(raw) if raw else None
 
     def cancelled(self) -> list[str]:
-        """Give the requests that were cancelled since the last call."""
+        """Return the requests that were cancelled since the last call."""
         key = self._place.key("cancelled")
         if self._last == b"$":
             newest = self._client.xrevrange(key, count=1)
@@ -165,7 +165,7 @@ class Beats:
         return [name for _, fields in entries for name in orjson.loads(fields[b"i"])]
 
     def leave(self) -> None:
-        """Say that the worker ends."""
+        """Report that the worker ends."""
         with self._client.pipeline(transaction=False) as pipe:
             pipe.zrem(self._place.key("beats"), self._worker)
             pipe.hdel(self._place.key("workers"), self._worker)
@@ -175,7 +175,7 @@ class Beats:
 def poll_args(
     place: Place, producer: str, waiting: int, lease: float, refused: int = 0
 ) -> tuple[list[str], list[Any]]:
-    """Give the keys and the arguments of a producer's look."""
+    """Return the keys and the arguments of a producer's look."""
     keys = [place.key("workers"), place.key("beats"), place.key("load"), place.queue, place.key("refused")]
     return keys, [producer, waiting, round(lease * 1000), _LOAD_MS, refused, REFUSED_MS]
 
@@ -203,5 +203,5 @@ def look(client: Redis, version: str) -> dict[str, View]:
 
 
 def cancel_command(place: Place, ids: Sequence[str]) -> tuple[Any, ...]:
-    """Give the command that tells workers of cancelled requests."""
+    """Return the command that tells workers of cancelled requests."""
     return ("XADD", place.key("cancelled"), "MAXLEN", "~", _KEPT, "*", "i", orjson.dumps(ids))

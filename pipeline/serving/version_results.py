@@ -144,13 +144,13 @@ class Results:
 
 
 def _result(request: Waiting) -> Answered | None:
-    """Give an answer that is there, None where there is none."""
+    """Return an answer that is there, None where there is none."""
     done = request.answer
     return None if done.cancelled() or done.exception() is not None else done.result()
 
 
 def difference(one: Any, other: Any) -> float:
-    """Give the mean absolute difference of two answers' numbers: 0.0 for equal ones, infinite for other shapes."""
+    """Return the mean absolute difference of two answers' numbers: 0.0 for equal ones, infinite for other shapes."""
     if isinstance(one, bool) or isinstance(other, bool) or not _comparable(one, other):
         return 0.0 if one == other else math.inf
     if isinstance(one, list):

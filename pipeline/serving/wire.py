@@ -118,7 +118,7 @@ def parse_replies(data: bytes) -> Replies:
 
 
 def writable(value: Any) -> bool:
-    """Say whether JSON can hold a prediction."""
+    """Return whether JSON can hold a prediction."""
     try:
         orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
@@ -127,7 +127,7 @@ def writable(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Give what numpy's numbers are in Python."""
+    """Return what numpy's numbers are in Python."""
     item = getattr(value, "item", None)
     if item is None:
         raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -70,7 +70,7 @@ _servers: list[Server] = []
 
 
 def server() -> Server:
-    """Give this process' server."""
+    """Return this process' server."""
     if not _servers:
         place = Place(settings.own_version(), check_name(os.environ.get(MODEL, ""), "model"))
         client = connect(settings.redis_url, settings.socket_timeout, WORKER_PATIENCE)
@@ -86,7 +86,7 @@ def _slots() -> int:
 
 
 def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Callable[..., None]:
-    """Give what Celery calls with each message of the task."""
+    """Return what Celery calls with each message of the task."""
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         try:

@@ -83,7 +83,7 @@ class Registry:
         return len(given)
 
     def features(self, key: str) -> dict[str, Any]:
-        """Give the features of an entity. Raises UnknownName."""
+        """Return the features of an entity. Raises UnknownName."""
         self._drop_old()
         blob = self._states._get(self.name, key)
         if blob is None:
@@ -91,7 +91,7 @@ class Registry:
         return dict(codec.decode(blob))
 
     def seen(self, key: str) -> datetime:
-        """Give when an entity was last added or touched. Raises UnknownName."""
+        """Return when an entity was last added or touched. Raises UnknownName."""
         self._drop_old()
         at = self._states._seen(self.name, key)
         if at is None:
@@ -103,11 +103,11 @@ class Registry:
         return sorted(key for key, _ in self._scan())
 
     def partitions(self) -> dict[str, int]:
-        """Give the number of entities of each partition, by name."""
+        """Return the number of entities of each partition, by name."""
         return {partition: len(keys) for partition, keys, _ in self.snapshot()}
 
     def snapshot(self) -> list[Group]:
-        """Give all entities as (partition, keys, features of those keys that have any), all of it sorted."""
+        """Return all entities as (partition, keys, features of those keys that have any), all of it sorted."""
         groups: dict[str, dict[str, dict[str, Any]]] = {}
         for key, features in self._scan():
             groups.setdefault(self.state.partition_of(key, features), {})[key] = features
@@ -155,11 +155,11 @@ class States(ABC):
     """All states of one place. Methods with an underscore do their part for one state and some entities."""
 
     def bind(self, state: State | str) -> Registry:
-        """Give the registry of a state."""
+        """Return the registry of a state."""
         return Registry(self, State(state) if isinstance(state, str) else state)
 
     def check(self, name: str, declared: Iterable[str] = ()) -> str:
-        """Give `name` back if a state of that name holds entities or is declared by a flow.
+        """Return `name` back if a state of that name holds entities or is declared by a flow.
 
         Raises UnknownName.
         """
@@ -169,12 +169,12 @@ class States(ABC):
         return name
 
     def keys(self, name: str) -> list[str]:
-        """Give the keys of a state's entities, in no order. Raises UnknownName."""
+        """Return the keys of a state's entities, in no order. Raises UnknownName."""
         self.check(name)
         return self._keys(name)
 
     def features_of(self, name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Give the features of entities of a state; none for those that it does not hold."""
+        """Return the features of entities of a state; none for those that it does not hold."""
         return [dict(codec.decode(blob)) if blob else {} for blob in self._get_many(name, keys)]
 
     @abstractmethod

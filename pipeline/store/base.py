@@ -108,7 +108,7 @@ class Store(ABC):
     ) -> int:
         """Write the `hours` slots up to and including `end` of one series again, from its pipes.
 
-        Slots whose pipe is gone stay as they are. Gives how many were written.
+        Slots whose pipe is gone stay as they are. Returns how many were written.
         """
         end, prefix = hour(end), _prefix(version, pipe)
         found = _numbers(self.get_dates(version, pipe, entity, series.dates(end, hours)))
@@ -128,14 +128,14 @@ class Store(ABC):
     def get(
         self, version: str, pipe: str, date: datetime | str, entities: Sequence[str], base: str | None = None
     ) -> dict[str, Any]:
-        """Give entity -> value for those entities that have the pipe."""
+        """Return entity -> value for those entities that have the pipe."""
         tail = f" {stamp(hour(date))}"
         return self._first(version, base, pipe, entities, lambda prefix, entity: f"{prefix}{entity}{tail}")
 
     def get_dates(
         self, version: str, pipe: str, entity: str, dates: Sequence[datetime], base: str | None = None
     ) -> dict[datetime, Any]:
-        """Give date -> value of one entity, for those dates that have the pipe."""
+        """Return date -> value of one entity, for those dates that have the pipe."""
         dates = [hour(date) for date in dates]
         return self._first(version, base, pipe, dates, lambda prefix, date: f"{prefix}{entity} {stamp(date)}")
 
@@ -147,7 +147,7 @@ class Store(ABC):
         entities: Sequence[str],
         base: str | None = None,
     ) -> dict[tuple[str, datetime], Any]:
-        """Give (entity, date) -> value for those pairs that have the pipe."""
+        """Return (entity, date) -> value for those pairs that have the pipe."""
         tails = {date: f" {stamp(date)}" for date in map(hour, dates)}
         pairs = [(entity, date) for date in tails for entity in entities]
         return self._first(
@@ -166,7 +166,7 @@ class Store(ABC):
     ) -> series.Floats:
         """Read the numbers of `hours` hours up to and including `end`.
 
-        Gives an array (hours, entities) of float64, the oldest hour first, NaN where there is none. Slots
+        Returns an array (hours, entities) of float64, the oldest hour first, NaN where there is none. Slots
         that `version` has not are filled from `base`; with `own_last` those of `end` are not. Raises
         WindowError when the pipe turns out to hold no numbers.
         """
@@ -188,7 +188,7 @@ class Store(ABC):
     # -- what the parts above are made of
 
     def _expiry(self, wanted: float) -> int:
-        """When a key is to go, in seconds since 1970: not before the minimum time to live is over."""
+        """Return when a key is to go, in seconds since 1970: not before the minimum time to live is over."""
         return math.ceil(max(wanted, self.clock() + self.min_ttl))
 
     def _first(
@@ -223,7 +223,7 @@ class Store(ABC):
     def _check_numeric(
         self, version: str, base: str | None, pipe: str, end: datetime, entities: Sequence[str]
     ) -> None:
-        """Tell a window without any number apart from a pipe that holds something else."""
+        """Raise WindowError where a window is empty because its pipe holds something else than numbers."""
         for entity, value in self.get(version, pipe, end, entities[:SLICE], base).items():
             if not codec.is_numeric(value):
                 raise WindowError(
@@ -235,11 +235,11 @@ class Store(ABC):
 
     @abstractmethod
     def raw(self, key: str) -> bytes | None:
-        """Give the bytes under a key, a pipe's or a series', None when there is none."""
+        """Return the bytes under a key, a pipe's or a series', None when there is none."""
 
     @abstractmethod
     def ttl(self, key: str) -> float | None:
-        """Give the seconds that a key has to live, None when there is none."""
+        """Return the seconds that a key has to live, None when there is none."""
 
     @abstractmethod
     def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:

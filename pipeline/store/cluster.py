@@ -34,7 +34,7 @@ R = TypeVar("R")
 def telling(
     method: Callable[Concatenate[Any, P], R],
 ) -> Callable[Concatenate[Any, P], R]:
-    """Make a method of a store that has a place raise StoreError for what its Redis refuses."""
+    """Build a method of a store that has a place raise StoreError for what its Redis refuses."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -91,13 +91,13 @@ class ClusterStore(Store):
 
     @telling
     def raw(self, key: str) -> bytes | None:
-        """Give the bytes under a key, a pipe's or a series', None when there is none."""
+        """Return the bytes under a key, a pipe's or a series', None when there is none."""
         blob: bytes | None = self.client.get(key)
         return blob
 
     @telling
     def ttl(self, key: str) -> float | None:
-        """Give the seconds that a key has to live, None when there is none."""
+        """Return the seconds that a key has to live, None when there is none."""
         left = int(self.client.pttl(key))
         return None if left == -2 else float("inf") if left == -1 else left / 1000
 

@@ -51,7 +51,7 @@ class Encoded:
 
 
 def is_numeric(value: Any) -> bool:
-    """Tell whether a value is a number (Python's or numpy's, no boolean) and so has a slot in a series."""
+    """Return whether a value is a number (Python's or numpy's, no boolean) and so has a slot in a series."""
     return _numeric_kind(type(value))
 
 
@@ -219,7 +219,7 @@ def _check_dict(value: dict[Any, Any], at: str) -> None:
 
 
 def _instead(value: Any) -> str:
-    """Say what to return instead of a value that is refused."""
+    """Return what to return instead of a value that is refused."""
     if isinstance(value, date | time):
         return "Return its text: .isoformat()."
     if isinstance(value, timedelta):

@@ -13,7 +13,7 @@ _FRAME, _SERIES, _UNNAMED = b"frame", b"series", b"unnamed series"
 
 
 def is_frame(value: Any) -> bool:
-    """Tell whether a value is a pandas DataFrame or Series, without importing pandas for it."""
+    """Return whether a value is a pandas DataFrame or Series, without importing pandas for it."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, pandas.DataFrame | pandas.Series)
 

@@ -19,7 +19,7 @@ class MemoryStore(Store):
         self._keys: dict[str, tuple[bytes, int]] = {}  # key -> bytes, when it goes
 
     def raw(self, key: str) -> bytes | None:
-        """Give the bytes under a key, a pipe's or a series', None when there is none."""
+        """Return the bytes under a key, a pipe's or a series', None when there is none."""
         with self._lock:
             blob, expires = self._keys.get(key, (None, 0))
             if blob is not None and expires <= self.clock():
@@ -28,7 +28,7 @@ class MemoryStore(Store):
             return blob
 
     def ttl(self, key: str) -> float | None:
-        """Give the seconds that a key has to live, None when there is none."""
+        """Return the seconds that a key has to live, None when there is none."""
         return None if self.raw(key) is None else self._keys[key][1] - self.clock()
 
     def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:

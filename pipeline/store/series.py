@@ -94,7 +94,7 @@ def unpack(slots: bytes, out: Bits) -> None:
 
 
 def table(entities: int, hours: int) -> Bits:
-    """Make the array that `unpack` fills: a row an entity. See `window`."""
+    """Build the array that `unpack` fills: a row an entity. See `window`."""
     return np.empty((entities, hours), np.uint64)
 
 
@@ -107,7 +107,7 @@ def window(rows: Bits) -> Floats:
 
 
 def runs(values: Floats) -> Iterator[tuple[int, int]]:
-    """Give (first, stop) of each run of numbers between NaNs, for one row of values."""
+    """Yield (first, stop) of each run of numbers between NaNs, for one row of values."""
     known = np.concatenate(([False], ~np.isnan(values), [False]))
     edges = np.flatnonzero(known[1:] != known[:-1])
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -25,7 +25,7 @@ _VALUES = "wave_values"  # the attribute of a record that holds what a line was 
 
 
 def get_logger(name: str) -> Any:
-    """Give the logger of a module. Values bound by `structlog.contextvars` are on each of its lines."""
+    """Return the logger of a module. Values bound by `structlog.contextvars` are on each of its lines."""
     return structlog.wrap_logger(
         logging.getLogger(name),
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -64,7 +64,7 @@ def form(terminal: bool, environ: Mapping[str, str] | None = None) -> str:
 
 
 def formatter(terminal: bool) -> logging.Formatter:
-    """Make what writes lines, of our loggers and of all others."""
+    """Build what writes lines, of our loggers and of all others."""
     last: list[Any]
     if form(terminal) == TEXT:
         # Without the values of variables, which may be secrets.
@@ -112,7 +112,7 @@ def _unfold(_logger: Any, _method: str, values: Any) -> Any:
 
 
 def _own_version(_logger: Any, _method: str, values: Any) -> Any:
-    """Say on lines that are about no wave for which version the process works."""
+    """Add the version that the process works for to lines that are about no wave."""
     if "version" not in values and (own := os.environ.get("PIPELINE_VERSION")):
         values["version"] = own
     return values

@@ -49,7 +49,7 @@ log = get_logger("pipeline.tracing")
 
 
 def sending_to(address: str) -> SpanProcessor:
-    """Make what sends spans to a collector, by OTLP over HTTP, in a thread of its own."""
+    """Build what sends spans to a collector, by OTLP over HTTP, in a thread of its own."""
     endpoint = address if address.rstrip("/").endswith(PATH) else address.rstrip("/") + PATH
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=TIMEOUT)
     return BatchSpanProcessor(
@@ -71,7 +71,7 @@ class _Ids(RandomIdGenerator):
 
     @contextmanager
     def being(self, trace_id: int, span_id: int) -> Iterator[None]:
-        """Give these to the span that is begun in the `with` block, in this thread."""
+        """Yield these to the span that is begun in the `with` block, in this thread."""
         self._next.ids = trace_id, span_id
         try:
             yield
@@ -79,12 +79,12 @@ class _Ids(RandomIdGenerator):
             self._next.ids = None
 
     def generate_trace_id(self) -> int:
-        """Give the id of a new trace."""
+        """Return the id of a new trace."""
         ids: tuple[int, int] | None = getattr(self._next, "ids", None)
         return ids[0] if ids else super().generate_trace_id()
 
     def generate_span_id(self) -> int:
-        """Give the id of a new span."""
+        """Return the id of a new span."""
         ids: tuple[int, int] | None = getattr(self._next, "ids", None)
         return ids[1] if ids else super().generate_span_id()
 
@@ -103,7 +103,7 @@ class SpanTracer:
         self._parent = lru_cache(maxsize=64)(self._find_parent)
 
     def submitted(self, spec: WaveSpec, began: float) -> None:
-        """Tell that a wave was submitted."""
+        """Report that a wave was submitted."""
         parent = self._parent_of(spec)
         if parent is not None:
             attributes = _of_wave(spec) | {"wave.entities": spec.entities, "wave.shards": len(spec.sizes)}
@@ -113,7 +113,7 @@ class SpanTracer:
 
     @contextmanager
     def run(self, spec: WaveSpec, unit: Unit, attempt: int) -> Iterator[Told]:
-        """Tell of a run."""
+        """Report a run."""
         parent = self._parent_of(spec)
         if parent is None:
             yield lambda chars, failed: None
@@ -128,7 +128,7 @@ class SpanTracer:
             yield lambda chars, failed: _tell(span, chars, failed)
 
     def ended(self, spec: WaveSpec) -> None:
-        """Tell of a wave as a whole."""
+        """Report a wave as a whole."""
         info = self._info(spec.id)
         if info is None:
             return
@@ -160,7 +160,7 @@ class SpanTracer:
             return None
 
     def _parent_of(self, spec: WaveSpec) -> Context | None:
-        """Give a wave's first span as the parent of another; None where its ids are not known."""
+        """Return a wave's first span as the parent of another; None where its ids are not known."""
         try:
             return self._parent(spec.id)
         except LookupError:

@@ -26,13 +26,13 @@ class Tracer(Protocol):
     """Tells a collector what was done, and when."""
 
     def submitted(self, spec: WaveSpec, began: float) -> None:
-        """Tell that a wave was submitted, which began at that time (seconds since the epoch)."""
+        """Report that a wave was submitted, which began at that time (seconds since the epoch)."""
 
     def run(self, spec: WaveSpec, unit: Unit, attempt: int) -> AbstractContextManager[Told]:
-        """Tell of a run, from now until the end of the `with` block; what it made is told to what this gives."""
+        """Report a run, from now until the end of the `with` block; what it made is told to what this gives."""
 
     def ended(self, spec: WaveSpec) -> None:
-        """Tell of a wave as a whole, which has just ended."""
+        """Report a wave as a whole, which has just ended."""
 
     def flush(self) -> None:
         """Send what was not sent yet, because the process ends."""

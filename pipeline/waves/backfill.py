@@ -32,7 +32,7 @@ PROBE = 500  # entities that are asked for their pipes in one go
 
 
 def hours(first: datetime, last: datetime, flow: Flow, every: timedelta | None = None) -> list[datetime]:
-    """Give the hours from `first` to `last`, both included, oldest first.
+    """Return the hours from `first` to `last`, both included, oldest first.
 
     Every hour at which the flow is due, or all of them where it has no schedule; with `every`, one each so long.
     Raises KeyFormatError when there are none.
@@ -179,7 +179,7 @@ class Backfill:
         return bool(ended)
 
     def _lacking(self, ids: Sequence[str]) -> list[str]:
-        """Give those of some closed waves that did not end well, or in which something failed or came late."""
+        """Return those of some closed waves that did not end well, or in which something failed or came late."""
         with self.runtime.client.pipeline(transaction=False) as pipe:
             for wave_id in ids:
                 pipe.hget(wave_key(wave_id), "reason")
@@ -193,7 +193,7 @@ class Backfill:
         ]
 
     def _lacks(self, counts: Sequence[bytes]) -> bool:
-        """Say whether a second run may finish what a wave did not; `counts` are those above zero, `task character`.
+        """Return whether a second run may finish what a wave did not; `counts` are those above zero, `task character`.
 
         What was skipped because its input made no observation is as it should be, unless the input came late. A wave
         of some tasks only cannot tell that from an input that failed elsewhere.
@@ -206,7 +206,7 @@ class Backfill:
         return any(s.status in ("failed", "skipped") and s.reason != "missing input" for s in found)
 
     def _complete(self, date: datetime) -> bool:
-        """Say whether each task has a pipe of at least one entity at a date."""
+        """Return whether each task has a pipe of at least one entity at a date."""
         return all(self._any_pipe(name, date) for name in self._plan.steps)
 
     def _any_pipe(self, task: str, date: datetime) -> bool:
@@ -217,7 +217,7 @@ class Backfill:
         )
 
     def _keys(self, task: str) -> list[str]:
-        """Give the keys under which a task's pipes are, for the entities that the state holds now."""
+        """Return the keys under which a task's pipes are, for the entities that the state holds now."""
         groups, made_by = self._members, self.flow.tasks[task]
         if made_by.per is None or made_by.batch:
             return [key for _, keys, _ in groups for key in keys]

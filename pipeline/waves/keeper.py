@@ -86,7 +86,7 @@ class Keeper:
                 log.exception("the keeper met an error and goes on")
 
     def tick(self) -> int:
-        """Renew leases if it is time, and look at all that is due; gives how many units that were."""
+        """Renew leases if it is time, and look at all that is due; returns how many units that were."""
         self.renew()
         count = 0
         while found := self._gate.due():
@@ -151,7 +151,7 @@ def finish(
 
 
 def arm(gate: Gate, spec: WaveSpec) -> None:
-    """Give a deadline to all that is ready in a wave whose submission, or retry, has died."""
+    """Set a deadline for all that is ready in a wave whose submission, or retry, has died."""
     gate.arm(spec.id, ((unit, spec.units.need(unit)) for unit in spec.units))
 
 

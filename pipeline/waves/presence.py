@@ -47,7 +47,7 @@ class Presence:
         self._told = 0.0
 
     def tell(self) -> None:
-        """Give a sign, unless the last one was a moment ago."""
+        """Report presence, unless the last one was a moment ago."""
         if self._told and time.monotonic() - self._told < EVERY:
             return
         now = self._client.time()[0]
@@ -59,12 +59,12 @@ class Presence:
         self._told = time.monotonic()
 
     def leave(self) -> None:
-        """Say that the process ends."""
+        """Report that the process ends."""
         self._client.zrem(PRESENT, self._member)
 
 
 def present(client: Redis) -> list[Process]:
-    """Give those that are there."""
+    """Return those that are there."""
     found: Any = client
     members = found.zrangebyscore(PRESENT, found.time()[0], "+inf")
     loaded = [orjson.loads(member) for member in members]

@@ -104,7 +104,7 @@ class Runtime:
             raise unreachable(self.settings.redis_url, error) from None
 
     def store_info(self) -> dict[str, dict[str, Any]]:
-        """Give what INFO says of each server of a pipe store of its own; nothing where the control Redis holds it."""
+        """Return what INFO says of each server of a pipe store of its own; nothing where the control Redis holds it."""
         url = self.settings.pipe_store_url
         if url == self.settings.redis_url:
             return {}
@@ -136,7 +136,7 @@ class Runtime:
 
 
 def unreachable(url: str, error: Exception) -> UnreachableError:
-    """Make the error of a Redis that does not answer."""
+    """Build the error of a Redis that does not answer."""
     return UnreachableError(
         f"Redis at {without_secret(url)} does not answer ({type(error).__name__}: {error}). Start it, or set REDIS_URL "
         "to one that runs; `wave demo` brings its own."
@@ -147,7 +147,7 @@ _runtimes: dict[tuple[int, Settings, float], Runtime] = {}
 
 
 def process_runtime(settings: Settings, patience: float = PATIENCE) -> Runtime:
-    """Give this process' runtime for some settings: a forked child gets connections of its own."""
+    """Return this process' runtime for some settings: a forked child gets connections of its own."""
     key = (os.getpid(), settings, patience)
     if key not in _runtimes:
         for old in [k for k in _runtimes if k[0] != key[0]]:

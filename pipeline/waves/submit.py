@@ -57,7 +57,7 @@ def submit_wave(
     backfill: bool = False,
     runtime: Runtime | None = None,
 ) -> Wave:
-    """Start a wave of a flow; gives the wave, which may be one that was submitted before.
+    """Start a wave of a flow; returns the wave, which may be one that was submitted before.
 
     date      the hour (UTC) that it is about; this hour by default
     state     whose entities it is run for; the flow's by default
@@ -165,7 +165,7 @@ def _start(wave: Wave) -> None:
 
 
 def _snapshot(runtime: Runtime, state: State | None) -> list[Group]:
-    """Give the entities that are active now; a state with a source is filled from it first.
+    """Return the entities that are active now; a state with a source is filled from it first.
 
     A source that fails does not stop the wave while the state holds entities from before.
     """

@@ -27,7 +27,7 @@ def compare(
     *,
     store: Store | None = None,
 ) -> pd.DataFrame:
-    """Give one pipe as several versions made it, in the long format: unique_id, ds, version, value.
+    """Return one pipe as several versions made it, in the long format: unique_id, ds, version, value.
 
     pipe      the name of the task that made it; its values may be of any kind
     dates     hours, each aware and on the hour, or a text like 2013-06-25T13

@@ -22,7 +22,7 @@ from pipeline.workers.heartbeat import Heartbeat
 
 
 async def serve(settings: Settings, web: WebSettings) -> bool:
-    """Answer until the process is told to end; gives False when it could not begin."""
+    """Answer until the process is told to end; returns False when it could not begin."""
     flows = load_flows(settings.flows) if settings.flows else None
     heartbeat = Heartbeat.from_env()
     server = make_server(make_app(settings, web, flows=flows), web)
@@ -40,14 +40,14 @@ async def serve(settings: Settings, web: WebSettings) -> bool:
 
 
 async def _beat(heartbeat: Heartbeat | None) -> None:
-    """Give signs of life from the loop that answers: one that stands still answers nobody."""
+    """Show signs of life from the loop that answers: one that stands still answers nobody."""
     while heartbeat is not None:
         heartbeat.tell()
         await asyncio.sleep(heartbeat.every)
 
 
 def main() -> int:
-    """Give the exit code."""
+    """Return the exit code."""
     try:
         logs.set_up()
         web = WebSettings.from_env()

@@ -16,7 +16,7 @@ class PlainRoute(APIRoute):
     """A route whose function takes the request and gives a response; nothing is parsed or checked before it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Give the function itself."""
+        """Return the function itself."""
         handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return handler
 

@@ -133,7 +133,7 @@ class Guard:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give a body once that was read already, then what comes after it."""
+    """Return a body once that was read already, then what comes after it."""
     given = False
 
     async def next_message() -> Any:

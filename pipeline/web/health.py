@@ -17,13 +17,13 @@ _TEXT = {200: {"content": {JSON: {"schema": {"type": "object"}}}}}
 
 @router.get("/healthz", responses=_TEXT)  # type: ignore[arg-type]
 async def healthz() -> Response:
-    """Say that the process answers."""
+    """Return that the process answers."""
     return json_response({"status": "alive"})
 
 
 @router.get("/readyz", responses={**_TEXT, 503: {"description": "Redis or workers are missing"}})  # type: ignore[dict-item]
 async def readyz(request: Request) -> Response:
-    """Say that Redis answers and at least one worker serves a model; 503 tells what is missing."""
+    """Return that Redis answers and at least one worker serves a model; 503 tells what is missing."""
     producer = services_of(request).producer
     if not producer.reachable:
         raise HttpError.later(503, "Redis does not answer. Is REDIS_URL right, and does the server run?", 1)
@@ -35,7 +35,7 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """Give the metrics in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     registry = services_of(request).metrics.registry
     text = await asyncio.to_thread(generate_latest, registry)  # it asks Redis, and other requests go on
     return Response(text, media_type=CONTENT_TYPE_LATEST)

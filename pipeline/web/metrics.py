@@ -68,7 +68,7 @@ class Metrics:
         instances.inc(count)
 
     def counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
-        """Give another part's counter, made when it is first asked for."""
+        """Return another part's counter, made when it is first asked for."""
         with self._lock:
             if name not in self._counters:
                 self._counters[name] = Counter(name, text, labels, registry=self.registry)
@@ -86,11 +86,11 @@ class Serving:
         self._producer = producer
 
     def describe(self) -> Iterable[Metric]:
-        """Tell nothing beforehand."""
+        """Describe nothing beforehand."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Give the gauges."""
+        """Yield the gauges."""
         families = {
             name: GaugeMetricFamily(f"waves_serve_{name}", text, labels=["model"])
             for name, text in {

@@ -180,7 +180,7 @@ def _instances(body: bytes, most: int) -> list[Any]:
 
 
 def _key(request: Request, view: View, instances: list[Any]) -> str:
-    """Give the key by which a split is sticky: a header's, an instance's, or else the request's own id."""
+    """Return the key by which a split is sticky: a header's, an instance's, or else the request's own id."""
     entry = view.entry
     if not entry.weights and not entry.shadow:
         return ""
@@ -194,7 +194,7 @@ def _key(request: Request, view: View, instances: list[Any]) -> str:
 
 
 def _version(view: View, asked: str | None, key: str) -> str:
-    """Give the version that is to answer, "" for the live one. Raises HttpError for one that is not served."""
+    """Return the version that is to answer, "" for the live one. Raises HttpError for one that is not served."""
     entry = view.entry
     if asked is None:
         chosen = choose(entry.weights, key, entry.name) if entry.weights else None

@@ -17,7 +17,7 @@ class RateLimit:
         self._until: OrderedDict[str, float] = OrderedDict()  # client -> when its bucket is full again
 
     def wait(self, client: str) -> float:
-        """Count one request; gives 0.0 where it may pass, else the seconds until the next one may."""
+        """Count one request; returns 0.0 where it may pass, else the seconds until the next one may."""
         if not self._rate:
             return 0.0
         now = self._clock()

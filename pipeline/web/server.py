@@ -21,7 +21,7 @@ BACKLOG = 4096  # connections that the system holds until they are accepted
 
 
 def protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """Make uvicorn's protocol with a limit: a client that does not send its headers within it is cut off.
+    """Build uvicorn's protocol with a limit: a client that does not send its headers within it is cut off.
 
     It also tells at once of a client that goes away (LEFT) and of a body that has come (WHOLE), for what would
     otherwise cost each request a task or a timer of its own.
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: ASGIApp, web: WebSettings) -> Server:
-    """Make a server; `run()` answers until SIGTERM or SIGINT, and then ends what it has accepted."""
+    """Build a server; `run()` answers until SIGTERM or SIGINT, and then ends what it has accepted."""
     config = uvicorn.Config(
         app,
         host=web.host,

@@ -27,5 +27,5 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Give those of a request's application."""
+    """Return those of a request's application."""
     return cast(Services, request.app.state.services)

@@ -42,7 +42,7 @@ class Tokens:
         return bool(self.hashes)
 
     def owner(self, header: bytes | None) -> str | None:
-        """Give the name of who holds the token of an Authorization header; None where it is not known.
+        """Return the name of who holds the token of an Authorization header; None where it is not known.
 
         Browsers know Basic and no Bearer: there the token is the password, whatever the name.
         """
@@ -65,7 +65,7 @@ def _password(encoded: bytes) -> bytes:
 
 
 def new_token() -> str:
-    """Make a token."""
+    """Build a token."""
     return secrets.token_urlsafe(32)
 
 

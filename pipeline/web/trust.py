@@ -13,7 +13,7 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 
 def owner_of(request: Request) -> str | None:
-    """Give the name of who holds the request's token, None where there are no tokens."""
+    """Return the name of who holds the request's token, None where there are no tokens."""
     found: str | None = request.scope.get(OWNER)
     return found
 

@@ -39,7 +39,7 @@ class Heartbeat:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self | None:
-        """Make the one that PIPELINE_HEARTBEAT names, None where it names none."""
+        """Build the one that PIPELINE_HEARTBEAT names, None where it names none."""
         path = (os.environ if environ is None else environ).get(HEARTBEAT)
         return cls(path) if path else None
 
@@ -67,7 +67,7 @@ class Heartbeat:
 
 
 def check_age(path: Path | str, limit: float = GONE_AFTER) -> float:
-    """Give the age of a heartbeat in seconds. Raises ProcessError where it is older than `limit`, or missing."""
+    """Return the age of a heartbeat in seconds. Raises ProcessError where it is older than `limit`, or missing."""
     try:
         age = time.time() - Path(path).stat().st_mtime
     except OSError as error:

@@ -14,7 +14,7 @@ from pipeline.workers.heartbeat import GONE_AFTER, HEARTBEAT, check_age
 
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Give the exit code."""
+    """Return the exit code."""
     path = environ.get(HEARTBEAT)
     if not path:
         return _say(f"{HEARTBEAT} is not set: it names the file that the process touches.", 2)

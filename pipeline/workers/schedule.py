@@ -49,12 +49,12 @@ class DueWave(BaseSchedule):
         self._asked = ("", 0.0)  # for which hour, and when
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        """Tell whether to ask now, and after how many seconds to look again."""
+        """Return whether to ask now, and after how many seconds to look again."""
         now = self.now()
         return schedstate(self._must_ask(self.date(now)), 60.0 - now.second - now.microsecond / 1e6)
 
     def date(self, now: datetime) -> str:
-        """Give the hour of the wave that was due last, as keys hold it."""
+        """Return the hour of the wave that was due last, as keys hold it."""
         return stamp(due_hour(self._line, now))
 
     def _must_ask(self, date: str) -> bool:
@@ -75,7 +75,7 @@ class DueWave(BaseSchedule):
 
 
 def entries() -> dict[str, ScheduleEntry]:
-    """Make the beat entries of the flows that PIPELINE_FLOWS names and that have a schedule."""
+    """Build the beat entries of the flows that PIPELINE_FLOWS names and that have a schedule."""
     return {flow.name: _entry(flow) for flow in known_flows().values() if flow.schedule}
 
 

@@ -21,7 +21,7 @@ def tidy_timers(hub: Any) -> None:
 
 
 def drop_cancelled(timer: Any) -> int:
-    """Drop the cancelled entries of kombu's timer, in place; gives how many. To be called in its own loop."""
+    """Drop the cancelled entries of kombu's timer, in place; returns how many. To be called in its own loop."""
     heap = timer._queue
     before = len(heap)
     if before < FEW:

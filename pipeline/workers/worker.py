@@ -59,12 +59,12 @@ OWNER = uuid.uuid4().hex[:12]
 
 @cache
 def known_flows() -> Flows:
-    """Give the flows of PIPELINE_FLOWS, imported once."""
+    """Return the flows of PIPELINE_FLOWS, imported once."""
     return load_flows(settings.flows)
 
 
 def runtime() -> Runtime:
-    """Give this process' clients."""
+    """Return this process' clients."""
     return process_runtime(settings, WORKER_PATIENCE)
 
 
@@ -93,7 +93,7 @@ class PipelineRequest(Request):
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Say of a child that is killed at its time limit that it hung: it is not run again."""
+        """Report a child that is killed at its time limit that it hung: it is not run again."""
         if not soft:
             self._tell(runtime().gate.hang)
         with self._about():
@@ -165,7 +165,7 @@ def submit(flow: str, date: str) -> None:
 
 
 def _units_of(request: Any) -> list[tuple[str, Unit]]:
-    """Give the units that a message may run."""
+    """Return the units that a message may run."""
     if request.type != RUN:  # its name is the shadow that Flower shows
         return []
     wave_id, task, where, *_ = request.args
@@ -180,7 +180,7 @@ class Held:
         self.limit = REMEMBERED
 
     def __call__(self) -> list[tuple[str, Unit]]:
-        """Give (wave id, unit) of each."""
+        """Return (wave id, unit) of each."""
         return [unit for request in _active() for unit in _units_of(request)]
 
     def note(self, request: Any) -> None:
@@ -192,7 +192,7 @@ class Held:
             del self._seen[next(iter(self._seen))]
 
     def give_back(self) -> None:
-        """Give back what still runs.
+        """Hand back what still runs.
 
         By the time that a cold shutdown tells of itself, Celery has cancelled its requests and knows of none. The
         gate takes back only what this worker still holds, so that it may be given all that was seen.
