@@ -102,7 +102,7 @@ class Adapter(ABC):
     @classmethod
     @abstractmethod
     def _restored(cls, folder: Path, given: Mapping[str, Any]) -> Self:
-        """Make the model of its parameters, as `_given` gave them, and of what was learned."""
+        """Build the model of its parameters, as `_given` gave them, and of what was learned."""
 
     def _given(self) -> dict[str, Any]:
         return {"horizon": self.horizon, "seasons": self.seasons, "held_out": self.held_out}
@@ -127,7 +127,7 @@ class Adapter(ABC):
         return Conformal.measure(np.concatenate(leads), everything, bounds, self.horizon)
 
     def _scale(self, panel: Panel) -> Floats:
-        """The mean change of each entity from season to season, (E,); above zero."""
+        """Return the mean change of each entity from season to season, (E,); above zero."""
         y, season = panel.y[-SCALE:], self.seasons[0]
         change = np.abs(y[season:] - y[:-season])
         size = divide(np.nansum(np.abs(y), axis=0), (~np.isnan(y)).sum(axis=0).astype(np.float64))
@@ -137,7 +137,7 @@ class Adapter(ABC):
 
 
 def plain_long(panel: Panel, season: int) -> pd.DataFrame:
-    """Give the long format as other libraries want it: unique_id, ds without a time zone (UTC), y without a gap.
+    """Return the long format as other libraries want it: unique_id, ds without a time zone (UTC), y without a gap.
 
     Each entity starts with its first observation; entities without one are left out.
     """

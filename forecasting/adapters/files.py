@@ -23,7 +23,7 @@ REGRESSORS = {
 
 
 def write(model: Any, path: Path) -> str:
-    """Write a fitted regressor beside `path`, whose suffix tells the format; gives the file's name.
+    """Write a fitted regressor beside `path`, whose suffix tells the format; returns the file's name.
 
     XGBoost's regressors are written as UBJ, those of scikit-learn by skops. Raises ModelError for all others.
     """
@@ -74,7 +74,7 @@ def _skops() -> Any:
 
 
 def names(models: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Write several regressors; gives name -> file."""
+    """Write several regressors; returns name -> file."""
     return {name: write(model, folder / f"model-{n}") for n, (name, model) in enumerate(models.items())}
 
 
@@ -85,7 +85,7 @@ def kind_of(model: Any) -> str:
 
 
 def regressor(kind: str, params: Mapping[str, Any]) -> Any:
-    """Make an unfitted regressor of XGBoost of its class, as `kind_of` names it, and parameters. Raises ModelError."""
+    """Build an unfitted regressor of XGBoost of its class, as `kind_of` names it, and parameters. Raises ModelError."""
     if kind not in REGRESSORS:
         raise ModelError(f"{kind} is no regressor of XGBoost. There are: {listed(set(REGRESSORS.values()))}.")
     return getattr(import_module("xgboost"), REGRESSORS[kind])(**params)

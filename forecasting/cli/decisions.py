@@ -89,7 +89,7 @@ def _measured(session: Session, words: str) -> dict[str, Measurement]:
 
 
 def _before(registry: Registry, name: str, partition: str, stage: str) -> str:
-    """Give the version that comes to a stage next."""
+    """Return the version that comes to a stage next."""
     if stage == STAGES[0]:
         return registry.versions(name, partition)[-1]
     return registry.live(name, partition, STAGES[STAGES.index(stage) - 1])

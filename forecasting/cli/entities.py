@@ -16,7 +16,7 @@ SUFFIX = "_forecast"  # of a task's name, after the pipe that it forecasts
 
 
 def chosen(session: Session, pipe: str, named: Sequence[str], state: str | None) -> list[str]:
-    """Give the entities that are named, else those of `state`, else of the state of the flow that makes the pipe.
+    """Return the entities that are named, else those of `state`, else of the state of the flow that makes the pipe.
 
     Raises KeyFormatError for a bad key, UnknownName for a state that is not there, and UsageError when nothing tells
     which entities are meant.
@@ -32,7 +32,7 @@ def chosen(session: Session, pipe: str, named: Sequence[str], state: str | None)
 
 
 def observed_of(session: Session, pipe: str) -> str | None:
-    """Give the pipe that a task forecasts, where its flow tells: `x` of `x_forecast`, if the flow makes both."""
+    """Return the pipe that a task forecasts, where its flow tells: `x` of `x_forecast`, if the flow makes both."""
     for flow in _flows(session, pipe):
         told: str | None = getattr(flow.tasks[pipe].fn, "observed", None)
         own = told or pipe.removesuffix(SUFFIX)
@@ -42,7 +42,7 @@ def observed_of(session: Session, pipe: str) -> str | None:
 
 
 def near_names(session: Session, pipe: str, key: str) -> str:
-    """Say what the flows and their states know that is near to a pipe or an entity that they do not know."""
+    """Return what the flows and their states know that is near to a pipe or an entity that they do not know."""
     if not _has(session):
         return ""
     flows = _flows(session, pipe)

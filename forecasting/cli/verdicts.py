@@ -35,7 +35,7 @@ def each(partitions: Iterable[str], decide: Callable[[str], Promotion]) -> list[
 
 
 def finish(outcomes: list[Outcome], name: str, stage: str, as_json: bool) -> None:
-    """Tell the outcomes, and end with exit code 1 unless all went well."""
+    """Print the outcomes, and end with exit code 1 unless all went well."""
     if as_json:
         write_json([_as_json(outcome, stage) for outcome in outcomes])
     else:

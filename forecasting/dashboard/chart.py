@@ -66,7 +66,7 @@ class Chart:
 
 
 def kind_of(forecast: Forecast | None) -> str:
-    """Give the kind of an answer: fresh, older, or made on the spot; nothing where there is none."""
+    """Return the kind of an answer: fresh, older, or made on the spot; nothing where there is none."""
     if forecast is None:
         return ""
     return {FRESH: "fresh", OLDER: "older"}.get(forecast.source, "made")
@@ -127,7 +127,7 @@ def draw(found: Outlook, width: int, height: int) -> Chart:
 
 
 def in_words(hour: Hour) -> str:
-    """Say what an hour shows."""
+    """Return what an hour shows."""
     parts = [f"{hour.at:%d %b %H:%M}"]
     if hour.truth is not None:
         parts.append(f"observed {number(hour.truth)}")
@@ -146,7 +146,7 @@ def interval(forecast: Forecast, level: int) -> str:
 
 
 def nice(low: float, high: float, count: int = 5) -> list[float]:
-    """Give round numbers from at most `low` to at least `high`, some `count` of them."""
+    """Return round numbers from at most `low` to at least `high`, some `count` of them."""
     if not high > low:
         low, high = low - (abs(low) * 0.1 or 1.0), high + (abs(high) * 0.1 or 1.0)
     rough = (high - low) / count
@@ -192,7 +192,7 @@ def _line(scale: _Scale, hours: Sequence[Hour], values: Optional, start: int, en
 
 
 def _edge(scale: _Scale, hours: Sequence[Hour], values: Optional, start: int, end: int) -> list[str]:
-    """Give the points from half an hour before a stretch to half an hour after, where the next one goes on."""
+    """Return the points from half an hour before a stretch to half an hour after, where the next one goes on."""
     half = scale.step / 2
     own = [(scale.x(hours[i].at), value) for i in range(start, end) if (value := values[i]) is not None]
     first, last = own[0], own[-1]

@@ -84,7 +84,7 @@ class Question:
 
 
 def listed(registry: Registry, query: str = "", number: int = 1) -> Listed:
-    """Give one page of the models whose pipe or partition holds a text."""
+    """Return one page of the models whose pipe or partition holds a text."""
     words = query.strip().lower()
     found = [
         (pipe, partition)
@@ -116,7 +116,7 @@ def _manifest(
 
 
 def age_of(manifest: Manifest | None) -> float | None:
-    """Give the seconds since a version was made."""
+    """Return the seconds since a version was made."""
     if manifest is None:
         return None
     try:

@@ -43,7 +43,7 @@ class ForecastPages:
         self._runtime, self._flows, self._own = runtime, flows, registry
 
     def router(self, pages: Pages) -> APIRouter:
-        """Give all addresses."""
+        """Return all addresses."""
         made = APIRouter(include_in_schema=False)
 
         def forecast(
@@ -69,7 +69,7 @@ class ForecastPages:
         return process_registry() if self._own is None else self._own
 
     def links(self, entity: EntityView) -> Sequence[Link]:
-        """Give the pages of those of its pipes that hold forecasts."""
+        """Return the pages of those of its pipes that hold forecasts."""
         pipes = {
             pipe: None
             for (pipe, _), value in entity.values.items()
@@ -108,7 +108,7 @@ class ForecastPages:
 
 
 def style() -> Response:
-    """The style of these pages."""
+    """Return the style of these pages."""
     return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=300"})
 
 

@@ -47,7 +47,7 @@ class Backtest:
     ) -> pd.DataFrame:
         """Score models, each given as a function that fits one to a panel.
 
-        The hours weigh as much as `weight` says, an array like the panel's; by default as the panel's own. Gives one
+        The hours weigh as much as `weight` says, an array like the panel's; by default as the panel's own. Returns one
         row a model, cutoff and lead, in it sums over the hours with a truth:
 
         weight, count        the weights and the number of the hours

@@ -28,7 +28,7 @@ def fold(
 ) -> dict[str, Any]:
     """Score one of a backtest's folds: the `number`-th stretch of so many hours from the panel's end, the last is 1.
 
-    Gives a value for a pipe, which `Measured.of` reads. Raises DataError where the history is too short.
+    Returns a value for a pipe, which `Measured.of` reads. Raises DataError where the history is too short.
     """
     panel = panel.begun()
     last = len(panel) - 1 - number * hours
@@ -85,7 +85,7 @@ def _frame(columns: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def backtest_folds(wave: Wave) -> dict[str, list[dict[str, Any]]]:
-    """Give what a backtest's wave has found: partition -> its folds.
+    """Return what a backtest's wave has found: partition -> its folds.
 
     Raises ModelError when a fold failed or is still open: the others alone would be another backtest.
     """

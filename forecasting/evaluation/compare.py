@@ -49,7 +49,7 @@ class Scores:
 
     @property
     def verdict(self) -> str:
-        """Say in words which is better, a sentence a version."""
+        """Describe in words which is better, a sentence a version."""
         return "\n".join(self.tests["verdict"])
 
 
@@ -127,7 +127,7 @@ class _Job:
             self._score(lead, told, self._rows(y, lead), unit)
 
     def _truth(self, entities: Sequence[str], last: int) -> tuple[Floats, Floats]:
-        """Give the truth from the first date on (hours, entities), and each entity's usual change in a day (E,)."""
+        """Return the truth from the first date on (hours, entities), and each entity's usual change in a day (E,)."""
         if self.observed is None:
             raise DataError(
                 f"the forecasts {self.pipe!r} do not name the pipe that they forecast. Name it: --observed PIPE, or "

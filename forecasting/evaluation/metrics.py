@@ -13,7 +13,7 @@ def mae(y: Floats, forecast: Floats, weight: Floats | None = None) -> float:
 
 
 def coverage(y: Floats, low: Floats, high: Floats, weight: Floats | None = None) -> float:
-    """The share of the hours whose truth lies within the bounds, these included."""
+    """Return the share of the hours whose truth lies within the bounds, these included."""
     return _mean(np.where(np.isnan(y + low + high), np.nan, (low <= y) & (y <= high)), weight)
 
 

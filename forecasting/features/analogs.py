@@ -57,7 +57,7 @@ class Analogs:
     def at(
         self, state: Origins, which: Ints, days: Ints, base: Floats, value: Callable[[Ints], Floats]
     ) -> tuple[dict[str, Floats], Floats]:
-        """Give what each likeness forecasts, and the distance of the nearest day, (R, entities) each.
+        """Return what each likeness forecasts, and the distance of the nearest day, (R, entities) each.
 
         which    of the U origins each of R targets has
         days     the least number of days that each target must go back, (R,)
@@ -81,7 +81,7 @@ class Analogs:
         return {one.name: found[:, i] for i, one in enumerate(LIKENESSES)}, nearest
 
     def _compared(self, state: Origins) -> tuple[Floats, Floats, Floats]:
-        """Give weights and moves of the days by each likeness, (days, likenesses, U, entities), and distances by the
+        """Return weights and moves of the days by each likeness, (days, likenesses, U, entities), and distances by the
         first one, (days, U, entities).
 
         Hours that either day lacks do not count; a day of which too few are left has no weight.
@@ -101,7 +101,7 @@ class Analogs:
         return np.stack(weights, axis=1), np.stack(moves, axis=1), distances[LIKENESSES[0].days - 1]
 
     def _moments(self, origin: int, level: Floats, scale: Floats) -> tuple[Floats, Floats]:
-        """Give the means of the differences to each day back, and of their squares: over one day, two days, ...
+        """Return the means of the differences to each day back, and of their squares: over one day, two days, ...
 
         In scales, (lengths, days, entities) each.
         """
@@ -124,7 +124,7 @@ def _from_each_on(values: Floats, combine: np.ufunc, nothing: float) -> Floats:
 
 
 def _differences(now: Floats, then: Floats) -> Floats:
-    """Give count, sum and sum of squares of the differences of a day, (hours, E), to others, (days, hours, E)."""
+    """Return count, sum and sum of squares of the differences of a day, (hours, E), to others, (days, hours, E)."""
     count = np.full((len(then), then.shape[2]), float(len(now)))
     total = now.sum(axis=0) - then.sum(axis=1)
     square = (

@@ -19,7 +19,7 @@ def divide(a: Floats, b: Floats) -> Floats:
 
 
 def mean_of(values: Sequence[Floats]) -> Floats:
-    """The mean of several arrays of one shape, of what is there."""
+    """Return the mean of several arrays of one shape, of what is there."""
     total, count = np.zeros_like(values[0]), np.zeros_like(values[0])
     for one in values:
         there = ~np.isnan(one)
@@ -36,7 +36,7 @@ def ratio(a: Floats, b: Floats) -> Floats:
 
 
 def median(values: Floats) -> Floats:
-    """The median over the entities, shape (U, 1); NaN where none has a value."""
+    """Return the median over the entities, shape (U, 1); NaN where none has a value."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmedian(values, axis=1, keepdims=True)
@@ -53,7 +53,7 @@ def or_longer(means: dict[int, Floats]) -> dict[int, Floats]:
 
 
 def trimmed(values: Sequence[Floats]) -> Floats:
-    """The mean of several arrays without the lowest and the highest, where more than two are there."""
+    """Return the mean of several arrays without the lowest and the highest, where more than two are there."""
     total, count = np.zeros_like(values[0]), np.zeros_like(values[0])
     low, high = values[0].copy(), values[0].copy()
     for one in values:
@@ -67,7 +67,7 @@ def trimmed(values: Sequence[Floats]) -> Floats:
 
 
 def spread(values: Sequence[Floats]) -> Floats:
-    """The standard deviation of several arrays of one shape, of what is there."""
+    """Return the standard deviation of several arrays of one shape, of what is there."""
     mean = mean_of(values)
     found: Floats = np.sqrt(mean_of([(one - mean) ** 2 for one in values]))
     return found

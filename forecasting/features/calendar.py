@@ -24,7 +24,7 @@ class Clock:
         self._changes = bool(self._shift.any())
 
     def back(self, rows: Ints, hours: Ints) -> Ints:
-        """Give the rows that lie so many hours (whole days) before by the clock; negative before the panel's start."""
+        """Return the rows that lie so many hours (whole days) before by the clock; negative before the panel starts."""
         earlier: Ints = rows - hours
         if not self._changes:
             return earlier

@@ -31,7 +31,7 @@ class Dense:
         self._series = DenseSeries(panel, spec)
 
     def at(self, origins: Ints, leads: Ints) -> tuple[Floats, Floats, Iterator[Column]]:
-        """Give base and scale, (R, entities) each, and the columns, each of a shape that broadcasts to theirs."""
+        """Return base and scale, (R, entities) each, and the columns, each of a shape that broadcasts to theirs."""
         different, which = np.unique(origins, return_inverse=True)
         state = State(self._series, different, which)
         targets = Targets(self._series, origins, leads, state)

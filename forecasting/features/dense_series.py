@@ -42,7 +42,7 @@ class DenseSeries:
         self.analogs = Analogs(y, self.day, self.week, spec.lookback)
 
     def values(self, rows: Ints) -> Floats:
-        """The series in some rows, gaps bridged, NaN before its start."""
+        """Return the series in some rows, gaps bridged, NaN before its start."""
         return _rows(self._bridged, rows)
 
 
@@ -78,7 +78,7 @@ def _squares(y: Floats, first: int, stop: int) -> Floats:
 
 
 def _change(y: Floats, filled: Floats, lag: int, first: int, stop: int) -> Floats:
-    """The values of some rows less those `lag` rows before, where gaps are bridged."""
+    """Return the values of some rows less those `lag` rows before, where gaps are bridged."""
     missing = min(max(lag - first, 0), stop - first)
     start = first + missing
     result = np.full((stop - first, y.shape[1]), np.nan)
@@ -92,7 +92,7 @@ def _size(y: Floats, filled: Floats, lag: int, first: int, stop: int) -> Floats:
 
 
 def _surprise(y: Floats, filled: Floats, season: int, count: int, first: int, stop: int) -> Floats:
-    """The values of some rows less the mean of those one to `count` seasons before."""
+    """Return the values of some rows less the mean of those one to `count` seasons before."""
     rows = np.arange(first, stop)
     found: Floats = y[first:stop] - mean_of([_rows(filled, rows - season * k) for k in range(1, count + 1)])
     return found

@@ -44,7 +44,7 @@ class State:
         self.surprise_size = dense.surprise_sizes.means(origins, [longest])[longest]
 
     def _level(self, mean: Floats) -> Floats:
-        """The mean of the lookback; of an entity that vanished before it what it last was, else the others' median."""
+        """Return the mean of the lookback; of one that vanished before it what it last was, else the others' median."""
         if not np.isnan(mean).any():
             return mean
         known = np.where(np.isnan(mean), self.dense.values(self.origins), mean)
@@ -52,7 +52,7 @@ class State:
         return level
 
     def _scale(self) -> Floats:
-        """How much a series changes from day to day; while hardly a day is known, how much it varies at all."""
+        """Return how much a series changes from day to day; while hardly a day is known, how much it varies at all."""
         size, count = self.sizes[self.dense.day][self.dense.spec.lookback]
         known = np.minimum(count / self.dense.day, 1.0)
         own = known * np.nan_to_num(size) + (1 - known) * np.nan_to_num(self.spread)
@@ -70,7 +70,7 @@ class State:
         return np.where(scale > 0, scale, 1.0)
 
     def columns(self) -> Iterator[tuple[str, Floats]]:
-        """The columns that are the same for all leads."""
+        """Return the columns that are the same for all leads."""
         scale, day, week = self.scale, self.dense.day, self.dense.week
         for lag in self.dense.seasons:
             for span in SPANS:

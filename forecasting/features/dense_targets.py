@@ -30,11 +30,11 @@ class Targets:
         self.base = self._base()
 
     def value(self, back: Ints, shift: int = 0) -> Floats:
-        """The series so many whole days before the target's hour by the clock, or `shift` hours later."""
+        """Return the series so many whole days before the target's hour by the clock, or `shift` hours later."""
         return self.dense.values(np.minimum(self.dense.clock.back(self.rows, back) + shift, self.origins))
 
     def _base(self) -> Floats:
-        """The same hour of the newest day that has one, else the level."""
+        """Return the same hour of the newest day that has one, else the level."""
         base = self.value(self.days)
         for back in range(self.dense.day, self.dense.spec.lookback, self.dense.day):
             holes = np.isnan(base)
@@ -44,7 +44,7 @@ class Targets:
         return np.where(np.isnan(base), self.state.level[self.state.which], base)
 
     def columns(self) -> Iterator[Column]:
-        """The columns that depend on the lead; what is about values is relative to base and scale."""
+        """Return the columns that depend on the lead; what is about values is relative to base and scale."""
         for name, values in self._values():
             yield name, (values - self.base) / self.scale
         for name, values in self._changes():
@@ -96,7 +96,7 @@ class Targets:
             yield f"{week}h back, times growth of {window}h", same[0] * growth
 
     def _moved(self, usual: Floats) -> Iterator[tuple[str, Floats]]:
-        """What is usual at this hour of the week, with what the last hours had more or less than was usual."""
+        """Return what is usual at this hour of the week, with what the last hours had more or less than was usual."""
         state, which, week = self.state, self.state.which, self.dense.week
         surprises = state.surprises[week]
         for span in sorted({6, 24, 72} & surprises.keys()):
@@ -106,7 +106,7 @@ class Targets:
             yield f"{week}h back, mean times growth of {span}h", usual * growth
 
     def _analogs(self) -> Iterator[tuple[str, Floats]]:
-        """What followed earlier days that went like the last one."""
+        """Return what followed earlier days that went like the last one."""
         analogs = self.dense.analogs
         if not analogs.count:
             return
@@ -117,7 +117,7 @@ class Targets:
         yield "distance of the nearest such day", distance
 
     def _changes(self) -> Iterator[tuple[str, Floats]]:
-        """How the series changed over the same span in earlier weeks and days, and how much that varies."""
+        """Return how the series changed over the same span in earlier weeks and days, and how much that varies."""
         day = self.dense.day
         if self.dense.week:
             yield from self._weekly_changes()
@@ -144,6 +144,6 @@ class Targets:
         yield "size of weekly change", mean_of([np.abs(a - b) for a, b in pairwise(same)])
 
     def _weekly_change(self, more: int, shift: int = 0) -> Floats:
-        """The change over the same span so many weeks before the first one, `shift` hours later."""
+        """Return the change over the same span so many weeks before the first one, `shift` hours later."""
         back = self.weeks + self.dense.week * more
         return self.value(back, shift) - self.value(back + self.days, shift)

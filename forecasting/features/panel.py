@@ -49,7 +49,7 @@ class Panel:
         future: Mapping[str, pd.DataFrame] | None = None,
         static: Mapping[str, pd.Series] | None = None,
     ) -> Panel:
-        """Make a panel of frames (hours x entities), such as windows of pipes.
+        """Build a panel of frames (hours x entities), such as windows of pipes.
 
         weight  defaults to 1 an observation
         past    what else was known up to each hour
@@ -87,7 +87,7 @@ class Panel:
         future: Sequence[str] = (),
         static: Sequence[str] = (),
     ) -> Panel:
-        """Make a panel of the long format: columns `unique_id`, `ds`, `y` and those that are named.
+        """Build a panel of the long format: columns `unique_id`, `ds`, `y` and those that are named.
 
         Where inputs of the future are named, rows after an entity's last `y` hold them: such a row's `y` is NaN. The
         panel's hours end with the last hour in which any entity has a `y`. Of a static column an entity's last value
@@ -116,7 +116,7 @@ class Panel:
         )
 
     def part(self, start: int, stop: int) -> Panel:
-        """Give the rows from `start` up to, without, `stop`; what is known of the hours after them stays known."""
+        """Return the rows from `start` up to, without, `stop`; what is known of the hours after them stays known."""
         rows = slice(start, stop)
         past = {name: values[rows] for name, values in self.past.items()}
         future = {name: values[start:] for name, values in self.future.items()}
@@ -130,7 +130,7 @@ class Panel:
         )
 
     def of(self, entities: slice) -> Panel:
-        """Give some of the entities."""
+        """Return some of the entities."""
         return replace(
             self,
             entities=self.entities[entities],
@@ -142,12 +142,12 @@ class Panel:
         )
 
     def begun(self) -> Panel:
-        """Give it from its first observation on: hours before it tell nothing."""
+        """Return it from its first observation on: hours before it tell nothing."""
         seen = np.flatnonzero((self.weight > 0).any(axis=1))
         return self.part(int(seen[0]), len(self)) if seen.size else self.part(len(self), len(self))
 
     def to_long(self) -> pd.DataFrame:
-        """Give the observations in the long format, by entity and hour."""
+        """Return the observations in the long format, by entity and hour."""
         hour, entity = np.nonzero(~np.isnan(self.y))
         order = np.lexsort((hour, entity))
         hour, entity = hour[order], entity[order]
@@ -183,12 +183,12 @@ def _hourly(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _like(frame: pd.DataFrame, hours: pd.DatetimeIndex, entities: pd.Index) -> Floats:
-    """Give a second frame's values at the same hours and entities."""
+    """Return a second frame's values at the same hours and entities."""
     return _finite(_hourly(frame).reindex(index=hours, columns=entities).to_numpy(np.float64))
 
 
 def _known(frame: pd.DataFrame, hours: pd.DatetimeIndex, entities: pd.Index) -> Floats:
-    """Give values that go on after the last hour."""
+    """Return values that go on after the last hour."""
     table = _hourly(frame)
     last = max(table.index[-1], hours[-1])
     every = pd.date_range(hours[0], last, freq=HOUR)

@@ -50,7 +50,7 @@ class Features:
         return tuple(name for name, _ in self._all(origin, np.array([1]))[2])
 
     def at(self, origins: Ints, leads: Ints) -> Rows:
-        """Give the rows for R origins (row numbers of the panel) and as many leads (hours, 1 to the horizon)."""
+        """Return the rows for R origins (row numbers of the panel) and as many leads (hours, 1 to the horizon)."""
         base, scale, columns = self._all(origins, leads)
         found = list(columns)
         x = np.empty((len(found), *base.shape), np.float32)

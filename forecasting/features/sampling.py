@@ -28,11 +28,11 @@ class Sample:
     relative: Floats  # (n,): the scale, in truths; infinite where the truth is 0
 
     def until(self, last: int) -> Self:
-        """Give those about hours up to and including `last`."""
+        """Return those about hours up to and including `last`."""
         return self._where(self.targets <= last)
 
     def thinned(self, step: int) -> Self:
-        """Give every `step`-th row."""
+        """Return every `step`-th row."""
         return self._where(slice(None, None, step))
 
     def _where(self, chosen: npt.NDArray[np.bool_] | slice) -> Self:

@@ -39,7 +39,7 @@ class Sparse:
         }
 
     def at(self, origins: Ints, leads: Ints) -> tuple[Floats, Floats, Iterator[Column]]:
-        """Give base and scale, (R, entities) each, and the columns, each of a shape that broadcasts to theirs."""
+        """Return base and scale, (R, entities) each, and the columns, each of a shape that broadcasts to theirs."""
         level, scale = self.level[origins], self.scale[origins]
         return level, scale, self._columns(origins, leads, level, scale)
 
@@ -89,7 +89,7 @@ class Sparse:
         return Trailing((self.panel.y - told) * self.panel.weight)
 
     def _profile(self, season: int, rows: Ints) -> Floats:
-        """The mean of the same hour in the seasons up to and including `rows`, drawn towards the level there."""
+        """Return the mean of the same hour in the seasons up to and including `rows`, drawn towards the level there."""
         sums, weights = self._profiles[season].at(rows)
         prior = PRIOR * self.usual_weight[rows]
         return divide(sums + prior * self.level[rows], weights + prior)
@@ -102,7 +102,7 @@ class Sparse:
         yield "lead", leads[:, None]
 
     def _recent(self, origins: Ints, level: Floats, scale: Floats) -> Iterator[Column]:
-        """How the last hours stand to the level, and to what was to be expected of these hours."""
+        """Return how the last hours stand to the level, and to what was to be expected of these hours."""
         yield "level", level / scale
         for span in self.spec.spans:
             weight = self._weights.at(origins, span)
@@ -114,7 +114,7 @@ class Sparse:
                 yield f"mean {span}h of all", mean_of_all(relative, weight)
 
     def _same_hour(self, origins: Ints, leads: Ints, level: Floats, scale: Floats) -> Iterator[Column]:
-        """The target's hour in earlier seasons: the last one, and the mean of all."""
+        """Return the target's hour in earlier seasons: the last one, and the mean of all."""
         for season in self.spec.seasons:
             rows = np.minimum(self._clock.back(origins + leads, season * -(-leads // season)), origins)
             seen = np.maximum(rows, 0)
@@ -125,7 +125,7 @@ class Sparse:
 
 
 def mean_of_all(values: Floats, weight: Floats | None = None) -> Floats:
-    """The mean over the entities, shape (R, 1); those without a value do not count."""
+    """Return the mean over the entities, shape (R, 1); those without a value do not count."""
     there = ~np.isnan(values)
     weight = there.astype(np.float64) if weight is None else weight * there
     return divide((np.nan_to_num(values) * weight).sum(axis=1), weight.sum(axis=1))[:, None]
@@ -140,10 +140,10 @@ class Profile:
         self._count = count
 
     def at(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Give the sum of the weighted values and that of the weights, of `rows` and the seasons before."""
+        """Return the sum of the weighted values and that of the weights, of `rows` and the seasons before."""
         return self._sums.at(rows, self._count), self._weights.at(rows, self._count)
 
 
 def repeats(hours: int, season: int) -> int:
-    """How many whole seasons a number of hours holds, at least one."""
+    """Return how many whole seasons a number of hours holds, at least one."""
     return max(hours // season, 1)

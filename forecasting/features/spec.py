@@ -58,7 +58,7 @@ class FeatureSpec:
             )
 
     def chosen_for(self, panel: Panel) -> FeatureSpec:
-        """Give it with everything chosen that is left open. Raises DataError for inputs that the panel lacks."""
+        """Return it with everything chosen that is left open. Raises DataError for inputs that the panel lacks."""
         kind = self.kind if self.kind != "auto" else _kind(panel)
         base = self.base
         if base is None and kind == "sparse":
@@ -106,7 +106,7 @@ def _kind(panel: Panel) -> Literal["dense", "sparse"]:
 
 
 def _base(panel: Panel, horizon: int) -> int:
-    """The length whose trailing mean tells most of what comes half a horizon later."""
+    """Return the length whose trailing mean tells most of what comes half a horizon later."""
     ahead = max(horizon // 2, 1)
     sums, weights = Trailing(panel.y * panel.weight), Trailing(panel.weight)
     errors = {}

@@ -26,12 +26,12 @@ class Trailing:
         self._totals = totals.reshape(periods * step, entities)[:hours]
 
     def at(self, rows: Ints, count: int) -> Floats:
-        """Give, for each of `rows`, the sum of it and of the rows before, `count` of them; fewer at the start."""
+        """Return, for each of `rows`, the sum of it and of the rows before, `count` of them; fewer at the start."""
         before = rows - count * self.step
         return self._totals[rows] - np.where((before >= 0)[:, None], self._totals[np.maximum(before, 0)], 0.0)
 
     def all(self, count: int) -> Floats:
-        """The same for every row."""
+        """Return the same for every row."""
         return self.at(np.arange(len(self._totals)), count)
 
 
@@ -46,11 +46,11 @@ class Moments:
         self._totals: tuple[Floats, Floats] | None = None
 
     def means(self, origins: Ints, windows: Sequence[int]) -> dict[int, Floats]:
-        """Give window (hours) -> the means up to and including each of U origins, (U, entities)."""
+        """Return window (hours) -> the means up to and including each of U origins, (U, entities)."""
         return {window: mean for window, (mean, _) in self.counted(origins, windows).items()}
 
     def counted(self, origins: Ints, windows: Sequence[int]) -> dict[int, tuple[Floats, Floats]]:
-        """The same with the number of the values that each mean is of."""
+        """Return the same with the number of the values that each mean is of."""
         if len(origins) > FEW:
             return {window: self._by_totals(origins, window) for window in windows}
         found = [self._directly(int(origin), windows) for origin in origins]

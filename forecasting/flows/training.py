@@ -79,7 +79,7 @@ def train(
 def train_in_wave(
     pipe: str, entity: Entity, date: datetime, panel: Panel, model: Any, check: int
 ) -> dict[str, Any]:
-    """Train for the partition of a scope's entity, and remove old versions; gives what is known, for the task's pipe.
+    """Train for the partition of a scope's entity, and remove old versions; returns what is known, for the task's pipe.
 
     Raises AnswerError for a history without a value.
     """

@@ -126,7 +126,7 @@ class Forecasting:
         )
 
     def estimator(self) -> Any:
-        """Make the estimator, not fitted."""
+        """Build the estimator, not fitted."""
         if self.model is not None:
             return self.model()
         spec = FeatureSpec(
@@ -135,7 +135,7 @@ class Forecasting:
         return GlobalForecaster(spec)
 
     def task(self) -> Task:
-        """Give the task `{pipe}_forecast`, which forecasts a shard's entities with their partition's live model."""
+        """Return the task `{pipe}_forecast`, which forecasts a shard's entities with their partition's live model."""
         needs = (self.pipe,) if self.needs is None else tuple(self.needs)
         past = self.past_lookback or self.lookback
         windows = {self.pipe: self.lookback, **dict.fromkeys(self.past, past)}
@@ -160,7 +160,7 @@ class Forecasting:
         )
 
     def training(self, flow: Flow, schedule: str | None = None, name: str | None = None) -> Flow:
-        """Give the flow `{flow}-{pipe}-training`, or of another name: a model a partition.
+        """Return the flow `{flow}-{pipe}-training`, or of another name: a model a partition.
 
         It reads what the waves of `flow` have stored. Raises FlowError when `flow` does not make one of the pipes, or
         keeps less of it than `history`.
@@ -179,7 +179,7 @@ class Forecasting:
         return self._reading(flow, name, [made], schedule or self.schedule)
 
     def backtest(self, flow: Flow, folds: int = 3, name: str | None = None) -> Flow:
-        """Give the flow `{flow}-{pipe}-backtest`: how this model would have done, beside the live one and the naive.
+        """Return the flow `{flow}-{pipe}-backtest`: how this model would have done, beside the live one and the naive.
 
         Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that
         workers share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is
@@ -236,7 +236,7 @@ class Forecasting:
 
 
 def with_forecasts(flow: Flow, pipe: str, **options: Unpack[Options]) -> tuple[Flow, Flow]:
-    """Give a flow with a task that forecasts one of its pipes, and the flow that trains the models for it.
+    """Return a flow with a task that forecasts one of its pipes, and the flow that trains the models for it.
 
     The options are those of `Forecasting`. The flow then keeps the pipe for as long as models are fitted to. Raises
     FlowError or TaskError.

@@ -44,11 +44,11 @@ class Direct(ABC, Generic[S]):
 
     @abstractmethod
     def _panel(self, data: Panel | pd.DataFrame) -> Panel:
-        """Make a panel of the long format, with the inputs that the estimator is told."""
+        """Build a panel of the long format, with the inputs that the estimator is told."""
 
 
 def panel_of(data: Panel | pd.DataFrame, spec: FeatureSpec) -> Panel:
-    """Make a panel of the long format, with the inputs that a spec names; a panel stays. Raises DataError."""
+    """Build a panel of the long format, with the inputs that a spec names; a panel stays. Raises DataError."""
     if isinstance(data, Panel):
         return data
     return Panel.from_long(data, past=spec.past or (), future=spec.future or (), static=spec.static or ())

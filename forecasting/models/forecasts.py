@@ -40,7 +40,7 @@ class Forecasts:
         return self.issued + pd.to_timedelta(self.leads, unit="h")
 
     def to_long(self) -> pd.DataFrame:
-        """Give the long format: unique_id, ds, lead, mean, lo-80, ..., by entity, then by row."""
+        """Return the long format: unique_id, ds, lead, mean, lo-80, ..., by entity, then by row."""
         rows, count = len(self.leads), len(self.entities)
         columns: dict[str, Any] = {
             "unique_id": np.repeat(np.array(self.entities), rows),
@@ -53,7 +53,7 @@ class Forecasts:
         return frame
 
     def to_pipes(self, model: str | None = None, observed: str | None = None) -> dict[str, dict[str, Any]]:
-        """Give entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date.
+        """Return entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date.
 
         model      version of the model that made it
         observed   name of the numeric pipe that is forecast

@@ -159,7 +159,7 @@ class GlobalForecaster(Direct[FeatureSpec]):
 
 
 def _files(first: str, members: int) -> list[str]:
-    """The file of each member of a model."""
+    """Return the file of each member of a model."""
     stem = first.removesuffix(SUFFIX)
     return [first, *(f"{stem}-{i}{SUFFIX}" for i in range(2, members + 1))]
 
@@ -172,7 +172,7 @@ def _by_entity(rows: Rows) -> npt.NDArray[np.float32]:
 
 
 def _average(members: Sequence[xgb.Booster], x: npt.NDArray[np.float32], rows: Rows) -> Floats:
-    """Give the average of what the members of a model say, in the shape of `_outputs`."""
+    """Return the average of what the members of a model say, in the shape of `_outputs`."""
     found = _outputs(members[0], x, rows)
     for one in members[1:]:
         found = found + _outputs(one, x, rows)
@@ -180,7 +180,7 @@ def _average(members: Sequence[xgb.Booster], x: npt.NDArray[np.float32], rows: R
 
 
 def _outputs(booster: xgb.Booster, x: npt.NDArray[np.float32], rows: Rows) -> Floats:
-    """Give what a model says of the rows of `_by_entity`: (R, E), with the outputs of several last."""
+    """Return what a model says of the rows of `_by_entity`: (R, E), with the outputs of several last."""
     count, entities = rows.base.shape
     found = booster.inplace_predict(x, validate_features=False)
     result: Floats = np.swapaxes(found.reshape(entities, count, *found.shape[1:]), 0, 1)

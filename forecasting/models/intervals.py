@@ -24,12 +24,12 @@ NARROWEST = -0.45  # of the width on each side: an interval never closes
 
 
 def alphas(levels: Sequence[int] = LEVELS) -> list[float]:
-    """Give the quantiles that bound the levels (percent), from low to high: 0.025, 0.1, 0.9, 0.975."""
+    """Return the quantiles that bound the levels (percent), from low to high: 0.025, 0.1, 0.9, 0.975."""
     return sorted(q for level in levels for q in ((100 - level) / 200, (100 + level) / 200))
 
 
 def places() -> dict[str, int]:
-    """Give where in `alphas` each bound is: {"lo-80": 1, "hi-80": 2, "lo-95": 0, "hi-95": 3}."""
+    """Return where in `alphas` each bound is: {"lo-80": 1, "hi-80": 2, "lo-95": 0, "hi-95": 3}."""
     order = alphas()
     return {
         f"{side}-{level}": order.index((100 + sign * level) / 200) for level in LEVELS for side, sign in SIDES
@@ -37,12 +37,12 @@ def places() -> dict[str, int]:
 
 
 def normal(mean: Floats, size: Floats) -> dict[str, Floats]:
-    """Give bounds as they would be if errors were normal: `size` is an error's standard deviation."""
+    """Return bounds as they would be if errors were normal: `size` is an error's standard deviation."""
     return {f"{side}-{level}": mean + sign * WIDTHS[level] * size for level in LEVELS for side, sign in SIDES}
 
 
 def tidy(mean: Floats, bounds: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Make bounds that hold the mean, a higher level's around a lower level's; shapes stay."""
+    """Build bounds that hold the mean, a higher level's around a lower level's; shapes stay."""
     low, high = mean, mean
     result: dict[str, Floats] = {}
     for level in sorted(int(name[3:]) for name in bounds if name.startswith("lo-")):
@@ -60,7 +60,7 @@ class Conformal:
 
     @classmethod
     def none(cls, horizon: int) -> Conformal:
-        """Give the correction that changes nothing."""
+        """Return the correction that changes nothing."""
         return cls(dict.fromkeys(LEVELS, (0.0,) * horizon))
 
     @classmethod
@@ -87,7 +87,7 @@ class Conformal:
         return result
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `from_json` reads."""
+        """Return what `from_json` reads."""
         return {str(level): list(factors) for level, factors in self.widening.items()}
 
     @classmethod
@@ -116,7 +116,7 @@ def _widening(
 
 
 def _upper_quantile(values: Floats, level: float) -> float:
-    """The quantile that a new value stays below with the probability `level`, for n values of the same kind."""
+    """Return the quantile that a new value stays below with the probability `level`, for n values of the same kind."""
     n = len(values)
     rank = min(int(np.ceil((n + 1) * level)), n)
     return float(np.partition(values, rank - 1)[rank - 1])

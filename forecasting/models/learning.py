@@ -90,13 +90,13 @@ class Fitting:
                 raise ValueError(f"{name}={count} make no model. Use 1 or more.")
 
     def rows(self, kind: str, observations: int) -> int:
-        """Give how many rows are drawn from series of a kind with so many observations in all."""
+        """Return how many rows are drawn from series of a kind with so many observations in all."""
         if self.max_rows is not None:
             return self.max_rows
         return min(ROWS[kind], max(ENOUGH * observations, FEWEST))
 
     def counts(self, kind: str) -> tuple[int, int]:
-        """Give how many members the mean model and the quantile model of a kind have."""
+        """Return how many members the mean model and the quantile model of a kind have."""
         mean, quantile = self.members, self.quantile_members
         return (
             MEMBERS[kind] if mean is None else mean,
@@ -104,7 +104,7 @@ class Fitting:
         )
 
     def each(self, kind: str) -> list[Fitting]:
-        """Give how the members of a kind are fitted: each with a draw of its own.
+        """Return how the members of a kind are fitted: each with a draw of its own.
 
         They share the threads: two members on a thread each are fitted quicker than one after the other on two.
         """
@@ -113,7 +113,7 @@ class Fitting:
         return [replace(self, seed=self.seed + i, threads=threads) for i in range(count)]
 
     def trees(self, kind: str) -> int:
-        """Give how many trees the mean model of a kind has."""
+        """Return how many trees the mean model of a kind has."""
         return ROUNDS[kind] if self.rounds is None else self.rounds
 
 
@@ -138,7 +138,7 @@ def fit_mean(
 
 
 def robust_loss(margin: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Give gradient and curvature of sqrt(error² + BEND²).
+    """Return gradient and curvature of sqrt(error² + BEND²).
 
     The curvature is that of the parabola that touches the loss from above (as in reweighted least squares), not the
     second derivative: with it a leaf's step never overshoots, however far off its rows are.
@@ -149,7 +149,7 @@ def robust_loss(margin: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floa
 
 
 def weights(sample: Sample, relative: bool) -> Floats:
-    """How much each row counts: the observation's weight, times what an error of one scale there means. Mean 1."""
+    """Return how much each row counts: the observation's weight, times what an error of one scale means. Mean 1."""
     weight = sample.weight.astype(np.float64)
     if relative:
         weight = weight * (1 + np.minimum(RELATIVE * sample.relative, HEAVIEST))
@@ -190,7 +190,7 @@ def _params(fitting: Fitting, kind: str, rows: int, **more: Any) -> dict[str, An
 
 
 def _leaf(shape: Mapping[str, float], rows: int) -> float:
-    """The least weight of a leaf: small where there are few rows."""
+    """Return the least weight of a leaf: small where there are few rows."""
     return min(shape["min_child_weight"], max(rows / LEAVES, 1.0))
 
 

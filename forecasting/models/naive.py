@@ -62,7 +62,7 @@ class Constant:
     value: float = 0.0
 
     def forecast_at(self, panel: Panel, origins: Ints, leads: Ints) -> Forecasts:
-        """Give the value."""
+        """Return the value."""
         return _point(panel, origins, leads, np.full((len(origins), len(panel.entities)), self.value))
 
 

@@ -136,7 +136,7 @@ class PooledForecaster(Direct[FeatureSpec]):
 
 
 def _some(panel: Panel, chosen: Ints) -> Panel:
-    """Give some entities of a panel."""
+    """Return some entities of a panel."""
     pairs = (panel.past, panel.future, panel.static)
     past, future, static = ({k: v[..., chosen] for k, v in each.items()} for each in pairs)
     names = tuple(panel.entities[i] for i in chosen.tolist())
@@ -144,7 +144,7 @@ def _some(panel: Panel, chosen: Ints) -> Panel:
 
 
 def _slim(model: GlobalForecaster) -> GlobalForecaster:
-    """Give the model as it is when it was kept: a booster that was just fitted holds on to what it was fitted to."""
+    """Return the model as it is when it was kept: a booster that was just fitted holds on to what it was fitted to."""
     with TemporaryDirectory(prefix="wave-model-") as place:
         model.save(Path(place))
         return GlobalForecaster.load(Path(place))

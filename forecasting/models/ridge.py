@@ -53,7 +53,7 @@ def fit(x: Array, y: Array, penalties: Floats, folds: int, mixing: Floats | None
 
 
 def common(fits: list[Fit], mixing: Floats) -> Floats:
-    """Give the coefficients (F,) that all entities of some fits have together."""
+    """Return the coefficients (F,) that all entities of some fits have together."""
     gram, side = (np.add.reduce([getattr(one, name) for one in fits]) for name in ("gram", "side"))
     found: Floats = np.linalg.solve(gram, side) @ mixing.T
     return found

@@ -23,7 +23,7 @@ def write_spec(folder: Path, stored: Mapping[str, Any]) -> None:
 
 @contextmanager
 def reading_spec(folder: Path) -> Iterator[dict[str, Any]]:
-    """Give what `write_spec` wrote. Raises ModelError where that, or a file that is read meanwhile, is damaged."""
+    """Yield what `write_spec` wrote. Raises ModelError where that, or a file that is read meanwhile, is damaged."""
     try:
         yield json.loads((folder / SPEC_FILE).read_text())
     except (OSError, KeyError, TypeError, ValueError, BadZipFile) as error:
@@ -33,5 +33,5 @@ def reading_spec(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def parameters(kind: Callable[..., T], stored: Mapping[str, Any]) -> T:
-    """Make a dataclass of parameters from what `asdict` gave; JSON has made lists of its tuples."""
+    """Build a dataclass of parameters from what `asdict` gave; JSON has made lists of its tuples."""
     return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})

@@ -57,7 +57,7 @@ def cover(
     horizon: int | None = None,
     store: Store | None = None,
 ) -> Cover:
-    """Give the hours from `now` (the present hour by default) until each entity's newest forecast runs out.
+    """Return the hours from `now` (the present hour by default) until each entity's newest forecast runs out.
 
     The other parameters are those of `read_forecasts`. The newest hour is read first, older ones only for who has
     none there.
@@ -77,7 +77,7 @@ def covers(
     base: str | None = None,
     store: Store | None = None,
 ) -> dict[str, Cover]:
-    """Give the cover by each of some pipes, say all tasks of a flow, that holds forecasts; others are left out.
+    """Return the cover by each of some pipes, say all tasks of a flow, that holds forecasts; others are left out.
 
     What a pipe holds is seen by some of its entities: a pipe that had no forecast for a week is left out, too.
     """

@@ -113,7 +113,7 @@ def _ridge(y: Floats, lead: int) -> tuple[Floats, dict[str, Floats]]:
 
 
 def _features(z: Floats, targets: Ints, lead: int) -> Floats:
-    """What is known of each target `lead` hours before it: (entities, rows, features)."""
+    """Return what is known of each target `lead` hours before it: (entities, rows, features)."""
     rows = targets - _seasons(lead)
     lags = [_at(z, rows - SEASON * back) for back in range(LAGS)]
     lags.append(_at(z, targets - WEEK * (-(-lead // WEEK) + 1)))
@@ -134,7 +134,7 @@ def _features(z: Floats, targets: Ints, lead: int) -> Floats:
 
 
 def _fit(x: Floats, truth: Floats) -> tuple[Floats, Floats]:
-    """Give the coefficients (E, features), and the errors (E, rows) that each part has with the others' ones."""
+    """Return the coefficients (E, features), and the errors (E, rows) that each part has with the others' ones."""
     entities, rows, width = x.shape
     naive = np.zeros(width)
     naive[0] = 1.0
@@ -145,7 +145,7 @@ def _fit(x: Floats, truth: Floats) -> tuple[Floats, Floats]:
 
 
 def _usual(errors: Floats, hours: Ints) -> tuple[Floats, Floats]:
-    """Give the usual size of an error at each row's hour of the day (E, rows), and at hour 0 (E,)."""
+    """Return the usual size of an error at each row's hour of the day (E, rows), and at hour 0 (E,)."""
     size, known = np.nan_to_num(np.abs(errors)), ~np.isnan(errors)
     overall = divide(size.sum(axis=1), known.sum(axis=1))
     usual = np.empty((len(errors), SEASON))
@@ -165,7 +165,7 @@ def _plausible(mean: Floats, y: Floats) -> Floats:
 
 
 def _quantiles(errors: Floats) -> Floats:
-    """Give what a new error stays between, (E, bounds): a quantile a bound, NaN where n errors are too few for it.
+    """Return what a new error stays between, (E, bounds): a quantile a bound, NaN where n errors are too few for it.
 
     The ranks are those of split conformal prediction (Vovk et al., 2005), a side at a time.
     """
@@ -189,7 +189,7 @@ def _around(mean: Floats, offsets: Floats) -> dict[str, Floats]:
 
 
 def _repeat(y: Floats, targets: Ints, lead: int) -> Floats:
-    """Give the last value at the targets' hour of the day that was known `lead` hours before them, (R, E)."""
+    """Return the last value at the targets' hour of the day that was known `lead` hours before them, (R, E)."""
     told = np.full((len(targets), y.shape[1]), np.nan)
     for back in range(_seasons(lead), len(y) + SEASON, SEASON):
         told = np.where(np.isnan(told), _at(y, targets - back), told)
@@ -202,12 +202,12 @@ def _at(y: Floats, rows: Ints) -> Floats:
 
 
 def _seasons(lead: int) -> int:
-    """The whole seasons that hold a lead, in hours."""
+    """Return the whole seasons that hold a lead, in hours."""
     return SEASON * -(-lead // SEASON)
 
 
 def _newest(y: Floats) -> Ints:
-    """Give the row of each entity's newest observation, -1 where it has none."""
+    """Return the row of each entity's newest observation, -1 where it has none."""
     seen: npt.NDArray[np.bool_] = ~np.isnan(y)
     rows: Ints = np.where(seen.any(axis=0), len(y) - 1 - np.argmax(seen[::-1], axis=0), -1)
     return rows

@@ -54,7 +54,7 @@ class Issues:
     def newest(
         self, entities: Sequence[str], due: datetime, count: int | None, wanted: Wanted
     ) -> dict[str, Stored]:
-        """Give entity -> its newest forecast, issued at `due` or before, that is wanted.
+        """Return entity -> its newest forecast, issued at `due` or before, that is wanted.
 
         count   issue dates that are looked through. By default 24, and where a sample of those who have none there
                 shows that there are older ones, these too, up to a week.
@@ -73,7 +73,7 @@ class Issues:
         return found
 
     def grid(self, dates: Sequence[datetime], entities: Sequence[str]) -> Iterator[tuple[str, Stored]]:
-        """Give entity and forecast for each pair that has one: one pipelined read a version."""
+        """Yield entity and forecast for each pair that has one: one pipelined read a version."""
         pairs = [(name, self.store.get_grid(name, self.pipe, dates, entities)) for name in self.versions]
         for date in dates:
             for entity in entities:

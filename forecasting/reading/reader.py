@@ -55,7 +55,7 @@ def read_forecast(
     fallback: bool = True,
     store: Store | None = None,
 ) -> Forecast:
-    """Give the freshest forecast of one entity for the hour `at`; the parameters are those of `read_forecasts`.
+    """Return the freshest forecast of one entity for the hour `at`; the parameters are those of `read_forecasts`.
 
     Raises NoForecast when no stored forecast covers that hour and none can be made of observations.
     """
@@ -81,7 +81,7 @@ def read_forecasts(
     fallback: bool = True,
     store: Store | None = None,
 ) -> dict[str, Forecast]:
-    """Give entity -> the freshest forecast for the hour `at`; entities that cannot have one are left out.
+    """Return entity -> the freshest forecast for the hour `at`; entities that cannot have one are left out.
 
     pipe      the name of the task that makes the forecasts
     at        the hour that is asked about: aware and on the hour, or a text like 2013-06-25T13
@@ -120,7 +120,7 @@ def _read(
 
 
 def _due(at: datetime, now: datetime | str | None) -> datetime:
-    """The hour of the newest wave that could have made a forecast for `at`."""
+    """Return the hour of the newest wave that could have made a forecast for `at`."""
     last = at - ONE_HOUR
     return last if now is None else min(last, hour(now))
 
@@ -144,7 +144,7 @@ def _answer(entity: str, at: datetime, stored: Stored, due: datetime) -> Forecas
 
 
 def _made(issues: Issues, entities: Sequence[str], at: datetime, due: datetime) -> dict[str, Forecast]:
-    """Make forecasts of what was observed up to the hour `due`: one read of a window, whatever the number."""
+    """Build forecasts of what was observed up to the hour `due`: one read of a window, whatever the number."""
     from forecasting.reading.fallback import WINDOW, guess  # noqa: PLC0415 - 0.3 s of pandas; most reads go without
 
     version, base = issues.versions[0], issues.versions[-1]
@@ -166,7 +166,7 @@ def _made(issues: Issues, entities: Sequence[str], at: datetime, due: datetime) 
 def _nothing(
     issues: Issues, entity: str, at: datetime, due: datetime, horizon: int | None, fallback: bool
 ) -> str:
-    """Say why there is no answer, and what to do."""
+    """Return why there is no answer, and what to do."""
     back = FAR if horizon is None else horizon
     text = (
         f"no forecast {issues.pipe!r} of {entity!r} covers {stamp(at)}: none was issued from "

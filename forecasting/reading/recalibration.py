@@ -51,7 +51,7 @@ class Recalibrated:
     widening: Mapping[int, Floats]  # level -> (leads, entities), in widths on each side; empty for none
 
     def to_pipes(self, model: str | None = None, observed: str | None = None) -> dict[str, dict[str, Any]]:
-        """Give entity -> pipe value, with the correction; the parameters are those of `Forecasts.to_pipes`."""
+        """Return entity -> pipe value, with the correction; the parameters are those of `Forecasts.to_pipes`."""
         pipes = self.forecasts.to_pipes(model, observed)
         if self.widening:
             lists = {
@@ -92,7 +92,7 @@ def recalibrate(forecasts: Forecasts, panel: Panel, pipe: str, version: str, sto
 
 
 def issue_dates(now: datetime, horizon: int) -> list[datetime]:
-    """Give the dates of the earlier forecasts that are looked at, newest first."""
+    """Return the dates of the earlier forecasts that are looked at, newest first."""
     step = next((n for n in STEPS if NEWEST + (COUNT - 1) * n >= REACH * horizon), STEPS[-1])
     return [now - (NEWEST + n * step) * ONE_HOUR for n in range(COUNT)]
 
@@ -141,7 +141,7 @@ def corrected(forecasts: Forecasts, earlier: Earlier) -> Recalibrated:
 
 
 def _widening(scores: Floats, widths: Floats, level: float) -> Floats | None:
-    """Give by how much to widen, (leads, entities); None where too little is known."""
+    """Return by how much to widen, (leads, entities); None where too little is known."""
     known = ~np.isnan(scores)
     if known.sum() < LEAST or known.any(axis=(1, 2)).sum() < ENOUGH_DATES:
         return None
@@ -179,14 +179,14 @@ def _not_shrinking(widening: Floats, widths: Floats) -> Floats:
 
 
 def _means(values: Floats) -> Floats:
-    """Give the mean of each row's known values, 1 where there is none above zero."""
+    """Return the mean of each row's known values, 1 where there is none above zero."""
     rows = values.reshape(len(values), -1)
     found = divide(np.nansum(rows, axis=1), (~np.isnan(rows)).sum(axis=1))
     return np.where(found > 0, found, 1.0)
 
 
 def _upper(values: Floats, level: float) -> Floats:
-    """Give each row's quantile that one more value of the kind stays below with the probability `level`."""
+    """Return each row's quantile that one more value of the kind stays below with the probability `level`."""
     ordered = np.sort(values, axis=1)  # NaN last
     count = (~np.isnan(values)).sum(axis=1)
     rank = np.minimum(np.ceil((count + 1) * level), count).astype(np.int64)
@@ -195,14 +195,14 @@ def _upper(values: Floats, level: float) -> Floats:
 
 
 def _before(values: Sequence[Mapping[str, Any]], level: int, horizon: int) -> Floats:
-    """Give by how much each stored forecast was widened, (n, leads)."""
+    """Return by how much each stored forecast was widened, (n, leads)."""
     nothing = [0.0] * horizon
     lists = [_padded(value.get(WIDENED, {}).get(str(level), nothing), horizon, 0.0) for value in values]
     return np.array(lists, dtype=np.float64).reshape(len(values), horizon) / HUNDREDTHS
 
 
 def _truth(panel: Panel, dates: Sequence[datetime], horizon: int) -> Floats:
-    """Give what came at each lead of each date, (dates, leads, entities); NaN where it has not come yet."""
+    """Return what came at each lead of each date, (dates, leads, entities); NaN where it has not come yet."""
     first = np.array([round((pd.Timestamp(date) - panel.hours[0]) / ONE_HOUR) for date in dates])
     rows = first[:, None] + np.arange(1, horizon + 1)
     inside = (rows >= 0) & (rows < len(panel))

@@ -88,7 +88,7 @@ class Artifacts:
         return manifest
 
     def names(self) -> dict[str, list[str]]:
-        """Give the names of what is forecast, with the partitions that have models of it."""
+        """Return the names of what is forecast, with the partitions that have models of it."""
         found: dict[str, set[str]] = {}
         for key in self.files.find():
             parts = key.split("/")
@@ -126,7 +126,7 @@ class Artifacts:
         return found
 
     def load(self, name: str, partition: str, version: str) -> Any:
-        """Give a version's model; a process reads each one once. The files are checked against the manifest.
+        """Return a version's model; a process reads each one once. The files are checked against the manifest.
 
         Raises ModelError when one is missing or is not the one that was saved. The model is shared: do not fit it
         again, see `fresh`.
@@ -174,7 +174,7 @@ class Artifacts:
         self.files.remove([key for key in keys if key != place + MANIFEST])
 
     def place(self, name: str, partition: str, version: str) -> str:
-        """Say where a version's files are."""
+        """Return where a version's files are."""
         return f"{self.files.place}/{models(name, partition)}{version}"
 
     def _checked(self, manifest: Manifest) -> dict[str, bytes]:
@@ -192,7 +192,7 @@ class Artifacts:
 
 
 def folder(name: str, partition: str) -> str:
-    """Give the prefix of all that is kept of a model: whatever a partition is called, one folder."""
+    """Return the prefix of all that is kept of a model: whatever a partition is called, one folder."""
     return f"{_quoted(name)}/{_quoted(partition)}/"
 
 
@@ -202,12 +202,12 @@ def _quoted(part: str) -> str:
 
 
 def models(name: str, partition: str) -> str:
-    """Give the prefix of a model's versions."""
+    """Return the prefix of a model's versions."""
     return f"{folder(name, partition)}models/"
 
 
 def _place(name: str, partition: str, version: str) -> str:
-    """Give the prefix of a version's files. Raises ModelError for a version that would lead out of its folder."""
+    """Return the prefix of a version's files. Raises ModelError for a version that would lead out of its folder."""
     try:
         return f"{models(name, partition)}{plain(version)}/"
     except ValueError:
@@ -215,7 +215,7 @@ def _place(name: str, partition: str, version: str) -> str:
 
 
 def now() -> str:
-    """Give the time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -27,18 +27,18 @@ def forecasts_of(model: Any, panel: Panel) -> Forecasts:
 
 
 def forecaster(model: Any) -> Forecaster:
-    """Give what can be asked for forecasts from any hours of a panel."""
+    """Return what can be asked for forecasts from any hours of a panel."""
     return model if hasattr(model, "forecast_at") else _OneByOne(model)
 
 
 def horizon_of(model: Any) -> int:
-    """Give the largest lead of an estimator, in hours; a day where it does not say."""
+    """Return the largest lead of an estimator, in hours; a day where it does not say."""
     spec = getattr(model, "spec", None)
     return int(getattr(model, "horizon", None) or getattr(spec, "horizon", None) or DEFAULT_HORIZON)
 
 
 def season_of(model: Any) -> int:
-    """Give the main season of an estimator, in hours; a day where it does not say."""
+    """Return the main season of an estimator, in hours; a day where it does not say."""
     spec = getattr(model, "spec", None)
     seasons = getattr(model, "seasons", None) or getattr(spec, "seasons", None) or (24,)
     return int(seasons[0])

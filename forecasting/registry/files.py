@@ -32,7 +32,7 @@ class Files(Protocol):
         """Write a file, unless there is one of that key: then give False and leave it as it is."""
 
     def read(self, key: str) -> bytes | None:
-        """Give a file, None where there is none."""
+        """Return a file, None where there is none."""
 
     def find(self, prefix: str = "", after: str = "") -> list[str]:
         """List the keys under a prefix that ends in a slash (or is empty), sorted; those past `after` only."""
@@ -74,7 +74,7 @@ class FolderFiles:
         return True
 
     def read(self, key: str) -> bytes | None:
-        """Give a file, None where there is none."""
+        """Return a file, None where there is none."""
         with self._telling():
             try:
                 return self._path(key).read_bytes()
@@ -155,7 +155,7 @@ class S3Files:
         raise ModelError(f"{self.place}/{key} is being written by too many at once. Try again.")
 
     def read(self, key: str) -> bytes | None:
-        """Give an object, None where there is none."""
+        """Return an object, None where there is none."""
         with self._telling(("NoSuchKey", "404")):
             found: bytes = self._client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
             return found
@@ -217,7 +217,7 @@ class _Answer:
 
 
 def aws(what: str) -> Any:
-    """Give boto3. Raises ModelError, which says what needs it."""
+    """Return boto3. Raises ModelError, which says what needs it."""
     try:
         import boto3  # noqa: PLC0415 - the extra [aws]
     except ImportError:

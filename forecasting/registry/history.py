@@ -44,7 +44,7 @@ class Event:
         return tuple(dict.fromkeys(version for version in reversed(self.stack) if version != self.live))
 
     def stack_after(self, kind: str, version: str) -> tuple[str, ...]:
-        """Give the versions that stand after the next decision."""
+        """Return the versions that stand after the next decision."""
         if kind == PROMOTED:
             return (*self.stack, version)[-DEPTH:]
         if kind == ROLLED_BACK:
@@ -52,7 +52,7 @@ class Event:
         return self.stack
 
     def dump(self) -> bytes:
-        """Give what `parse` reads."""
+        """Return what `parse` reads."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod

@@ -83,7 +83,7 @@ class Registry(Timeline):
         automatic: bool = False,
         measured: Measurement | None = None,
     ) -> Promotion:
-        """Make a version live at a stage, by default this process' own, if it passes the stage's gate.
+        """Build a version live at a stage, by default this process' own, if it passes the stage's gate.
 
         `force` goes past the gate, which the history notes, but not past damaged files. A refusal is noted too. What
         is live already stays so. An `automatic` promotion, of a training wave, is refused after a rollback until
@@ -118,7 +118,7 @@ class Registry(Timeline):
         raise _contended(name, partition)
 
     def judge(self, candidate: Manifest, live: str | None, stage: str | None = None) -> Decision:
-        """Say whether a version would pass a stage's gate; a damaged live one is no hindrance."""
+        """Return whether a version would pass a stage's gate; a damaged live one is no hindrance."""
         try:
             other = None if live is None else self.check(candidate.name, candidate.partition, live)
         except ModelError:
@@ -126,7 +126,7 @@ class Registry(Timeline):
         return decide(self.settings.gates[stage or self.settings.stage], candidate, other)
 
     def _automatic(self, candidate: Manifest, last: Event) -> Decision | None:
-        """Say why a training wave may not make a version live, None where the gate is to say."""
+        """Return why a training wave may not make a version live, None where the gate is to say."""
         if last.held:
             return _held(last)
         try:
@@ -142,7 +142,7 @@ class Registry(Timeline):
     def rollback(
         self, name: str, partition: str, stage: str | None = None, *, why: str = "", by: str = ""
     ) -> Promotion:
-        """Make the version live that was so before; the next rollback goes one further back.
+        """Build the version live that was so before; the next rollback goes one further back.
 
         Versions that were removed or damaged since are left out. Raises ModelError when there is none to go back to.
         """
@@ -175,7 +175,7 @@ class Registry(Timeline):
         raise ModelError(self.nothing_live(name, partition, stage))
 
     def prune(self, name: str, partition: str, keep: int | None = None) -> list[str]:
-        """Remove old versions but for the newest `keep`; gives those that are gone.
+        """Remove old versions but for the newest `keep`; returns those that are gone.
 
         What is live at any stage stays, and so does the version before it.
         """
@@ -271,7 +271,7 @@ _registries: dict[tuple[int, str], Registry] = {}
 
 
 def process_registry(settings: ModelSettings | None = None) -> Registry:
-    """Give this process' registry of the settings, by default those of the environment."""
+    """Return this process' registry of the settings, by default those of the environment."""
     found = settings or ModelSettings.from_env()
     # One a process: connections to S3 are not shared with a parent that has forked.
     key = (os.getpid(), repr(found))

@@ -7,7 +7,7 @@ from pipeline.errors import UnknownName, listed, near
 
 
 def partitions_of(registry: Registry, name: str, partition: str | None) -> list[str]:
-    """Give the partitions that have models of a pipe, or the one that is named. Raises UnknownName."""
+    """Return the partitions that have models of a pipe, or the one that is named. Raises UnknownName."""
     names = registry.names()
     pipe, _, rest = name.partition("/")
     if name not in names and pipe in names and rest:

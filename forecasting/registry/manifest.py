@@ -59,7 +59,7 @@ class Manifest:
     sha256: Mapping[str, str] = field(default_factory=dict)  # file -> digest
 
     def dump(self) -> bytes:
-        """Give what `parse` reads."""
+        """Return what `parse` reads."""
         return json.dumps(asdict(self), indent=1).encode()
 
     @classmethod
@@ -146,7 +146,7 @@ def recipe_of(model: object) -> str:
 
 
 def features_of(model: object) -> tuple[str, ...]:
-    """Give the names of the features that an estimator says it was fitted with, none where it does not say."""
+    """Return the names of the features that an estimator says it was fitted with, none where it does not say."""
     return tuple(map(str, getattr(model, "features", None) or ()))
 
 

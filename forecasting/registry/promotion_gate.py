@@ -59,7 +59,7 @@ class Decision:
 
 
 def decide(gate: Gate, candidate: Manifest, live: Manifest | None) -> Decision:
-    """Say whether `candidate` may take the place of `live`."""
+    """Return whether `candidate` may take the place of `live`."""
     error, naive = candidate.metrics.get(MAE, math.nan), candidate.metrics.get(NAIVE_MAE, math.nan)
     if math.isnan(error) or math.isnan(naive):
         return Decision(False, "it was not measured by a backtest: its history is too short")

@@ -35,14 +35,14 @@ class Timeline(Artifacts):
         self._told: set[tuple[str, str, str]] = set()  # versions whose damage was logged
 
     def live(self, name: str, partition: str, stage: str | None = None) -> str:
-        """Give the live version, as of some seconds ago. Raises ModelError when none is, and says why."""
+        """Return the live version, as of some seconds ago. Raises ModelError when none is, and says why."""
         newest = self.newest(name, partition, stage)
         if newest.live is None:
             raise ModelError(self.nothing_live(name, partition, stage or self.settings.stage))
         return newest.live
 
     def serving(self, name: str, partition: str) -> Live:
-        """Give the live model; where its files are damaged or missing, the one that was live before it.
+        """Return the live model; where its files are damaged or missing, the one that was live before it.
 
         Raises ModelError when no version is live, or none that was can be loaded.
         """
@@ -53,7 +53,7 @@ class Timeline(Artifacts):
             return self._instead(name, partition, version, error)
 
     def newest(self, name: str, partition: str, stage: str | None = None) -> Event:
-        """Give the newest decision, as of `refresh` seconds ago; an old answer where the root does not answer."""
+        """Return the newest decision, as of `refresh` seconds ago; an old answer where the root does not answer."""
         prefix = _events(name, partition, stage or self.settings.stage)
         looked, known = self._known.get(prefix, (0.0, Event()))
         if prefix in self._known and time.monotonic() - looked < self.settings.refresh:
@@ -68,12 +68,12 @@ class Timeline(Artifacts):
             return known
 
     def history(self, name: str, partition: str, stage: str | None = None) -> list[Event]:
-        """Give all decisions, the newest first. Raises ModelError."""
+        """Return all decisions, the newest first. Raises ModelError."""
         prefix = _events(name, partition, stage or self.settings.stage)
         return [self._event(key) for key in reversed(self.files.find(prefix))]
 
     def look(self, name: str, partition: str, stage: str) -> Event:
-        """Give the newest decision as it is now. Raises ModelError."""
+        """Return the newest decision as it is now. Raises ModelError."""
         return self._look(_events(name, partition, stage))
 
     def _look(self, prefix: str) -> Event:
@@ -121,7 +121,7 @@ class Timeline(Artifacts):
         raise error
 
     def nothing_live(self, name: str, partition: str, stage: str) -> str:
-        """Say that nothing is live, and why if a refusal tells it."""
+        """Return that nothing is live, and why if a refusal tells it."""
         newest = self.newest(name, partition, stage)
         head = f"no model of {name!r} for {partition!r} is live at {stage} in {self.files.place}"
         if newest.kind == REFUSED:

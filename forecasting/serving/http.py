@@ -94,13 +94,13 @@ def some(
     version: Version = None,
     base: Version = None,
 ) -> Response:
-    """Give the freshest forecast of some entities; those that have none are named under `missing`."""
+    """Return the freshest forecast of some entities; those that have none are named under `missing`."""
     return _batch(services_of(request), pipe, entity, at, version, base)
 
 
 @router.post("/v1/forecasts/{pipe}", responses=_RESPONSES)
 def many(request: Request, pipe: Pipe, asked: Asked) -> Response:
-    """Give the freshest forecast of many entities; those that have none are named under `missing`."""
+    """Return the freshest forecast of many entities; those that have none are named under `missing`."""
     return _batch(services_of(request), pipe, asked.entities, asked.at, asked.version, asked.base)
 
 
@@ -113,7 +113,7 @@ def one(
     version: Version = None,
     base: Version = None,
 ) -> Response:
-    """Give the freshest forecast of one entity for an hour, however old it is."""
+    """Return the freshest forecast of one entity for an hour, however old it is."""
     services = services_of(request)
     when, now = _hours(at)
     found = read_forecast(
@@ -130,7 +130,7 @@ def one(
 
 
 def written(forecast: Forecast) -> dict[str, Any]:
-    """Give a forecast as JSON has it: a row of the long format."""
+    """Return a forecast as JSON has it: a row of the long format."""
     return {
         "unique_id": forecast.entity,
         "ds": stamp(forecast.at),
@@ -204,7 +204,7 @@ def _count(services: Services, pipe: str, answers: Iterable[Forecast]) -> None:
 
 
 def _hours(at: str | None) -> tuple[datetime, datetime]:
-    """Give the hour that is asked about and the present one."""
+    """Return the hour that is asked about and the present one."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     return (now + ONE_HOUR if at is None else hour(at)), now
 

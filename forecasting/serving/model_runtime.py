@@ -39,7 +39,7 @@ class ForecastModel:
 
     @classmethod
     def newest(cls, path: str) -> tuple[str, str]:
-        """Give the version that is to be served now, and its path. Raises ModelError."""
+        """Return the version that is to be served now, and its path. Raises ModelError."""
         (pipe, partition), _ = _place(path)
         version = process_registry().live(pipe, partition)
         return version, f"{pipe}/{partition}@{version}"

@@ -24,7 +24,7 @@ log = get_logger("forecasting.exposed")
 
 
 def metrics(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
-    """Give all of them. Labels are versions, flows, pipes and stages, never entities or partitions."""
+    """Yield all of them. Labels are versions, flows, pipes and stages, never entities or partitions."""
     yield from _cover(runtime, flows)
     yield from _ages(_live.known())
 

@@ -33,7 +33,7 @@ class Bank:
         return sum(array.nbytes for array in self._arrays().values())
 
     def of(self, rows: Ints) -> Self:
-        """Give the models of some rows."""
+        """Return the models of some rows."""
         parts = {name: array[rows] for name, array in self._arrays().items()}
         return self._from(parts)
 
@@ -72,7 +72,7 @@ class Bank:
 
 
 def told(bank: Bank, x: Rows32, with_phases: Rows32 | None) -> Floats:
-    """Give the targets that the models tell of x (E, R, F), in scales from the base: (E, R)."""
+    """Return the targets that the models tell of x (E, R, F), in scales from the base: (E, R)."""
     found: Floats = linear(bank.coefficients, x)
     if bank.trees is not None and with_phases is not None:
         found = (found + bank.trees.predict(with_phases)) / 2
@@ -81,7 +81,7 @@ def told(bank: Bank, x: Rows32, with_phases: Rows32 | None) -> Floats:
 
 
 def linear(coefficients: Rows32 | Floats, x: Rows32) -> Floats:
-    """Give x (E, R, F) times the coefficients (E, F + 1), of which the last is the constant: (E, R)."""
+    """Return x (E, R, F) times the coefficients (E, F + 1), of which the last is the constant: (E, R)."""
     slopes = coefficients[:, :-1].astype(np.float32)
     product: Floats = np.matmul(x, slopes[..., None])[..., 0].astype(np.float64)
     return product + coefficients[:, -1:]

@@ -145,7 +145,7 @@ class Fitter:
         return Fitted(bank, fit, own, held)
 
     def lagged(self, columns: slice, origins: Ints, leads: Ints) -> Lagged:
-        """Give the features of some entities at R origins and leads: the lags, then the inputs."""
+        """Return the features of some entities at R origins and leads: the lags, then the inputs."""
         found = self.lags.at(self.panel.y[:, columns], origins, leads)
         if not self.inputs:
             return found
@@ -154,7 +154,7 @@ class Fitter:
         return replace(found, x=np.concatenate([found.x, told], axis=2))
 
     def with_phases(self, lagged: Lagged, origins: Ints, leads: Ints) -> Rows32:
-        """Give what the trees are told: the ridge's columns, the lead, and the hour of each season."""
+        """Return what the trees are told: the ridge's columns, the lead, and the hour of each season."""
         targets = origins + leads + self.panel_hour
         told = np.stack([leads, *(targets % season for season in self.spec.seasons)], axis=1)
         phases = np.broadcast_to(told.astype(np.float32), (len(lagged.x), *told.shape))
@@ -166,7 +166,7 @@ class Fitter:
         return int(self.panel.hours[0].timestamp()) // 3600
 
     def _weights(self, y: Floats, weight: Floats) -> Floats:
-        """The weight of each row, (E, rows), with a mean of about 1; 0 where there is no truth or too little past."""
+        """Return the weight of each row, (E, rows), of mean 1; 0 where there is no truth or too little past."""
         seen = weight > 0
         first = np.where(seen.any(axis=0), np.argmax(seen, axis=0), len(y))
         usable = seen[self.rows.targets] & (self.rows.origins[:, None] >= first + WARM_UP)
@@ -187,7 +187,7 @@ class Fitter:
         return ridge.fit(x, (truth * root).astype(np.float32), penalties, FOLDS, self.mixing)
 
     def _usual(self, errors: Floats) -> Floats:
-        """The usual size of an error at each hour of the season, (E, season)."""
+        """Return the usual size of an error at each hour of the season, (E, season)."""
         season = self.spec.seasons[0]
         before = int(self.rows.targets[0] + self.panel_hour) % season if len(self.rows.targets) else 0
         after = -(before + errors.shape[1]) % season

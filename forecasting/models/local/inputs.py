@@ -39,7 +39,7 @@ class Inputs:
         return len(self.scales)
 
     def at(self, panel: Panel, entities: slice, targets: Ints, bases: Ints) -> Rows32:
-        """Give the features of some entities at R targets and bases (rows), (E, R, inputs); unknown ones are 0."""
+        """Return the features of some entities at R targets and bases (rows), (E, R, inputs); unknown ones are 0."""
         found = [
             _change(panel.future[name][:, entities], targets, bases) / self.scales[name]
             for name in self.scales
@@ -48,7 +48,7 @@ class Inputs:
 
 
 def _change(values: Floats, targets: Ints, bases: Ints) -> Floats:
-    """The change from one row to another, (E, R); NaN after the end of the input."""
+    """Return the change from one row to another, (E, R); NaN after the end of the input."""
     change: Floats = values[np.minimum(targets, len(values) - 1)] - values[np.minimum(bases, len(values) - 1)]
     change[targets >= len(values)] = np.nan
     return change.T

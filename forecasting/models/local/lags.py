@@ -51,7 +51,7 @@ class Lags:
         return levels + means + tuple(f"change {s}h mean {span}h" for s in self._seasons() for span in SPANS)
 
     def mixing(self) -> Floats:
-        """Give (features, columns): what a model is fitted to are these mixtures of the features, and a constant.
+        """Return (features, columns): what a model is fitted to are these mixtures of the features, and a constant.
 
         They say the same as the features, but the coefficients of the mixtures that matter most stay small: how the
         series changed over the same stretch in earlier weeks, and last week's value at this week's level.
@@ -70,7 +70,7 @@ class Lags:
         return np.array(columns).T
 
     def at(self, y: Floats, origins: Ints, leads: Ints) -> Lagged:
-        """Give the features of y (hours, entities) at R origins (rows) and leads."""
+        """Return the features of y (hours, entities) at R origins (rows) and leads."""
         different, which = np.unique(origins, return_inverse=True)
         scale = self._scale(y, different)[which].T
         y = filled(y, self.day)
@@ -88,14 +88,14 @@ class Lags:
         return Lagged(x, base, scale)
 
     def base_rows(self, origins: Ints, leads: Ints, hours: int) -> Ints:
-        """Give the row of each base in a history of so many hours."""
+        """Return the row of each base in a history of so many hours."""
         return self._wrapped(self._base(origins, leads), hours)
 
     def _base(self, origins: Ints, leads: Ints) -> Ints:
         return origins + leads - self._whole(leads, self.day)
 
     def _levels(self, origins: Ints, leads: Ints) -> Iterator[tuple[str, Ints]]:
-        """The rows of those features that are measured from the base."""
+        """Return the rows of those features that are measured from the base."""
         targets, base = origins + leads, self._base(origins, leads)
         for back in range(1, DAYS + 1):
             yield f"day {back}", base - back * self.day
@@ -110,7 +110,7 @@ class Lags:
                 yield f"before week {back}", same - span
 
     def _means(self, y: Floats, origins: Ints) -> Iterator[Floats]:
-        """The mean over each season up to the origins, (origins, entities)."""
+        """Return the mean over each season up to the origins, (origins, entities)."""
         mean = Means(y, max(self._seasons()), origins)
         yield from (mean.over(season) for season in self._seasons())
 
@@ -121,7 +121,7 @@ class Lags:
             yield from (mean.over(span) for span in SPANS)
 
     def _scale(self, y: Floats, origins: Ints) -> Floats:
-        """The mean change from season to season over the last hours, (origins, entities)."""
+        """Return the mean change from season to season over the last hours, (origins, entities)."""
         change = Means(np.abs(_change(y, self.day, np.nan)), SCALE, origins).over(SCALE)
         size = Means(np.abs(y), SCALE, origins).over(SCALE)
         scale = np.where(np.isnan(change), size, np.fmax(change, LEAST * size))
@@ -138,7 +138,7 @@ class Lags:
 
     @staticmethod
     def _whole(leads: Ints, season: int) -> Ints:
-        """The whole seasons that hold each lead, in hours."""
+        """Return the whole seasons that hold each lead, in hours."""
         hours: Ints = season * -(-leads // season)
         return hours
 
@@ -157,7 +157,7 @@ class Means:
         self._counts = Trailing(there.astype(np.float64)) if not there.all() else None
 
     def over(self, hours: int) -> Floats:
-        """Give the means over the last hours, (origins, entities)."""
+        """Return the means over the last hours, (origins, entities)."""
         if self._few:
             return np.stack([_mean(rows[max(len(rows) - hours, 0) :]) for rows in self._rows])
         sums = self._sums.at(self._origins, hours)
@@ -168,7 +168,7 @@ class Means:
 
 
 def _mean(rows: Floats) -> Floats:
-    """The mean of each column."""
+    """Return the mean of each column."""
     total: Floats = rows.sum(axis=0)
     if not np.isnan(total).any():
         return total / max(len(rows), 1)
@@ -176,7 +176,7 @@ def _mean(rows: Floats) -> Floats:
 
 
 def _change(y: Floats, lag: int, first: float) -> Floats:
-    """The values less those `lag` rows before."""
+    """Return the values less those `lag` rows before."""
     change = np.full_like(y, first)
     np.subtract(y[lag:], y[:-lag], out=change[lag:])
     return change

@@ -37,7 +37,7 @@ class Trees:
 
     @classmethod
     def empty(cls, entities: int, trees: int, depth: int) -> Trees:
-        """Give trees that say 0."""
+        """Return trees that say 0."""
         nodes = 2**depth - 1
         return cls(
             np.zeros((entities, trees, nodes), np.uint8),
@@ -68,11 +68,11 @@ class Trees:
         self.leaves[entity, : len(trees)] = value[node]
 
     def of(self, entities: Sequence[int] | npt.NDArray[np.int64]) -> Trees:
-        """Give those of some entities."""
+        """Return those of some entities."""
         return Trees(self.features[entities], self.thresholds[entities], self.leaves[entities])
 
     def predict(self, x: Rows32) -> Floats:
-        """Give what the trees say to x (E, R, features): (E, R)."""
+        """Return what the trees say to x (E, R, features): (E, R)."""
         entities, rows, width = x.shape
         count, nodes = self.features.shape[1:]
         trees = np.arange(entities * count).reshape(entities, 1, count)
