@@ -43,18 +43,18 @@ def weather(entity: Entity, date: datetime) -> float | None:
 
 @task
 def delay(departures: Mapping[str, float]) -> float | None:
-    """Give the mean minutes per departure; an hour without one is no observation."""
+    """Return the mean minutes per departure; an hour without one is no observation."""
     return departures["minutes"] / departures["flights"] if departures["flights"] else None
 
 
 @task
 def waiting(departures: Mapping[str, float]) -> float:
-    """Give the number of flights that should have left and have not: they will leave late."""
+    """Return the number of flights that should have left and have not: they will leave late."""
     return departures["waiting"]
 
 
 def estimator() -> GlobalForecaster:
-    """Make the model of an airport, not fitted yet."""
+    """Build the model of an airport, not fitted yet."""
     return GlobalForecaster(SPEC, FITTING)
 
 

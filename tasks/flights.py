@@ -45,7 +45,7 @@ class Departures:
     waiting: Floats  # how many were scheduled and had not left when it ended
 
     def record(self, entity: str, date: datetime) -> dict[str, float]:
-        """Give one entity's hour. Raises SourceError for what the data do not hold."""
+        """Return one entity's hour. Raises SourceError for what the data do not hold."""
         column = self.columns.get(entity)
         if column is None:
             raise SourceError(f"no carrier or route {entity!r} is known. One looks like JFK-B6 or JFK-LAX.")
@@ -105,7 +105,7 @@ class _Board:
         self.count = int(np.nanmax(np.fmax(self.left, self.scheduled))) + 1
 
     def hourly(self, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
-        """Give flights, minutes of delay and waiting flights an hour, of some flights."""
+        """Return flights, minutes of delay and waiting flights an hour, of some flights."""
         left, scheduled, delay = self.left[rows], self.scheduled[rows], self.delay[rows]
         gone = left >= 0  # not cancelled, and not before the first hour
         hour = left[gone].astype(np.int64)
@@ -127,7 +127,7 @@ class Weather:
     airports: Mapping[str, Floats]  # airport -> (hours, measures), NaN where nothing was measured
 
     def record(self, airport: str, date: datetime) -> dict[str, float] | None:
-        """Give one airport's hour: the measures that there are, None where there are none.
+        """Return one airport's hour: the measures that there are, None where there are none.
 
         Raises SourceError for an unknown airport, or an hour outside the year.
         """
@@ -141,7 +141,7 @@ class Weather:
         } or None
 
     def measure(self, name: str, airport: str) -> pd.Series:
-        """Give one measure of every hour."""
+        """Return one measure of every hour."""
         column = list(MEASURES.values()).index(name)
         return pd.Series(self.airports[airport][:, column], index=self.hours)
 

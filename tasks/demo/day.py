@@ -63,6 +63,6 @@ class Day:
         return metrics.mae(self.y, forecast, np.where(where, self.flights, 0.0))
 
     def coverage(self, level: int, where: Mask) -> float:
-        """The share of the delays that lay within the interval of that level (percent)."""
+        """Return the share of the delays that lay within the interval of that level (percent)."""
         weight = np.where(where & (self.flights > 0), 1.0, 0.0)
         return metrics.coverage(self.y, self.bounds[f"lo-{level}"], self.bounds[f"hi-{level}"], weight)

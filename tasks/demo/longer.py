@@ -26,7 +26,7 @@ MODEL = "forecast"
 def backtest(truth: Truth, days: int, check: Check = lambda: None) -> Iterator[pd.DataFrame]:
     """Score models that are fitted to `days` of history, two at a time: a fit leaves Python's lock.
 
-    Gives the scores of each of `steps()`. `check` is called around each; what it raises ends all.
+    Returns the scores of each of `steps()`. `check` is called around each; what it raises ends all.
     """
     plan = Backtest(train=days * 24, test=TEST)
 
@@ -53,5 +53,5 @@ def _as_it_is(rival: Forecaster, _: Panel) -> Forecaster:
 
 
 def steps(truth: Truth) -> list[tuple[str, pd.Timestamp]]:
-    """What is fitted: an airport, and the last hour of its history."""
+    """Return what is fitted: an airport, and the last hour of its history."""
     return [(origin, cutoff) for cutoff in CUTOFFS for origin in truth.airports]

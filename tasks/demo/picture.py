@@ -19,7 +19,7 @@ BLUE, AMBER, INK = "#2563a8", "#c2410c", "#1f2937"
 
 
 def draw(day: Day, script: Script, out: Path, shown: Sequence[str] = SHOWN) -> Path:
-    """Draw some entities' day, a panel each; gives the path of the PNG."""
+    """Draw some entities' day, a panel each; returns the path of the PNG."""
     out.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(11, 6.4), dpi=130, layout="constrained")

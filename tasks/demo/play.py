@@ -74,7 +74,7 @@ def _play(session: Session, script: Script, out: Path, console: Console, check: 
 
 @contextmanager
 def engine(session: Session, script: Script, console: Console) -> Iterator[Runtime]:
-    """Give clients of a Redis that workers take from, until the block ends; nothing is left afterwards."""
+    """Yield clients of a Redis that workers take from, until the block ends; nothing is left afterwards."""
     url = session.chosen.redis or os.environ.get("REDIS_URL")
     # A version of its own, so that on a Redis of yours it meets nothing that is there.
     version = f"demo-{secrets.token_hex(4)}"

@@ -50,5 +50,5 @@ class Script:
 
 
 def local(date: datetime) -> datetime:
-    """Give an hour as the clocks of New York show it."""
+    """Return an hour as the clocks of New York show it."""
     return date.astimezone(NEW_YORK)

@@ -28,7 +28,7 @@ _COMPARED = (">forecast", *(f">{name}" for name in RIVALS), ">in 80 %", ">in 95 
 
 
 def opening(console: Console, script: Script) -> None:
-    """Say what is going to happen."""
+    """Report what is going to happen."""
     day = f"{local(script.issues[0]):%d %B %Y}"
     outage = f"from {local(script.outage[0]):%H:%M} to {local(script.outage[-1]):%H:%M}"
     console.print(
@@ -41,20 +41,20 @@ def opening(console: Console, script: Script) -> None:
 
 
 def ready(console: Console, workers: Workers, url: str | None) -> None:
-    """Say what runs."""
+    """Report what runs."""
     pids = ", ".join(map(str, workers.pids))
     where = f"on {without_secret(url)}" if url else "on a Redis of their own"
     done(console, f"{len(workers.pids)} Celery workers {where}", f"process ids {pids}")
 
 
 def done(console: Console, what: str, detail: str = "") -> None:
-    """Say that a step is done."""
+    """Report that a step is done."""
     console.print(f"[green]done[/]  {what}" + (f" [dim]({detail})[/]" if detail else ""), highlight=False)
 
 
 @contextmanager
 def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar; gives a function that takes how many are done."""
+    """Show a bar; returns a function that takes how many are done."""
     began = time.monotonic()
     with progress_bar(console, transient=True) as progress:
         bar = progress.add_task(what, total=total)
@@ -63,7 +63,7 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[int]
 
 
 def models(console: Console, manifests: Sequence[Mapping[str, Any]], took: float) -> None:
-    """Say what was trained."""
+    """Report what was trained."""
     done(console, f"{len(manifests)} models trained by a wave", f"{took:.1f} s")
     found = [(m["partition"], m["metrics"]) for m in manifests if m["metrics"]]
     texts = ", ".join(f"{name} {m['mae']:.1f} ({m['naive_mae']:.1f})" for name, m in found)
@@ -74,7 +74,7 @@ def models(console: Console, manifests: Sequence[Mapping[str, Any]], took: float
 
 @contextmanager
 def day_table(console: Console, day: Day, script: Script) -> Iterator[Callable[[int, WaveProgress], None]]:
-    """Show the served hours, as a table that grows wave by wave; gives what adds the hour that follows a wave."""
+    """Show the served hours, as a table that grows wave by wave; returns what adds the hour that follows a wave."""
     table = _table(
         "The served hours (New York time; errors in minutes, weighted by flights)",
         ("wave", "hour", ">made", ">answered", ">age", ">flights", ">error", ">in 80 %", ">in 95 %"),
@@ -155,7 +155,7 @@ def longer_scores(console: Console, scores: pd.DataFrame) -> None:
 
 
 def _table(title: str, head: Sequence[str]) -> Table:
-    """Make a table; a head that begins with ">" is of a column of numbers."""
+    """Build a table; a head that begins with ">" is of a column of numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left", title_style="bold")
     for name in head:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")

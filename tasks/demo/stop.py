@@ -16,7 +16,7 @@ Check = Callable[[], None]
 def stoppable() -> Iterator[Check]:
     """Let both signals raise KeyboardInterrupt while the block runs.
 
-    Gives a function that raises it once more, to be called now and then: one that strikes while Python runs a
+    Returns a function that raises it once more, to be called now and then: one that strikes while Python runs a
     destructor is swallowed.
     """
     asked = False

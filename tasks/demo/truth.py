@@ -30,18 +30,18 @@ class Truth:
         self._panel = self._series(self.entities, weight=self._found.flights)
 
     def at(self, hours: Sequence[datetime]) -> tuple[Floats, Floats]:
-        """Give delays (minutes, NaN without departures) and numbers of flights, (hours, entities) each."""
+        """Return delays (minutes, NaN without departures) and numbers of flights, (hours, entities) each."""
         rows = self._rows(hours)
         return self._panel.y[rows], self._found.flights[rows]
 
     def rivals(self, hours: Sequence[datetime]) -> dict[str, Floats]:
-        """Give what simple forecasts say an hour ahead, with no outage: name -> (hours, entities)."""
+        """Return what simple forecasts say an hour ahead, with no outage: name -> (hours, entities)."""
         leads = np.ones(len(hours), dtype=np.int64)
         origins = self._rows(hours) - leads
         return {name: rival.forecast_at(self._panel, origins, leads).mean for name, rival in RIVALS.items()}
 
     def airport(self, origin: str) -> tuple[Panel, Floats]:
-        """Give an airport's series as its model reads them, and the numbers of flights, (hours, entities)."""
+        """Return an airport's series as its model reads them, and the numbers of flights, (hours, entities)."""
         found = self._found
         entities = [key for key, features in found.entities.items() if features["origin"] == origin]
         sight = flights.weather().measure("visibility", origin).reindex(found.hours).to_numpy()

@@ -52,7 +52,7 @@ def command(
     env: Mapping[str, str] | None = None,
     **options: Unpack[TaskOptions],
 ) -> Task:
-    """Make a task of a command. Without inputs it is a collection task.
+    """Build a task of a command. Without inputs it is a collection task.
 
     argv      the program and its arguments; there is no shell
     inputs    the pipes that it reads. One with a window is sent as a list of numbers, oldest first, null for NaN

@@ -33,7 +33,7 @@ def declare(
     refused: Mapping[str, str],
     **fixed: Any,
 ) -> Task:
-    """Make a task of a function, and hand it the options.
+    """Build a task of a function, and hand it the options.
 
     factory   what the user called, for messages
     refused   option -> why this kind of task does not take it
@@ -58,7 +58,7 @@ def declare(
 
 
 def answered(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """Give a batch task's answer: a value for each key, None where there is no observation, or what went wrong.
+    """Return a batch task's answer: a value for each key, None where there is no observation, or what went wrong.
 
     An exception as a value fails that entity alone. Where all failed alike, it is raised: nobody in particular is
     to blame.

@@ -52,7 +52,7 @@ class Rows:
     size: int  # bytes, about
 
     def at(self, date: datetime | None, entities: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
-        """Give the rows of some entities in an hour (None where rows have none), and the entity of each."""
+        """Return the rows of some entities in an hour (None where rows have none), and the entity of each."""
         hour = _NO_HOUR if date is None else int(date.timestamp())
         places = self.hours.get(hour, np.array([], dtype=np.intp))
         wanted = {str(key) for key in entities}
@@ -61,7 +61,7 @@ class Rows:
 
 
 def load(path: str, layout: Layout) -> Rows:
-    """Give the rows of a file, from memory when it did not change since they were read.
+    """Return the rows of a file, from memory when it did not change since they were read.
 
     Raises FileNotFoundError when there is no file, and SourceError when it cannot be read.
     """
@@ -144,7 +144,7 @@ def _reason(error: Exception) -> str:
 
 
 def _keys(column: pd.Series) -> np.ndarray:
-    """Give the entity of each row as text, "" where there is none."""
+    """Return the entity of each row as text, "" where there is none."""
     if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
         column = column.astype("Int64")  # whole numbers with gaps are floats to pandas
     texts = column.astype(object).where(column.notna(), "")

@@ -58,7 +58,7 @@ def table(
     reader: Mapping[str, Any] | None = None,
     **options: Unpack[TaskOptions],
 ) -> Task:
-    """Make a collection task that reads CSV or Parquet files.
+    """Build a collection task that reads CSV or Parquet files.
 
     path         a local file; with fields, one a day or one a partition
     value        the column of the value; several columns, or {name: column}, give a dictionary
@@ -164,7 +164,7 @@ class _Asked:
 
 
 def _fields(what: str, value: str | Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Give name -> column."""
+    """Return name -> column."""
     if isinstance(value, str):
         return {value: value}
     fields = dict(value) if isinstance(value, Mapping) else {name: name for name in value}

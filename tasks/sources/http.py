@@ -57,7 +57,7 @@ def http_json(
     client: ClientFactory = new_client,
     **options: Unpack[TaskOptions],
 ) -> Task:
-    """Make a collection task that asks an address for JSON.
+    """Build a collection task that asks an address for JSON.
 
     url              the address; the values of its fields are quoted
     params           the query: name -> text with fields; or a function (entity, date) -> mapping
@@ -171,7 +171,7 @@ def _templates(
 
 
 def _selector(what: str, select: Select | None) -> Callable[[Any, str, datetime], Any]:
-    """Give the function that takes the value out of an answer."""
+    """Return the function that takes the value out of an answer."""
     if select is None:
         return lambda answer, entity, date: answer
     if callable(select):

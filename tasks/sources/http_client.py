@@ -94,7 +94,7 @@ class HttpSource:
         return Call(own.copy_merge_params(dict(params)), headers, [*declared, *constants])
 
     def get(self, call: Call) -> bytes | None:
-        """Give the body of the answer, None where there is no observation.
+        """Return the body of the answer, None where there is no observation.
 
         Tries again, with growing waits, when the connection fails and after the statuses 429 and 5xx; waits as long
         as a Retry-After says, all threads together. Raises RunError.
@@ -192,7 +192,7 @@ class HttpSource:
 
 
 def backoff(tries: int) -> float:
-    """Give the seconds to wait after so many tries: twice as long each time, less a random part up to a half."""
+    """Return the seconds to wait after so many tries: twice as long each time, less a random part up to a half."""
     longest: float = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT)
     return longest * random.uniform(0.5, 1.0)
 
@@ -213,7 +213,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def new_client() -> httpx.Client:
-    """Make the client that all sources share. It keeps no cookies, so that no entity's answer changes another's."""
+    """Build the client that all sources share. It keeps no cookies, so that no entity's answer changes another's."""
     return httpx.Client(
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=30.0),
@@ -227,7 +227,7 @@ _inherited: list[Any] = []  # connections of the parent process: neither used no
 
 
 def client_of(factory: ClientFactory) -> httpx.Client:
-    """Give this process' client of a factory, made at its first use."""
+    """Return this process' client of a factory, made at its first use."""
     with _lock:
         if factory not in _clients:
             _clients[factory] = factory()

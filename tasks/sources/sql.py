@@ -49,7 +49,7 @@ def sql(
     date_format: str | None = None,
     **options: Unpack[TaskOptions],
 ) -> Task:
-    """Make a collection task that asks a database.
+    """Build a collection task that asks a database.
 
     query        SQL with `:entities`, `:date`, `:end` and the names of `params`
     url          where the database is, as SQLAlchemy writes it; or a function that gives it, for one from the
@@ -76,7 +76,7 @@ def sql(
 def _statement(
     what: str, query: str, params: Mapping[str, Any], date_format: str | None
 ) -> tuple[sa.TextClause, frozenset[str]]:
-    """Make the statement, and give the names of its parameters."""
+    """Build the statement, and give the names of its parameters."""
     if not isinstance(query, str) or not query.strip():
         raise TaskError(f"{what}: {query!r} is no query. Give SQL as text.")
     statement = sa.text(query)
@@ -116,7 +116,7 @@ class _Database:
             raise self._error(error) from None
 
     def engine(self) -> sa.Engine:
-        """Give this process' engine. Raises SourceError when the address is none."""
+        """Return this process' engine. Raises SourceError when the address is none."""
         if self._engine is None:
             address = self.url() if callable(self.url) else self.url
             try:
@@ -183,7 +183,7 @@ class _Asked:
         return answered(found, entity)
 
     def _parts(self, entity: Sequence[str], date: datetime) -> list[dict[str, Any]]:
-        """Give the parameters of each query."""
+        """Return the parameters of each query."""
         size = MAX_ENTITIES if "entities" in self.names else len(entity)
         return [
             {
