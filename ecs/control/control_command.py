@@ -75,7 +75,7 @@ def _run(controller: Controller, keeper: Keeper) -> None:
 
 
 def _keeper(session: Session, runtime: Runtime) -> Keeper:
-    """Make a keeper that runs nothing itself: it holds no leases, and sends what is due to the queues."""
+    """Build a keeper that runs nothing itself: it holds no leases, and sends what is due to the queues."""
     tools = Tools(
         runtime.gate, runtime.records, runtime.store, runtime.rates, runtime.states.bind, runtime.tracer
     )

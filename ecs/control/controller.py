@@ -57,7 +57,7 @@ def decide(
     now: float,
     slow: Callable[[float, int, int], int],
 ) -> Decision:
-    """Say how many tasks a service is to have."""
+    """Return how many tasks a service is to have."""
     backlog = sum(found[queue].seconds for queue in service.queues)
     messages = sum(found[queue].messages for queue in service.queues)
     all_works = [(load.due - now, load.work(service, now)) for load in coming]
@@ -185,7 +185,7 @@ class Controller:
         return decisions
 
     def measure(self) -> tuple[dict[str, Backlog], list[Load], float]:
-        """Give the queues, the waves that are open or near, and the time."""
+        """Return the queues, the waves that are open or near, and the time."""
         services = self._cluster.services
         queues = list(dict.fromkeys(queue for service in services for queue in service.queues))
         now = self._clock()
@@ -198,7 +198,7 @@ class Controller:
         return float(whole + micros / 1e6)
 
     def _scale(self, decisions: Iterable[Decision]) -> None:
-        """Tell ECS of each count that is to change; one that fails keeps no other from it."""
+        """Send ECS each count that is to change; one that fails keeps no other from it."""
         first: Exception | None = None
         for one in decisions:
             if one.count == one.desired:
@@ -212,7 +212,7 @@ class Controller:
             raise first
 
     def _lead(self) -> bool:
-        """Say whether this one leads, and stay so for some rounds.
+        """Return whether this one leads, and stay so for some rounds.
 
         Two that lead for a moment, because one hung between its look and its call, ask for what the same Redis says.
         """
@@ -233,6 +233,6 @@ class Controller:
 
 
 def _passing(error: Exception) -> bool:
-    """Say whether it is an outage, or something that somebody else must put right, and no error of this code."""
+    """Return whether it is an outage, or something that somebody else must put right, and no error of this code."""
     known: tuple[type[Exception], ...] = (RedisError, OSError, OperationalError, ServiceMissing)
     return isinstance(error, known) or type(error).__module__.startswith("botocore.")

@@ -23,7 +23,7 @@ class Bounds:
     most: int = 10  # tasks
 
     def clamp(self, tasks: int) -> int:
-        """Give the nearest allowed number of tasks."""
+        """Return the nearest allowed number of tasks."""
         return max(self.least, min(tasks, self.most))
 
 
@@ -42,7 +42,7 @@ class Work:
     startup: float = 0.0  # seconds until a task that is asked for now works on it
 
     def slots(self, present: int = 0) -> int:
-        """Say how many slots it needs to be done in time, where `present` are there; none where nothing is left.
+        """Return how many slots it needs to be done in time, where `present` are there; none where nothing is left.
 
         Slots that are there work until the deadline; more of them only after their start.
         """
@@ -64,7 +64,7 @@ def ceil(value: float) -> int:
 
 
 def tasks_for_backlog(seconds: float, messages: int, within: float, bounds: Bounds) -> int:
-    """Say how many tasks clear a backlog of `seconds` of work in `within` seconds.
+    """Return how many tasks clear a backlog of `seconds` of work in `within` seconds.
 
     At least one while there are messages, whatever they are thought to be worth: what was never measured, or costs
     nothing, must be run too. The number of running tasks does not enter, so that it works from zero.
@@ -74,7 +74,7 @@ def tasks_for_backlog(seconds: float, messages: int, within: float, bounds: Boun
 
 
 def tasks_for_waves(works: Sequence[Work], present: int, bounds: Bounds) -> int:
-    """Say how many tasks the waves of a service need together, each to be done by its own deadline.
+    """Return how many tasks the waves of a service need together, each to be done by its own deadline.
 
     `present` tasks are there or starting; the wave with the nearest deadline is given their slots first.
     """
@@ -86,7 +86,7 @@ def tasks_for_waves(works: Sequence[Work], present: int, bounds: Bounds) -> int:
 
 
 def backlog_per_task(seconds: float, tasks: int) -> float:
-    """Give the metric that target tracking follows; at zero tasks it is that of one, so that it is never undefined."""
+    """Return the metric that target tracking follows; at zero tasks it is that of one, so it is never undefined."""
     return seconds / max(tasks, 1)
 
 
@@ -101,7 +101,7 @@ class SlowDown:
         self._since: float | None = None
 
     def __call__(self, now: float, wanted: int, desired: int) -> int:
-        """Give the number to have now, from what is wanted now and what is desired at present."""
+        """Return the number to have now, from what is wanted now and what is desired at present."""
         if self._since is None:
             self._since = now
         while self._wanted and self._wanted[-1][1] <= wanted:

@@ -45,7 +45,7 @@ class Aws:
 
     @classmethod
     def of(cls, cluster: str) -> Aws:
-        """Make clients by boto3's usual sources of region and credentials. Raises SettingsError."""
+        """Build clients by boto3's usual sources of region and credentials. Raises SettingsError."""
         try:
             import boto3  # noqa: PLC0415 - comes with the extra [aws]
             from botocore.config import Config  # noqa: PLC0415 - the same
@@ -64,7 +64,7 @@ class Aws:
             ) from None
 
     def counts(self, services: Sequence[str]) -> dict[str, Counts]:
-        """Give the counts of services. Raises ServiceMissing, which names those that are not there."""
+        """Return the counts of services. Raises ServiceMissing, which names those that are not there."""
         found: dict[str, Counts] = {}
         for start in range(0, len(services), PAGE):
             answer = self.ecs.describe_services(cluster=self.cluster, services=services[start : start + PAGE])

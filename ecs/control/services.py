@@ -38,7 +38,7 @@ class Service:
         return Bounds(self.slots, self.least, self.most)
 
     def lead(self, slots: int) -> float:
-        """Say how many seconds before they are needed tasks of that many slots must be asked for."""
+        """Return how many seconds before they are needed tasks of that many slots must be asked for."""
         return self.startup + MARGIN + min(slots / self.slots, self.most) / self.launch
 
 

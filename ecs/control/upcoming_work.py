@@ -38,7 +38,7 @@ class Load:
     path: float  # seconds that the longest row of its tasks takes at its largest shard
 
     def work(self, service: Service, now: float) -> Work:
-        """Say what of it lies before a service."""
+        """Return what of it lies before a service."""
         end = self.due + service.goal
         if self.expires:
             end = min(end, self.expires)
@@ -53,13 +53,13 @@ class Load:
 
 
 def loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float | None = None) -> list[Load]:
-    """Give what open waves still have to do, and what waves that are due within `ahead` seconds will have."""
+    """Return what open waves still have to do, and what waves that are due within `ahead` seconds will have."""
     moment = time.time() if now is None else now
     return [*open_loads(runtime), *coming_loads(runtime, flows, ahead, moment)]
 
 
 def open_loads(runtime: Runtime) -> list[Load]:
-    """Give what the open waves of all versions still have to do."""
+    """Return what the open waves of all versions still have to do."""
     records = runtime.records
     infos = records.infos(records.ids()[:NEWEST])
     open_ids = [wave_id for wave_id, info in infos.items() if info.state != "closed"]
@@ -99,7 +99,7 @@ def _open_load(
 
 
 def coming_loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float) -> list[Load]:
-    """Give what the scheduled waves of this version will have that start within `ahead` seconds.
+    """Return what the scheduled waves of this version will have that start within `ahead` seconds.
 
     One whose time has come and that has not started yet counts too, for a while. A schedule may be due more than once
     in an hour: that is one wave.
@@ -118,7 +118,7 @@ def coming_loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: flo
 
 
 def _dues(flow: Flow, ahead: float, now: float) -> Iterator[datetime]:
-    """Give when a flow is due: the last time if it was a moment ago, and the next one if it is near."""
+    """Yield when a flow is due: the last time if it was a moment ago, and the next one if it is near."""
     if flow.schedule is None:
         return
     cron, moment = Cron.parse(flow.schedule), datetime.fromtimestamp(now, UTC)
@@ -130,7 +130,7 @@ def _dues(flow: Flow, ahead: float, now: float) -> Iterator[datetime]:
 
 
 def _coming_load(runtime: Runtime, flow: Flow, version: str, due: datetime) -> Load | None:
-    """Say what a wave will have, by the last one of its flow, and by its state where that holds more entities."""
+    """Return what a wave will have, by the last one of its flow, and by its state where that holds more entities."""
     records, each = runtime.records, runtime.settings.shard_seconds
     earlier = next(
         (s for i in records.ids(version, flow.name)[:5] if (s := records.spec(i)) is not None), None
@@ -154,7 +154,7 @@ def _coming_load(runtime: Runtime, flow: Flow, version: str, due: datetime) -> L
 
 
 def _path(plan: Plan, costs: Mapping[str, float], size: int, each: float) -> float:
-    """Give the seconds of the longest row of tasks at a shard of that size."""
+    """Return the seconds of the longest row of tasks at a shard of that size."""
     ends: dict[str, float] = {}
     for step in plan.steps.values():
         own = each if step.name not in costs else costs[step.name] * (size if step.per is None else 1)

@@ -8,7 +8,7 @@ from pipeline.errors import SettingsError, near
 
 
 def clients(region: str | None = None, endpoint: str | None = None) -> Any:
-    """Give a function: name of a service -> client. Raises SettingsError without boto3 or a region."""
+    """Return a function: name of a service -> client. Raises SettingsError without boto3 or a region."""
     try:
         import boto3  # noqa: PLC0415 - comes with the extra [aws]
         from botocore.config import Config  # noqa: PLC0415 - the same

@@ -123,7 +123,7 @@ def _deploy(
 
 
 def default_tag(version: str) -> str:
-    """Give the tag of a version's images: tags hold no slashes and no plus."""
+    """Return the tag of a version's images: tags hold no slashes and no plus."""
     return version.replace("/", "-").replace("+", "-")
 
 

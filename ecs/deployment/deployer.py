@@ -32,7 +32,7 @@ def parts(
     shared: Mapping[str, str],
     own: Sequence[Role] = (),
 ) -> list[Part]:
-    """Give the stacks of an environment, in order. Raises SettingsError for a parameter that none has.
+    """Return the stacks of an environment, in order. Raises SettingsError for a parameter that none has.
 
     images   WorkerImage and WebImage
     given    parameters of the environment's stack
@@ -72,7 +72,7 @@ class Deployer:
         self._say = say
 
     def deploy(self, wanted: list[Part], *, dry: bool = False) -> bool:
-        """Deploy what differs; with `dry` only say what would. Gives whether anything changed, or would.
+        """Deploy what differs; with `dry` only say what would. Returns whether anything changed, or would.
 
         Raises DeployFailed; parts that were deployed before stay, and the next run goes on from there.
         """
@@ -96,7 +96,7 @@ class Deployer:
         return changed
 
     def _unseen(self, part: Part, wanted: list[Part]) -> bool:
-        """Say that a part cannot be planned yet, because what it takes from the first one is not there."""
+        """Return that a part cannot be planned yet, because what it takes from the first one is not there."""
         return part is not wanted[0] and self._stacks.find(wanted[0].name) is None
 
     def _tell(self, planned: Planned) -> None:

@@ -17,17 +17,17 @@ TARGETS = {"WorkerImage": "worker", "WebImage": "web"}
 
 
 def repository(target: str) -> str:
-    """Give the name of an image's repository."""
+    """Return the name of an image's repository."""
     return f"celery-waves-{target}"
 
 
 def images(registry: str, tag: str) -> dict[str, str]:
-    """Give the images of a tag, by the template's parameters."""
+    """Return the images of a tag, by the template's parameters."""
     return {name: f"{registry}/{repository(target)}:{tag}" for name, target in TARGETS.items()}
 
 
 def registry_of(clients: Any) -> str:
-    """Give the address of this account's registry."""
+    """Return the address of this account's registry."""
     with telling("asking who this is"):
         sts = clients("sts")
         account = sts.get_caller_identity()["Account"]
@@ -50,7 +50,7 @@ def check_images(clients: Any, tag: str) -> None:
 
 
 def commands(root: Path, registry: str, tag: str, version: str) -> list[list[str]]:
-    """Give the commands that build and push, in order."""
+    """Return the commands that build and push, in order."""
     found = []
     for name, image in images(registry, tag).items():
         words = ["docker", "build", "-f", str(root / "docker" / "Dockerfile"), "--target", TARGETS[name]]

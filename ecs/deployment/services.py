@@ -39,12 +39,12 @@ def services(clients: Any, place: Place) -> dict[str, Mapping[str, Any]]:
 
 
 def cluster_of(clients: Any, place: Place) -> str:
-    """Give the name of an environment's cluster. Raises CloudError."""
+    """Return the name of an environment's cluster. Raises CloudError."""
     return Stacks(clients("cloudformation")).output(place.stack, "Cluster")
 
 
 def cluster_and_service(clients: Any, place: Place, role: str) -> tuple[str, str]:
-    """Give the names of an environment's cluster and of a role's service. Raises SettingsError and CloudError."""
+    """Return the names of an environment's cluster and of a role's service. Raises SettingsError and CloudError."""
     known = services(clients, place)
     if role not in known:
         raise SettingsError(

@@ -85,7 +85,7 @@ class Stacks:
         return None if found["StackStatus"] == "DELETE_COMPLETE" else found
 
     def outputs(self, name: str) -> dict[str, str]:
-        """Give a stack's outputs. Raises CloudError where there is no stack."""
+        """Return a stack's outputs. Raises CloudError where there is no stack."""
         found = self.find(name)
         if found is None:
             raise CloudError(
@@ -94,7 +94,7 @@ class Stacks:
         return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
     def output(self, name: str, key: str) -> str:
-        """Give one of a stack's outputs. Raises CloudError where it has none, as before it was ever deployed."""
+        """Return one of a stack's outputs. Raises CloudError where it has none, as before it was ever deployed."""
         found = self.outputs(name)
         if key not in found:
             raise CloudError(
@@ -103,14 +103,14 @@ class Stacks:
         return found[key]
 
     def names(self, prefix: str) -> dict[str, str]:
-        """Give the stacks whose names begin so, with their status."""
+        """Return the stacks whose names begin so, with their status."""
         with telling("listing stacks"):
             pages = self._client.get_paginator("describe_stacks").paginate()
             found = {each["StackName"]: each["StackStatus"] for page in pages for each in page["Stacks"]}
         return {name: status for name, status in sorted(found.items()) if name.startswith(prefix)}
 
     def plan(self, name: str, template: str, parameters: Mapping[str, str]) -> Planned | None:
-        """Make a change set; None where nothing would change. What a failed first deployment left is removed first.
+        """Build a change set; None where nothing would change. What a failed first deployment left is removed first.
 
         Raises CloudError where another deployment is at work, or the stack needs a hand.
         """
@@ -241,7 +241,7 @@ class Stacks:
         return f"{name} failed and is in {status}. {left}\n  {why}"
 
     def _events(self, name: str, since: str) -> Iterator[Mapping[str, Any]]:
-        """Give the events after one, the newest first."""
+        """Yield the events after one, the newest first."""
         try:
             with telling(f"reading what happened to {name}"):
                 for page in self._client.get_paginator("describe_stack_events").paginate(StackName=name):

@@ -24,7 +24,7 @@ _QUEUE = re.compile(r"[A-Za-z0-9_-]+|serve\.[A-Za-z0-9._-]+")
 
 
 def belongs(key: str, version: str) -> bool:
-    """Say whether a key is of this version, and not of one whose name begins alike: `a` has no part in `a/b`."""
+    """Return whether a key is of this version, and not of one whose name begins alike: `a` has no part in `a/b`."""
     if key == f"serve:{version}":
         return True
     kind, colon, rest = key.partition(":")
@@ -38,7 +38,7 @@ def belongs(key: str, version: str) -> bool:
 
 
 def keys_of(client: Any, version: str) -> Iterator[str]:
-    """Give the keys of a version; one may come twice, as SCAN does."""
+    """Yield the keys of a version; one may come twice, as SCAN does."""
     # No version holds a character that means something in a pattern.
     for found in client.scan_iter(match=f"*{version}*", count=PAGE):
         if belongs(key := found.decode(errors="replace"), version):
@@ -46,7 +46,7 @@ def keys_of(client: Any, version: str) -> Iterator[str]:
 
 
 def count(runtime: Runtime, version: str) -> int:
-    """Say how many keys a version has, in the control Redis and the pipe store. Raises KeyFormatError."""
+    """Return how many keys a version has, in the control Redis and the pipe store. Raises KeyFormatError."""
     check_version(version)
     return sum(len(set(keys_of(client, version))) for client in clients(runtime))
 
@@ -64,7 +64,7 @@ def clean(runtime: Runtime, version: str, protected: str = "main") -> int:
 
 
 def clients(runtime: Runtime) -> list[Any]:
-    """Give the control Redis, and that of the pipes where it is another."""
+    """Return the control Redis, and that of the pipes where it is another."""
     store: Any = getattr(runtime.store, "client", None)
     own = runtime.settings.pipe_store_url == runtime.settings.redis_url
     return [runtime.client] if own or store is None else [runtime.client, store]

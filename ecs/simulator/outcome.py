@@ -35,7 +35,7 @@ class Outcome:
         return self.work / max(self.hours * 3600 * self.slots, 1e-9)
 
     def wait(self, share: float) -> float:
-        """Give the wait that so large a share of messages does not exceed."""
+        """Return the wait that so large a share of messages does not exceed."""
         ordered = sorted(self.waits)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 

@@ -40,7 +40,7 @@ class FlowModel:
         return sum(stage.seconds for stage in self.stages)
 
     def shard_size(self, entities: int) -> int:
-        """Give the entities of a shard, as `pipeline.gate.shards` cuts them from measured costs."""
+        """Return the entities of a shard, as `pipeline.gate.shards` cuts them from measured costs."""
         if self.shard:
             return self.shard
         dearest = max(stage.seconds for stage in self.stages)
@@ -79,7 +79,7 @@ class Price:
     minimum: float = 60.0
 
     def hour(self, task: TaskModel) -> float:
-        """Give what a task costs an hour."""
+        """Return what a task costs an hour."""
         return (self.vcpu_hour * task.vcpu + self.gb_hour * task.memory) * self.spot
 
 

@@ -41,7 +41,7 @@ def simulate(
     pattern: bool,
     as_json: bool,
 ) -> None:
-    """Say how many workers a load needs, what that costs, and how long its waves take.
+    """Report how many workers a load needs, what that costs, and how long its waves take.
 
     Policies: ahead (what is deployed: by the work that is there and that of waves before they are due), cpu (target
     tracking of the CPU, with one task at least), cpu at equal cost (with as many tasks at least as ahead costs).

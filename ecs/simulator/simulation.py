@@ -153,7 +153,7 @@ class Simulation:
             self._at(start + took, DONE, (container, index, stage, entities, took))
 
     def _allowed(self, stage: int, entities: int, start: float) -> float:
-        """Give when a source of limited rate has let so many entities through; a slot waits until then."""
+        """Return when a source of limited rate has let so many entities through; a slot waits until then."""
         rate = self.flow.stages[stage].rate
         if not rate:
             return start
@@ -236,7 +236,7 @@ class Simulation:
         return Seen(self.now, running, messages, max(self.backlog, 0.0), min(cpu, 1.0), self._works())
 
     def _works(self) -> list[Work]:
-        """Say what the control service knows: open waves, and those that are due as soon as tasks can start."""
+        """Return what the control service knows: open waves, and those that are due as soon as tasks can start."""
         scaling, found = self.scenario.scaling, []
         for run in self.known:
             entities = run.arrival.entities

@@ -23,7 +23,7 @@ PERIOD = 60  # seconds; ECS counts its tasks once a minute
 
 
 def scaling(role: Role) -> Block:
-    """Give the resources that scale a role's service; none for one whose count is fixed."""
+    """Return the resources that scale a role's service; none for one whose count is fixed."""
     if role is WEB:
         return {"WebScalable": _scalable(role, 1), "WebRequests": _requests()}
     if not role.scales:
@@ -63,7 +63,7 @@ def _metric(name: str, role: Role, namespace: str = NAMESPACE) -> Block:
 
 
 def _measured(role: Role) -> list[Block]:
-    """What both policies look at: the work that is there, that of waves that come soon, and the tasks asked for.
+    """Return what both policies look at: the work that is there, that of waves that come soon, and the tasks asked for.
 
     Tasks that were asked for, not those that run: else more would be asked for while the first ones start.
     """
@@ -193,7 +193,7 @@ def _shared(name: str) -> Block:
 
 
 def alarms() -> Block:
-    """Give the alarms that somebody is to look at: their topic is the shared stack's."""
+    """Return the alarms that somebody is to look at: their topic is the shared stack's."""
     told = _shared("Alarms")
     compute = next(role for role in ROLES if role.name == "worker-compute")
     balancer = [

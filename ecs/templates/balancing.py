@@ -15,7 +15,7 @@ def _shared(name: str) -> Block:
 
 
 def balancing() -> Block:
-    """The API's place behind the load balancer: the header Pipeline-Version names the version, none means main."""
+    """Return the API's place behind the load balancer: the header Pipeline-Version names the version, else main."""
     group = {
         "Type": "AWS::ElasticLoadBalancingV2::TargetGroup",
         "Condition": "HasApi",

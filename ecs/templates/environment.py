@@ -34,7 +34,7 @@ Block = dict[str, Any]
 
 
 def template(own: Sequence[Role] = ()) -> Block:
-    """Give the template, as CloudFormation reads it; `own` are workers of queues that the user's tasks name."""
+    """Return the template, as CloudFormation reads it; `own` are workers of queues that the user's tasks name."""
     roles = (*ROLES, *own)
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -67,7 +67,7 @@ def template(own: Sequence[Role] = ()) -> Block:
 
 
 def render(own: Sequence[Role] = ()) -> str:
-    """Give the template as JSON text, without blanks."""
+    """Return the template as JSON text, without blanks."""
     return json.dumps(template(own), separators=(",", ":"))
 
 
@@ -120,7 +120,7 @@ PARAMETERS: Mapping[str, Block] = {
 
 
 def _shared() -> Block:
-    """What the services have in common."""
+    """Return what the services have in common."""
     return {
         "Cluster": {
             "Type": "AWS::ECS::Cluster",
@@ -140,7 +140,7 @@ def _shared() -> Block:
 
 
 def _service(role: Role, own: Sequence[Role]) -> Block:
-    """Give the task definition and the service of a role, and what scales it."""
+    """Return the task definition and the service of a role, and what scales it."""
     found = {f"{role.key}Task": _task(role, own), f"{role.key}Service": _running(role), **scaling(role)}
     if role.condition:
         found = {name: {**resource, "Condition": role.condition} for name, resource in found.items()}
@@ -228,7 +228,7 @@ def _pairs(values: Mapping[str, Any]) -> list[Block]:
 
 
 def _controlled(own: Sequence[Role]) -> Block:
-    """What the control service is told of the services that it starts ahead of waves."""
+    """Return what the control service is told of the services that it starts ahead of waves."""
     workers = ", ".join(_line(role) for role in (*ROLES, *own) if role.scales and role is not SERVE)
     with_model = f"[{workers}, {_line(SERVE)}]"
     return {"Fn::If": ["HasModel", {"Fn::Sub": with_model}, {"Fn::Sub": f"[{workers}]"}]}

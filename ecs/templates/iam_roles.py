@@ -14,7 +14,7 @@ Block = dict[str, Any]
 
 
 def roles() -> dict[str, Block]:
-    """Give the roles: one by which ECS starts tasks, then those of what runs in them."""
+    """Return the roles: one by which ECS starts tasks, then those of what runs in them."""
     read, write, publish = _models("s3:GetObject"), _models("s3:GetObject", "s3:PutObject"), _publish()
     prune = _allow(["s3:DeleteObject"], _bucket("/models/*"))
     found = {
@@ -36,7 +36,7 @@ def roles() -> dict[str, Block]:
 
 
 def _execution() -> Block:
-    """The role by which ECS starts a task: fetch its image, read its secret, write its logs."""
+    """Return the role by which ECS starts a task: fetch its image, read its secret, write its logs."""
     repositories = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/celery-waves-*"
     return _role(
         _allow(["ecr:GetAuthorizationToken"], "*"),  # it knows no resource

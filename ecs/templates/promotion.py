@@ -11,7 +11,7 @@ CODE = Path(__file__).with_name("promotion_function.py")
 
 
 def promoting() -> Block:
-    """Give the function, its role, its log, and its subscription to the topic of the stage before."""
+    """Return the function, its role, its log, and its subscription to the topic of the stage before."""
     found = {
         "PromotionRole": _role(),
         "PromotionLogs": {

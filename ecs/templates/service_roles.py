@@ -46,7 +46,7 @@ class Role:
 
 
 def worker(kind: str, pool: str, slots: int, cpu: int, memory: int) -> Role:
-    """Make the role of workers of one kind of queue."""
+    """Build the role of workers of one kind of queue."""
     words = ("worker", "-P", pool, "-c", str(slots), "-Q", f"${{Version}}.{kind}", "-l", "WARNING")
     loaded = (
         "-I",
