@@ -202,7 +202,7 @@ def describe(error: BaseException, limit: int = 2000) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return which line raised an error: the last one of the user's, where our code calls it, or in a file beside it."""
+    """Return which line raised an error: the last one of the user's, where our code calls it or a file beside it."""
     places: list[tuple[str, str]] = []  # folder of the line, what to say of it
     trace = error.__traceback__
     while trace is not None:
