@@ -64,7 +64,7 @@ def seconds(value: str, name: str) -> float:
 def count(value: str, name: str, least: int = 1) -> int:
     """Read a whole number, above zero unless `least` is 0."""
     if not (value.isascii() and value.isdigit() and int(value) >= least):
-        raise SettingsError(f"{name}={value!r} is no whole number{' above zero' if least else ''}.")
+        raise SettingsError(f"{name}={value!r} is not a whole number{' above zero' if least else ''}.")
     return int(value)
 
 
@@ -84,5 +84,5 @@ def number(value: str) -> float:
 def share(value: str, name: str) -> float:
     """Read a share between 0 and 1."""
     if not 0 <= (found := number(value)) <= 1:
-        raise SettingsError(f"{name}={value!r} is no share between 0 and 1.")
+        raise SettingsError(f"{name}={value!r} is not a share between 0 and 1.")
     return found

@@ -14,7 +14,7 @@
     +-- UnreachableError       Redis does not answer
     +-- StoreError             the pipe store
     |   +-- CodecError           a value that no codec takes
-    |   +-- WindowError          a window over what is no number
+    |   +-- WindowError          a window over what is not a number
     +-- WaveError              what cannot be asked of a wave in its present condition
     +-- ProcessError           a worker, or another process of ours, that does not start
     +-- RunError               one run of a task
@@ -48,7 +48,7 @@ class FlowError(DefinitionError):
 
 
 class DurationError(DefinitionError, ValueError):
-    """A text that is no length of time, or no rate."""
+    """A text that is not a length of time, nor a rate."""
 
 
 class KeyFormatError(PipelineError, ValueError):

@@ -57,7 +57,7 @@ def _flows(value: str, _: str) -> tuple[str, ...]:
 def _price(value: str, name: str) -> float:
     if not 0 <= (found := number(value)) < float("inf"):
         raise SettingsError(
-            f"{name}={value!r} is no price. Give what an hour of one slot costs, as a number: 0.05"
+            f"{name}={value!r} is not a price. Give what an hour of one slot costs, as a number: 0.05"
         )
     return found
 
@@ -117,7 +117,7 @@ class Settings:
         """Return the version that this process works for. Raises SettingsError when nothing tells it."""
         if self.version is None:
             raise SettingsError(
-                "no version: PIPELINE_VERSION is not set and this is no git checkout on a branch or tag. "
+                "no version: PIPELINE_VERSION is not set and this is not a git checkout on a branch or tag. "
                 "Set PIPELINE_VERSION to the branch that this code was built from (images bake it in)."
             )
         return self.version

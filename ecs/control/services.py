@@ -65,7 +65,7 @@ def read_services(text: str) -> tuple[Service, ...]:
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise SettingsError(f"{VARIABLE} is no JSON ({error}). Write a list, such as {EXAMPLE}.") from None
+        raise SettingsError(f"{VARIABLE} is not JSON ({error}). Write a list, such as {EXAMPLE}.") from None
     if not isinstance(found, list) or not found:
         raise SettingsError(f"{VARIABLE} holds no list of services. Write one, such as {EXAMPLE}.")
     services = tuple(map(_service, found))
@@ -76,7 +76,9 @@ def read_services(text: str) -> tuple[Service, ...]:
 
 def _service(value: Any) -> Service:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str) or not value.get("queues"):
-        raise SettingsError(f"{VARIABLE}: {value!r} is no service. Each needs a name and queues: {EXAMPLE}.")
+        raise SettingsError(
+            f"{VARIABLE}: {value!r} is not a service. Each needs a name and queues: {EXAMPLE}."
+        )
     kinds = {field.name: field.type for field in fields(Service)}
     for name, given in value.items():
         if name not in kinds:

@@ -72,7 +72,7 @@ what_options = together(
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         if "=" not in text:
-            raise SettingsError(f"{text!r} is no parameter: write NAME=VALUE, as in -p MaxTasks=20.")
+            raise SettingsError(f"{text!r} is not a parameter: write NAME=VALUE, as in -p MaxTasks=20.")
     return dict(text.split("=", 1) for text in texts)
 
 

@@ -27,7 +27,7 @@ class Place:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise SettingsError(
-                f"{self.stage!r} is no stage.{near(self.stage, STAGES)} There are {', '.join(STAGES)}."
+                f"{self.stage!r} is not a stage.{near(self.stage, STAGES)} There are {', '.join(STAGES)}."
             )
         check_version(self.version)
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", self.project):

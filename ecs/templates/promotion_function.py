@@ -44,7 +44,7 @@ def model(body: dict[str, Any], stage: str) -> str:
     words = [str(body.get(key, "")) for key in ("name", "partition", "version")]
     for key, word in zip(("name", "partition", "version"), words, strict=True):
         if not WORD.fullmatch(word):
-            raise ValueError(f"{key}={word!r} is no name")
+            raise ValueError(f"{key}={word!r} is not a name")
     if body.get("forced"):
         raise ValueError(f"{words[0]} {words[2]} was forced past its gate: promote it by hand")
     metrics = body.get("metrics") or {}
@@ -77,7 +77,7 @@ def image(body: dict[str, Any]) -> str:
     if not role:
         raise ValueError("images are not taken over: the parameter DeployRoleArn is empty")
     if not all(re.fullmatch(r"[\w.:/@-]+", name) for name in images.values()):
-        raise ValueError(f"{images} are no images")
+        raise ValueError(f"{images} are not images")
     cloud = boto3.client("cloudformation")
     own = cloud.describe_stacks(StackName=stack)["Stacks"][0]["Parameters"]
     keys = [each["ParameterKey"] for each in own]

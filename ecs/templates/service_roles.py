@@ -132,7 +132,7 @@ def _own(text: str) -> Role:
         or not all(word.isdecimal() and int(word) for word in words[1:])
     ):
         raise SettingsError(
-            f"--queue {text!r} is no size of workers. Write pool ({listed(POOLS)}), slots, CPU (1024 is a core) and "
+            f"--queue {text!r} is not a size of workers. Write pool ({listed(POOLS)}), slots, CPU (1024 is a core) and "
             f"memory (MiB), as in {example}"
         )
     slots, cpu, memory = map(int, words[1:])

@@ -87,7 +87,9 @@ def kind_of(model: Any) -> str:
 def regressor(kind: str, params: Mapping[str, Any]) -> Any:
     """Build an unfitted regressor of XGBoost of its class, as `kind_of` names it, and parameters. Raises ModelError."""
     if kind not in REGRESSORS:
-        raise ModelError(f"{kind} is no regressor of XGBoost. There are: {listed(set(REGRESSORS.values()))}.")
+        raise ModelError(
+            f"{kind} is not a regressor of XGBoost. There are: {listed(set(REGRESSORS.values()))}."
+        )
     return getattr(import_module("xgboost"), REGRESSORS[kind])(**params)
 
 

@@ -41,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """Where versions of a pipe that is no forecast differ."""
+    """Where versions of a pipe that is not a forecast differ."""
 
     # version, its pipes, and how many of them are as the first one's
     versions: Sequence[tuple[str, int, int]]

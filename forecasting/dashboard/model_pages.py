@@ -58,7 +58,7 @@ class ModelPages:
     def question(self, what: str, pipe: str, partition: str, stage: str, version: str = "") -> Response:
         """Return what a decision would change; it asks for confirmation."""
         if what not in DECISIONS:
-            return self._error(404, "Not found", f"{what!r} is no decision: {' or '.join(DECISIONS)}.")
+            return self._error(404, "Not found", f"{what!r} is not a decision: {' or '.join(DECISIONS)}.")
         try:
             found = ask(self._registry(), what, pipe, partition, stage, version)
         except PipelineError as error:
@@ -93,7 +93,7 @@ class ModelPages:
             elif what == "rollback":
                 registry.rollback(pipe, partition, stage, why=why, by=by)
             else:
-                raise ModelError(f"{what!r} is no decision: {' or '.join(DECISIONS)}.")
+                raise ModelError(f"{what!r} is not a decision: {' or '.join(DECISIONS)}.")
         except PromotionRefused as error:
             return self._error(409, "Refused by the gate", str(error), back)
         except PipelineError as error:

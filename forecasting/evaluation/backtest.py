@@ -75,7 +75,7 @@ class Backtest:
         """Score one cutoff: the last hour that the models are fitted to."""
         last = int(panel.hours.get_indexer(pd.DatetimeIndex([cutoff]))[0])
         if last < 0:
-            raise ValueError(f"cutoff {cutoff} is no hour of the panel")
+            raise ValueError(f"cutoff {cutoff} is not an hour of the panel")
         first, end = max(last + 1 - self.train, 0), min(last + 1 + self.test, len(panel))
         # The first target is `horizon` hours after the cutoff, so that each lead has the same ones.
         targets = np.arange(last + self.horizon, end, self.stride) - first

@@ -101,6 +101,6 @@ def backtest_folds(wave: Wave) -> dict[str, list[dict[str, Any]]]:
                 )
             value = wave.result(task, key)
             if not isinstance(value, Mapping) or "scores" not in value:
-                raise ModelError(f"{wave.id} is no backtest: the pipe of {task} holds no scores.")
+                raise ModelError(f"{wave.id} is not a backtest: the pipe of {task} holds no scores.")
             found.setdefault(key.removeprefix("@"), []).append(dict(value))
     return found

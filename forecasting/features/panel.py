@@ -58,7 +58,7 @@ class Panel:
 
         A row that stands twice counts as its last one, rows may come in any order, and hours that lack are missing
         values, as are those that are no finite number. Raises DataError for an index without a time zone or off
-        the hour, and for static values that are no numbers.
+        the hour, and for static values that are not numbers.
         """
         table = _hourly(y)
         hours, entities = pd.DatetimeIndex(table.index), tuple(map(str, table.columns))
@@ -200,12 +200,12 @@ def _numbers(name: str, column: pd.Series, entities: pd.Index) -> Floats:
         return _finite(column.reindex(entities).to_numpy(np.float64))
     except (TypeError, ValueError):
         raise DataError(
-            f"the static input {name!r} holds values that are no numbers. Make it numbers: one column a category "
+            f"the static input {name!r} holds values that are not numbers. Make it numbers: one column a category "
             "with 0 and 1 (pandas.get_dummies), or codes whose order means something."
         ) from None
 
 
 def _finite(values: Floats) -> Floats:
-    """Put NaN for what is no finite number, or so large that its square is none."""
+    """Put NaN for what is not a finite number, or so large that its square is none."""
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(values) < LARGEST, values, np.nan)

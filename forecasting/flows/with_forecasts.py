@@ -112,7 +112,7 @@ class Forecasting:
                 object.__setattr__(self, name, tuple(value))
         for pipe in self._pipes:
             if not isinstance(pipe, str) or not pipe.isidentifier() or pipe in RESERVED:
-                raise TaskError(f"forecasts of {self.pipe!r}: {pipe!r} is no name of a pipe.")
+                raise TaskError(f"forecasts of {self.pipe!r}: {pipe!r} is not a name of a pipe.")
 
     @property
     def _pipes(self) -> tuple[str, ...]:

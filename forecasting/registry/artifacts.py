@@ -167,7 +167,7 @@ class Artifacts:
         return manifest
 
     def remove(self, name: str, partition: str, version: str) -> None:
-        """Remove a version, its manifest first: what is left by a crash is no version."""
+        """Remove a version, its manifest first: what is left by a crash is not a version."""
         place = _place(name, partition, version)
         keys = self.files.find(place)
         self.files.remove([place + MANIFEST])
@@ -211,7 +211,7 @@ def _place(name: str, partition: str, version: str) -> str:
     try:
         return f"{models(name, partition)}{plain(version)}/"
     except ValueError:
-        raise ModelError(f"{version!r} is no version of a model. `wave model ls` lists them.") from None
+        raise ModelError(f"{version!r} is not a version of a model. `wave model ls` lists them.") from None
 
 
 def now() -> str:

@@ -106,8 +106,8 @@ class FolderFiles:
         plain = f"{root}/{key}" if key else root
         if "\0" in key or os.path.realpath(plain) != plain:
             raise ModelError(
-                f"{self.place}/{key} is refused: a file of a model lies in its own folder, and is no link. Remove it, "
-                "or put the file itself there."
+                f"{self.place}/{key} is refused: a file of a model lies in its own folder, and is not a link. Remove "
+                "it, or put the file itself there."
             )
         return Path(plain)
 

@@ -67,7 +67,7 @@ class Manifest:
         """Read what `dump` gave. Raises ValueError, KeyError or TypeError for anything else."""
         stored: dict[str, Any] = json.loads(data)
         if not isinstance(stored, dict) or not isinstance(stored.get("kind", ""), str):
-            raise TypeError("it is no object with a text as its kind")
+            raise TypeError("it is not an object with a text as its kind")
         for file in dict(stored.get("sha256", {})):
             plain(file)
         return cls(**stored | {"features": tuple(stored["features"])})
@@ -85,7 +85,7 @@ def plain(name: str) -> str:
 def kind_of(model: object) -> str:
     """Return the name by which a manifest tells an estimator's class, which `class_of` finds again.
 
-    Raises ModelError for what is no estimator, and for a class that no process of these settings may load.
+    Raises ModelError for what is not an estimator, and for a class that no process of these settings may load.
     """
     found = type(model)
     lacks = [name for name in _METHODS if not callable(getattr(found, name, None))]
@@ -106,19 +106,19 @@ def kind_of(model: object) -> str:
 def class_of(kind: str) -> Any:
     """Return the class that `kind_of` named: one of ours, or of a module that PIPELINE_ALLOW allows.
 
-    Raises ModelError, before anything is imported, for any other; and where it is not there, or is no estimator.
+    Raises ModelError, before anything is imported, for any other; and where it is not there, or is not an estimator.
     """
     try:
         found = _find(kind)
     except NotAllowed as error:
-        raise ModelError(f"the model is no estimator of ours: {error}") from None
+        raise ModelError(f"the model is not an estimator of ours: {error}") from None
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(
             f"the model is a {kind}, which this process cannot import ({error}). Install the package that it comes "
             "from, at the version that trained it."
         ) from None
     if not isinstance(found, type) or any(not callable(getattr(found, m, None)) for m in _METHODS):
-        raise ModelError(f"the model is a {kind}, which is no class with {', '.join(_METHODS)}.")
+        raise ModelError(f"the model is a {kind}, which is not a class with {', '.join(_METHODS)}.")
     return found
 
 

@@ -46,7 +46,7 @@ class Gate:
             except ValueError:
                 found[name] = math.nan
             if not found[name] > 0:
-                raise SettingsError(f"{what}: {part!r} is no number above zero. Write {name}=0.95, say.")
+                raise SettingsError(f"{what}: {part!r} is not a number above zero. Write {name}=0.95, say.")
         return cls(**found)
 
 

@@ -19,7 +19,7 @@ def check_stage(name: str, what: str = "stage") -> str:
     """Return the name of a stage. Raises SettingsError for what is none."""
     if name not in STAGES:
         raise SettingsError(
-            f"{what}: {name!r} is no stage.{near(name, STAGES)} There are {', '.join(STAGES)}."
+            f"{what}: {name!r} is not a stage.{near(name, STAGES)} There are {', '.join(STAGES)}."
         )
     return name
 
@@ -31,7 +31,7 @@ def _gates(value: str = "", name: str = "") -> Mapping[str, Gate]:
 def _topic(arn: str, name: str) -> str:
     if not (arn.startswith("arn:") and arn.count(":") == 5 and ":sns:" in arn):
         raise SettingsError(
-            f"{name}={arn!r} is no topic's ARN. One looks like arn:aws:sns:eu-west-1:123456789012:models."
+            f"{name}={arn!r} is not a topic's ARN. One looks like arn:aws:sns:eu-west-1:123456789012:models."
         )
     return arn
 

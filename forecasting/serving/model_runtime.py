@@ -74,12 +74,12 @@ def _series(instance: Any, place: int) -> pd.Series:
     values = instance.get("y") if isinstance(instance, dict) else None
     if not isinstance(values, list) or not 0 < len(values) <= LONGEST:
         raise ValueError(
-            f"instance {place} is no series: give unique_id, ds (its last hour) and y, 1 to {LONGEST:,} numbers."
+            f"instance {place} is not a series: give unique_id, ds (its last hour) and y, 1 to {LONGEST:,} numbers."
         )
     if not all(
         value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
     ):
-        raise ValueError(f"instance {place}: y holds something that is no number; null is a missing one.")
+        raise ValueError(f"instance {place}: y holds something that is not a number; null is a missing one.")
     last = hour(str(instance.get("ds")))
     hours = pd.date_range(end=last, periods=len(values), freq="h", tz="UTC")
     return pd.Series(np.array(values, dtype=np.float64), index=hours)

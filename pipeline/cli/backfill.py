@@ -128,7 +128,7 @@ def backfill(
 def _whole_hours(text: str) -> timedelta:
     found = durations.seconds(text, "--every")
     if found % durations.HOUR:
-        raise DurationError(f"--every {text!r} is no whole number of hours.")
+        raise DurationError(f"--every {text!r} is not a whole number of hours.")
     return timedelta(seconds=found)
 
 

@@ -61,7 +61,7 @@ def _words(words: Sequence[str], count: int) -> list[str]:
         parts = [version, name, *parts[1:]]
     if len(parts) != count:
         wanted = FORMS if count == 4 else "VERSION/PIPE ENTITY, or VERSION PIPE ENTITY"
-        raise KeyFormatError(f"{' '.join(words)!r} is no pipe. Give its {wanted}.")
+        raise KeyFormatError(f"{' '.join(words)!r} is not a pipe. Give its {wanted}.")
     return parts
 
 

@@ -203,7 +203,7 @@ def _shares(texts: Sequence[str]) -> dict[str, float]:
         try:
             found[name] = float(share[:-1]) / 100 if share.endswith("%") else float(share)
         except ValueError:
-            raise click.BadParameter(f"{text!r} is no share. One looks like 2=0.1 or 2=10%.") from None
+            raise click.BadParameter(f"{text!r} is not a share. One looks like 2=0.1 or 2=10%.") from None
     return found
 
 

@@ -162,11 +162,11 @@ def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
         )
     if scheme not in _SINGLE:
         known = ", ".join(f"{name}://" for name in (*_SINGLE, "sentinel", *_CLUSTER))
-        raise UnreachableError(f"{without_secret(url)!r} is no Redis URL. It begins with one of {known}.")
+        raise UnreachableError(f"{without_secret(url)!r} is not a Redis URL. It begins with one of {known}.")
     try:
         return Redis(connection_pool=ConnectionPool.from_url(url, **options))
     except ValueError as error:
-        raise UnreachableError(f"{without_secret(url)!r} is no Redis URL: {error}") from None
+        raise UnreachableError(f"{without_secret(url)!r} is not a Redis URL: {error}") from None
 
 
 def connect_cluster(url: str, timeout: float) -> RedisCluster:
@@ -191,7 +191,7 @@ def sentinels(url: str) -> Sentinels:
         master = options["master"]
     except (ValueError, KeyError):
         raise UnreachableError(
-            f"{without_secret(url)!r} is no Sentinel URL. It looks like "
+            f"{without_secret(url)!r} is not a Sentinel URL. It looks like "
             "sentinel://user:password@host:26379;host:26379/0?master=NAME."
         ) from None
     user = {"username": unquote(name)} if name else {}

@@ -36,7 +36,7 @@ class Cron:
         fields = line.split() if isinstance(line, str) else []
         if len(fields) != 5:
             raise DurationError(
-                f"schedule {line!r} is no cron line. Write five fields (UTC): '5 * * * *' is five past each hour."
+                f"schedule {line!r} is not a cron line. Write five fields (UTC): '5 * * * *' is five past each hour."
             )
         try:
             found = CronSim(line, datetime.now(UTC))

@@ -30,7 +30,7 @@ def seconds(value: Duration, what: str = "duration") -> float:
         result = sum(float(n) * _SECONDS[unit] for n, unit in _PART.findall(value))
     else:
         raise DurationError(
-            f"{what} {value!r} is no length of time. Write it like '90s', '5m', '2h' or '28d'."
+            f"{what} {value!r} is not a length of time. Write it like '90s', '5m', '2h' or '28d'."
         )
     if not 0 < result < float("inf"):
         raise DurationError(f"{what} {value!r} must be longer than zero and finite.")
@@ -41,7 +41,7 @@ def per_second(rate: str, what: str = "rate") -> float:
     """Turn "50/s", "100/m" or "1000/h" into calls a second. Raises DurationError."""
     match = _RATE.fullmatch(rate) if isinstance(rate, str) else None
     if match is None or float(match[1]) <= 0:
-        raise DurationError(f"{what} {rate!r} is no rate. Write it like '50/s', '100/m' or '1000/h'.")
+        raise DurationError(f"{what} {rate!r} is not a rate. Write it like '50/s', '100/m' or '1000/h'.")
     return float(match[1]) / _SECONDS[match[2]]
 
 

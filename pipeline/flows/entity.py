@@ -33,7 +33,7 @@ class Entity(str):
 def check_entity_key(key: str, scope: bool = False) -> str:
     """Return `key` back if it can be an entity's key, or, with `scope`, also that of a scope such as "@all".
 
-    Raises KeyFormatError for a key that is no text, empty, too long, holds white space or control characters, or
+    Raises KeyFormatError for a key that is not a text, empty, too long, holds white space or control characters, or
     begins with "@".
     """
     if not isinstance(key, str):

@@ -62,10 +62,10 @@ class Flow:
             )
         if isinstance(tasks, str | Task) or not isinstance(tasks, Iterable):
             raise FlowError(
-                f"flow {name!r}: {tasks!r} is no list of tasks. Give one: Flow({name!r}, [task, ...])."
+                f"flow {name!r}: {tasks!r} is not a list of tasks. Give one: Flow({name!r}, [task, ...])."
             )
         if not isinstance(state, State | str | None):
-            raise FlowError(f"flow {name!r}: state={state!r} is no State. Give one, or the name of one.")
+            raise FlowError(f"flow {name!r}: state={state!r} is not a State. Give one, or the name of one.")
         by_name = _by_name(name, tasks)
         others = _others(name, reads)
         stored = _stored(name, by_name, others)
@@ -126,7 +126,7 @@ def _by_name(flow: str, tasks: Iterable[Task]) -> dict[str, Task]:
     found: dict[str, Task] = {}
     for item in tasks:
         if not isinstance(item, Task):
-            raise FlowError(f"flow {flow!r}: {item!r} is no task. Put @task above the function.")
+            raise FlowError(f"flow {flow!r}: {item!r} is not a task. Put @task above the function.")
         if item.name in found and found[item.name] is not item:
             raise FlowError(
                 f"flow {flow!r} has two tasks named {item.name!r}, and a pipe has one maker. "
@@ -144,7 +144,9 @@ def _others(flow: str, reads: Flow | Iterable[Flow]) -> tuple[Flow, ...]:
     others = (reads,) if isinstance(reads, Flow) else tuple(reads)
     for other in others:
         if not isinstance(other, Flow):
-            raise FlowError(f"flow {flow!r}: reads={other!r} is no flow. Give the one that makes the pipes.")
+            raise FlowError(
+                f"flow {flow!r}: reads={other!r} is not a flow. Give the one that makes the pipes."
+            )
     return others
 
 

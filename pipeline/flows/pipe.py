@@ -95,6 +95,6 @@ class PipeKey:
         version, _, pipe = head.rpartition("/")
         if not (version and pipe and entity and date):
             raise KeyFormatError(
-                f"{text!r} is no pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'."
+                f"{text!r} is not a pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'."
             )
         return cls(version, pipe, entity, hour(date))

@@ -46,7 +46,7 @@ class State:
             )
         what = f"state {self.name!r}"
         if self.partition_by is not None and not (isinstance(self.partition_by, str) and self.partition_by):
-            raise DefinitionError(f"{what}: partition_by={self.partition_by!r} is no name of a feature.")
+            raise DefinitionError(f"{what}: partition_by={self.partition_by!r} is not a name of a feature.")
         if self.source is not None and not callable(self.source):
             raise DefinitionError(f"{what}: source={self.source!r} cannot be called. Give a function.")
         if self.ttl is not None:

@@ -177,7 +177,7 @@ _OPTIONS = tuple(inspect.signature(_declare).parameters)[1:]
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise TaskError(
-            f"task name {name!r} is no Python name, and inputs are parameter names. "
+            f"task name {name!r} is not a Python name, and inputs are parameter names. "
             "Give it one: @task(name='delay') above a def."
         )
     if name in RESERVED:
@@ -225,17 +225,17 @@ def _parameters(fn: Callable[..., Any], what: str) -> tuple[tuple[str, ...], dic
 def _check_scope(what: str, per: str | None, batch: bool, concurrency: int, queue: str | None) -> None:
     if per not in (None, "partition", "wave"):
         raise TaskError(
-            f"{what}: per={per!r} is no scope. Use per='partition' or per='wave', or leave it out."
+            f"{what}: per={per!r} is not a scope. Use per='partition' or per='wave', or leave it out."
         )
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise TaskError(f"{what}: concurrency={concurrency!r} is no number of threads. Use 1 or more.")
+        raise TaskError(f"{what}: concurrency={concurrency!r} is not a number of threads. Use 1 or more.")
     if concurrency > 1 and (batch or per):
         raise TaskError(
             f"{what} is called once for many entities, so concurrency={concurrency} has nothing to spread. "
             "Remove it, or remove batch/per."
         )
     if queue is not None and not (isinstance(queue, str) and _QUEUE.fullmatch(queue)):
-        raise TaskError(f"{what}: queue={queue!r} is no name. Use letters, digits, - and _.")
+        raise TaskError(f"{what}: queue={queue!r} is not a name. Use letters, digits, - and _.")
     if queue in ENGINE_QUEUES:
         raise TaskError(f"{what}: queue={queue!r} is kept for the engine. Choose another name.")
 
@@ -249,11 +249,11 @@ def _windows(what: str, window: Mapping[str, Duration], inputs: tuple[str, ...])
     for pipe, length in window.items():
         if pipe not in inputs:
             raise TaskError(
-                f"{what} has a window over {pipe!r}, which is none of its inputs.{near(pipe, inputs)} "
+                f"{what} has a window over {pipe!r}, which is not one of its inputs.{near(pipe, inputs)} "
                 f"It reads: {', '.join(inputs) or 'nothing'}."
             )
         value = durations.seconds(length, f"{what}: window of {pipe!r}")
         if value % durations.HOUR:
-            raise DurationError(f"{what}: window of {pipe!r} {length!r} is no whole number of hours.")
+            raise DurationError(f"{what}: window of {pipe!r} {length!r} is not a whole number of hours.")
         hours[pipe] = int(value // durations.HOUR)
     return hours

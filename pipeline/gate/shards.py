@@ -128,7 +128,7 @@ def own_entities(entities: Entities, state: State) -> list[Group]:
     CodecError for features that cannot be kept.
     """
     if isinstance(entities, str) or not isinstance(entities, Iterable):
-        raise KeyFormatError(f"entities={entities!r} is no list of entities. Give one: entities=['...'].")
+        raise KeyFormatError(f"entities={entities!r} is not a list of entities. Give one: entities=['...'].")
     keys = {check_entity_key(key) for key in entities} if not isinstance(entities, Mapping) else set(entities)
     features = _features(entities) if isinstance(entities, Mapping) else {}
     groups: dict[str, list[str]] = {}

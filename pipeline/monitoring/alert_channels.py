@@ -78,7 +78,7 @@ class Webhook:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingsError(
-                "PIPELINE_ALERT_WEBHOOK is no address of a webhook. Give one that begins with https:// (or http://)."
+                "PIPELINE_ALERT_WEBHOOK is not an address of a webhook. Give one that begins with https:// (or http://)."
             )
         self._url, self._timeout, self._pauses = url, timeout, pauses
         self._host = parts.hostname  # all that logs tell of it: the rest is often a secret
@@ -128,7 +128,7 @@ class Topic:
     def __init__(self, arn: str) -> None:
         if not arn.startswith("arn:") or arn.count(":") != 5:
             raise SettingsError(
-                f"PIPELINE_ALERT_TOPIC={arn!r} is no topic. Give its ARN: arn:aws:sns:eu-west-1:123456789012:alerts"
+                f"PIPELINE_ALERT_TOPIC={arn!r} is not a topic. Give its ARN: arn:aws:sns:eu-west-1:123456789012:alerts"
             )
         self._arn = arn
         self._client = _sns(arn.split(":")[3])

@@ -124,7 +124,7 @@ class Entry:
             self._known(version)
             if not 0 <= part <= 1:
                 raise CatalogueError(
-                    f"{version}={part:g} is no share: give one from 0 to 1, like {version}=0.1."
+                    f"{version}={part:g} is not a share: give one from 0 to 1, like {version}=0.1."
                 )
         if self.live in shadow:
             raise CatalogueError(f"{self.live} is live and cannot be its own shadow.")

@@ -84,7 +84,7 @@ def matrix(instances: list[Any], width: int, names: list[str] | None) -> Any:
         return np.array(rows, dtype=np.float32).reshape(len(rows), width)
     except (TypeError, ValueError):
         raise ValueError(
-            "an instance holds something that is no number; use numbers, and null for missing."
+            "an instance holds something that is not a number; use numbers, and null for missing."
         ) from None
 
 
@@ -101,7 +101,7 @@ def _row(instance: Any, place: int, width: int, names: list[str] | None) -> list
             )
         return [instance.get(name) for name in names]
     if not isinstance(instance, list):
-        raise ValueError(f"instance {place} is no list of numbers and no object of them by feature.")
+        raise ValueError(f"instance {place} is neither a list of numbers nor an object of them by feature.")
     if len(instance) != width:
         raise ValueError(f"instance {place} has {len(instance)} numbers; the model takes {width}.")
     return instance

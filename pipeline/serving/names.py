@@ -43,7 +43,7 @@ class Place:
 
 
 def place_of(queue: str) -> Place | None:
-    """Return whose queue this is, None where it is no model's."""
+    """Return whose queue this is, None where it is not a model's."""
     version, found, model = queue.partition(".serve.")
     return Place(version, model) if found and version and _NAME.match(model) else None
 

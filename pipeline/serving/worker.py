@@ -81,7 +81,7 @@ def server() -> Server:
 def _slots() -> int:
     value = os.environ.get(SLOTS) or str(DEFAULT_SLOTS)
     if not (value.isascii() and value.isdigit() and int(value)):
-        raise SettingsError(f"{SLOTS}={value!r} is no whole number above zero.")
+        raise SettingsError(f"{SLOTS}={value!r} is not a whole number above zero.")
     return int(value)
 
 
@@ -92,7 +92,7 @@ def strategy(task: Any, app: Any, consumer: Any, **_: Any) -> Callable[..., None
         try:
             batch = parse(message.body)
         except (ValueError, TypeError, LookupError) as error:
-            log.warning("dropped a message that is no batch of requests", error=str(error))
+            log.warning("dropped a message that is not a batch of requests", error=str(error))
             message.ack_log_error(_plain, consumer.connection_errors)
             return
         server().take(

@@ -92,7 +92,7 @@ def decode(blob: bytes) -> Any:
     try:
         return orjson.loads(blob)
     except orjson.JSONDecodeError as error:
-        raise CodecError(f"stored bytes {blob[:40]!r} are no value of a pipe: {error}") from None
+        raise CodecError(f"stored bytes {blob[:40]!r} are not the value of a pipe: {error}") from None
 
 
 def encode_many(values: Mapping[str, Any], limit: int = MAX_BYTES) -> tuple[Encoded, dict[str, CodecError]]:
@@ -166,7 +166,7 @@ def _dump_many(values: list[Any]) -> list[bytes] | None:
 def _dump(value: Any) -> bytes:
     """Write one value that was checked."""
     try:
-        # Texts of a class of their own, such as Entity, are no keys to orjson without this option.
+        # Texts of a class of their own, such as Entity, are not keys to orjson without this option.
         text = orjson.dumps(value, _plain_number, _OPTIONS | orjson.OPT_NON_STR_KEYS)
     except TypeError as error:
         raise CodecError(f"the value cannot be written as JSON: {error}. {_FORMS}") from None

@@ -59,7 +59,7 @@ def form(terminal: bool, environ: Mapping[str, str] | None = None) -> str:
     """Choose how lines are written: json or text. Raises SettingsError for a PIPELINE_LOG that is neither."""
     chosen = (os.environ if environ is None else environ).get(LOG) or (TEXT if terminal else JSON)
     if chosen not in (JSON, TEXT):
-        raise SettingsError(f"{LOG}={chosen!r} is no way to write logs. Give json or text.")
+        raise SettingsError(f"{LOG}={chosen!r} is not a way to write logs. Give json or text.")
     return chosen
 
 

@@ -60,12 +60,12 @@ OFF: Tracer = _Off()
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingsError where PIPELINE_TRACES is no address, or the extra is not installed."""
+    """Raise SettingsError where PIPELINE_TRACES is not an address, or the extra is not installed."""
     if not settings.traces:
         return
     if not settings.traces.startswith(("http://", "https://")):
         raise SettingsError(
-            f"{NAME}={settings.traces!r} is no address of a collector. Give one that takes OTLP over HTTP: "
+            f"{NAME}={settings.traces!r} is not an address of a collector. Give one that takes OTLP over HTTP: "
             "http://127.0.0.1:4318"
         )
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:

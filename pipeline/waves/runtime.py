@@ -37,7 +37,7 @@ class Runtime:
 
     @cached_property
     def client(self) -> Redis:
-        """The control Redis: waves, deadlines, states and rates. Raises UnreachableError for what is no URL of one."""
+        """The control Redis: waves, deadlines, states and rates. Raises UnreachableError for a wrong URL."""
         return connect(self.settings.redis_url, self.settings.socket_timeout, self.patience)
 
     @cached_property

@@ -34,7 +34,7 @@ def compare(
     store     the pipe store; the process' own by default
 
     There is a row for each entity, date and version, in this order; the value is missing (NaN, or None beside values
-    that are no numbers) where the version has no pipe: nothing is taken from a base version. One pipelined read a
+    that are not numbers) where the version has no pipe: nothing is taken from a base version. One pipelined read a
     version. Raises UnknownName for a version that has none of these pipes, KeyFormatError for a bad date or version.
     """
     store = store or process_runtime(settings).store

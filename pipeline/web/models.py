@@ -169,7 +169,7 @@ def _instances(body: bytes, most: int) -> list[Any]:
     except ValueError as error:
         raise HttpError(
             400,
-            f"the body is no JSON ({error}). NaN and Infinity are none either: send null for a missing number.",
+            f"the body is not JSON ({error}). NaN and Infinity are none either: send null for a missing number.",
         ) from None
     instances = found.get("instances") if isinstance(found, dict) else None
     if not isinstance(instances, list) or not instances:

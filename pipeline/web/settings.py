@@ -20,7 +20,9 @@ def _tokens(value: str, _: str) -> Tokens:
 
 def _address(value: str, name: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise SettingsError(f"{name}={value!r} is no address of a page. Give one like http://127.0.0.1:5555")
+        raise SettingsError(
+            f"{name}={value!r} is not an address of a page. Give one like http://127.0.0.1:5555"
+        )
     return value
 
 

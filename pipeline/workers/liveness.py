@@ -21,7 +21,9 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         limit = float(words[0]) if words else GONE_AFTER
     except ValueError:
-        return _say(f"{words[0]!r} is no number of seconds, as in: python -m pipeline.workers.liveness 60", 2)
+        return _say(
+            f"{words[0]!r} is not a number of seconds, as in: python -m pipeline.workers.liveness 60", 2
+        )
     try:
         check_age(path, limit)
     except ProcessError as error:

@@ -255,7 +255,7 @@ def _quit_later() -> None:
 
 @signals.task_rejected.connect
 def _count_refused(message: Any = None, **_: Any) -> None:
-    """Count a message that is no JSON, or none of ours: it was not run, and `wave doctor` tells of it."""
+    """Count a message that is not JSON, or none of ours: it was not run, and `wave doctor` tells of it."""
     with suppress(RedisError, OSError):
         runtime().client.hincrby(REFUSED, str(getattr(message, "content_type", None)), 1)
 

@@ -134,7 +134,7 @@ class _Batch:
 def _check_argv(what: str, argv: Sequence[str]) -> tuple[str, ...]:
     if isinstance(argv, str) or not argv or not all(isinstance(part, str | os.PathLike) for part in argv):
         raise TaskError(
-            f"{what}: {argv!r} is no command. Give a list of texts, as there is no shell: ['./risk.sh', '--fast'], "
+            f"{what}: {argv!r} is not a command. Give a list of texts, as there is no shell: ['./risk.sh', '--fast'], "
             "or, to have one, ['sh', '-c', '...']."
         )
     return tuple(os.fspath(part) for part in argv)
@@ -147,7 +147,7 @@ def _signature(what: str, inputs: Sequence[str], optional: Mapping[str, Any]) ->
     names = [*inputs, *optional]
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
-            raise TaskError(f"{what}: the input {name!r} is no name of a pipe.")
+            raise TaskError(f"{what}: the input {name!r} is not a name of a pipe.")
         if name in (*RESERVED, "features"):
             raise TaskError(
                 f"{what}: the input {name!r} is a name that each line has already. Rename the pipe."

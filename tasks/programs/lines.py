@@ -65,9 +65,9 @@ def _take(line: bytes, asked: Collection[str], values: dict[str, Any]) -> str | 
     try:
         answer = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return "is no JSON"
+        return "is not JSON"
     if not isinstance(answer, dict) or "entity" not in answer:
-        return 'is no JSON object with an "entity"'
+        return 'is not a JSON object with an "entity"'
     entity = answer["entity"]
     if not isinstance(entity, str) or entity not in asked:
         return "is for an entity that it was not asked for"

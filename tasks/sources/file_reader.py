@@ -167,7 +167,7 @@ def _hours(path: str, column: pd.Series, layout: Layout) -> dict[int, np.ndarray
         when = pd.to_datetime(column, utc=True, format=layout.date_format or "ISO8601")
     except (ValueError, TypeError) as error:
         raise SourceError(
-            f"{where} holds what is no date: {_reason(error)}. Say how dates are written: "
+            f"{where} holds what is not a date: {_reason(error)}. Say how dates are written: "
             "date_format='%d.%m.%Y %H:%M'."
         ) from None
     present = np.flatnonzero(when.notna())

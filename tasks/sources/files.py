@@ -82,7 +82,7 @@ def table(
         )
     text = fspath(path)
     if "://" in text:
-        raise TaskError(f"{what}: {text!r} is no local path. Fetch the file first, or use http_json.")
+        raise TaskError(f"{what}: {text!r} is not a local path. Fetch the file first, or use http_json.")
     kind = _format(what, text, format)
     if reader and kind != "csv":
         raise TaskError(f"{what}: reader={reader!r} is for CSV, and {text!r} is {kind}. Remove it.")
@@ -140,7 +140,7 @@ class _Asked:
     def _part(self, text: str) -> str:
         """Let a field's value name no other folder than the path does."""
         if "/" in text or text in (".", ".."):
-            raise RunError(f"{self.path.what} gets {text!r} for a field, which is no part of a file's name.")
+            raise RunError(f"{self.path.what} gets {text!r} for a field, which is not part of a file's name.")
         return text
 
     def _aggregated(self, grouped: Any) -> Any:

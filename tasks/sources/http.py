@@ -121,7 +121,9 @@ class _Asked:
             answer = json.loads(body)
         except ValueError:
             start = body[:80].decode(errors="replace").strip() if body else "nothing"
-            raise RunError(f"{self.source.what}: the answer is no JSON, but begins with {start!r}.") from None
+            raise RunError(
+                f"{self.source.what}: the answer is not JSON, but begins with {start!r}."
+            ) from None
         return plain(self.select(answer, entity, date))
 
     def _call(self, entity: str, date: datetime) -> Call:
@@ -143,12 +145,12 @@ class _Asked:
 
 def _check(what: str, url: str, retries: int, missing: Collection[int]) -> None:
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise TaskError(f"{what}: {url!r} is no address. Begin it with https:// or http://.")
+        raise TaskError(f"{what}: {url!r} is not an address. Begin it with https:// or http://.")
     if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise TaskError(f"{what}: retries={retries!r} is no number of tries. Use 0 or more.")
+        raise TaskError(f"{what}: retries={retries!r} is not a number of tries. Use 0 or more.")
     if isinstance(missing, int) or not all(isinstance(status, int) for status in missing):
         raise TaskError(
-            f"{what}: missing={missing!r} is no list of HTTP statuses. Write missing=(404,), or ()."
+            f"{what}: missing={missing!r} is not a list of HTTP statuses. Write missing=(404,), or ()."
         )
 
 
@@ -160,7 +162,7 @@ def _templates(
     values = [None] if params is not None and not isinstance(params, Mapping) else (params or {}).values()
     if not all(isinstance(value, Scalar) for value in values):
         raise TaskError(
-            f"{what}: params={params!r} is no mapping of texts and numbers. Write {{'route': '{{entity}}'}}."
+            f"{what}: params={params!r} is not a mapping of texts and numbers. Write {{'route': '{{entity}}'}}."
         )
     return {
         key: Template(
@@ -178,7 +180,7 @@ def _selector(what: str, select: Select | None) -> Callable[[Any, str, datetime]
         return lambda answer, entity, date: select(answer)
     if not isinstance(select, str) or not all(select.split(".")):
         raise TaskError(
-            f"{what}: select={select!r} is no path. Write it like 'data.0.value', or give a function."
+            f"{what}: select={select!r} is not a path. Write it like 'data.0.value', or give a function."
         )
     parts = [Template(part, f"{what}: select") for part in select.split(".")]
 
@@ -205,7 +207,7 @@ def _step(answer: Any, name: str, at: str) -> Any:
         try:
             return answer[int(name)]
         except ValueError:
-            raise RunError(f"{at} is a list, and {name!r} is no number.") from None
+            raise RunError(f"{at} is a list, and {name!r} is not a number.") from None
         except IndexError:
             raise RunError(f"{at} is a list of {len(answer)}, without a number {name}.") from None
     raise RunError(f"{at} is {json.dumps(answer)[:80]}, which has no {name!r}.")

@@ -78,7 +78,7 @@ def _statement(
 ) -> tuple[sa.TextClause, frozenset[str]]:
     """Build the statement, and give the names of its parameters."""
     if not isinstance(query, str) or not query.strip():
-        raise TaskError(f"{what}: {query!r} is no query. Give SQL as text.")
+        raise TaskError(f"{what}: {query!r} is not a query. Give SQL as text.")
     statement = sa.text(query)
     names = frozenset(statement.compile().params)
     for name in sorted(names - {*_OURS, *params}):
@@ -128,7 +128,7 @@ class _Database:
                 ) from None
             except exc.ArgumentError:
                 raise SourceError(
-                    f"{self.what}: the url is none that SQLAlchemy reads. Write it like "
+                    f"{self.what}: the URL is not one that SQLAlchemy reads. Write it like "
                     "postgresql+psycopg://user:password@host/database, special characters quoted."
                 ) from None
             except ImportError as error:
@@ -177,8 +177,8 @@ class _Asked:
                 found[key] = self._twice(key) if key in found else self._value(values)
             elif "entities" in self.names:
                 raise SourceError(
-                    f"{self.what}: the query answered for {key!r}, which is none of :entities. Make it give the keys "
-                    "as they were asked for; mind upper and lower case."
+                    f"{self.what}: the query answered for {key!r}, which is not one of :entities. Make it give the "
+                    "keys as they were asked for; mind upper and lower case."
                 )
         return answered(found, entity)
 

@@ -41,7 +41,7 @@ class Template:
         for _, field, _, conversion in parts:
             if field is not None and (not field.isidentifier() or conversion):
                 raise TaskError(
-                    f"{what} {text!r} has the field {{{field}}}, which is no name. Write it like {{entity}}."
+                    f"{what} {text!r} has the field {{{field}}}, which is not a name. Write it like {{entity}}."
                 )
             if field is not None and allowed is not None and field not in allowed:
                 raise TaskError(

@@ -162,10 +162,10 @@ def test_what_is_asked_for_wrongly_is_said(site):
             "/forecast?pipe=f&key=a&date=soon": "date &#39;soon&#39; cannot be read.",
             "/model?pipe=sale&partition=city1": "no models of &#39;sale&#39;",
             "/model?pipe=sales&partition=city2": "no model of &#39;sales&#39; for &#39;city2&#39;.",
-            f"{MODEL}&stage=live": "&#39;live&#39; is no stage.",
+            f"{MODEL}&stage=live": "&#39;live&#39; is not a stage.",
             f"{question}promote&version=v": "has no version &#39;v&#39;",
             f"{question}rollback": "has no earlier version to go back to",
-            f"{question}drop": "&#39;drop&#39; is no decision",
+            f"{question}drop": "&#39;drop&#39; is not a decision",
         }.items():
             answer = client.get(path)
             assert (answer.status_code, text in answer.text) == (404, True), (path, answer.text)

@@ -198,7 +198,7 @@ def test_the_command_says_what_is_wrong_tells_it_and_ends_by_the_level(wave, red
     said = wave("alert", "--every", "soon", code=2)
     assert (
         said.stderr
-        == "wave: --every 'soon' is no length of time. Write it like '90s', '5m', '2h' or '28d'.\n"
+        == "wave: --every 'soon' is not a length of time. Write it like '90s', '5m', '2h' or '28d'.\n"
     )
     monkeypatch.setenv("PIPELINE_ALERT_LATE", "never")
-    assert "PIPELINE_ALERT_LATE 'never' is no length of time." in wave("alert", code=2).stderr
+    assert "PIPELINE_ALERT_LATE 'never' is not a length of time." in wave("alert", code=2).stderr

@@ -76,7 +76,7 @@ def entities(wave):
         ),
         (
             ["backfill", "delays", "--from", "2013-06-25", "--to", "2013-06-26", "--every", "90m"],
-            "is no whole number of hours",
+            "is not a whole number of hours",
         ),
         (
             ["backfill", "delays", "--from", "2150-01-01", "--to", "2150-01-02"],
@@ -103,7 +103,7 @@ def entities(wave):
             ["pipe", "main/delay", "JFK-LAX", "2013-06-25T13"],
             "there is no pipe main/delay JFK-LAX 2013-06-25T13.",
         ),
-        (["pipe", "delay"], "'delay' is no pipe. Give its KEY"),
+        (["pipe", "delay"], "'delay' is not a pipe. Give its KEY"),
         (["pipe", "main/delay", "JFK-LAX", "--dates"], "main/delay has no pipe of 'JFK-LAX' at any date."),
         (["state", "show", "rotues"], "no state 'rotues'. Did you mean 'routes'?"),
         (["state", "add", "routes", "LGA-LAX"], "entity 'LGA-LAX' lacks the feature 'origin'"),
@@ -116,8 +116,8 @@ def entities(wave):
             ["up", "-Q", "colect"],
             "no task is of the kind 'colect'. Did you mean 'collect'? There are: collect, compute",
         ),
-        (["up", "--drain", "soon"], "--drain 'soon' is no length of time."),
-        (["ls", "--redis", "localhost"], "'localhost' is no Redis URL"),
+        (["up", "--drain", "soon"], "--drain 'soon' is not a length of time."),
+        (["ls", "--redis", "localhost"], "'localhost' is not a Redis URL"),
     ],
 )
 @pytest.mark.usefixtures("entities")

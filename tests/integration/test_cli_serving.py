@@ -45,7 +45,7 @@ def test_versions_are_added_promoted_split_and_rolled_back(wave):
             ("serving", "add", "a b", "1", EXAMPLE),
             "'a b' cannot be the name of a model: use up to 100 letters",
         ),
-        (("serving", "split", "mean", "2=x"), "'2=x' is no share. One looks like 2=0.1 or 2=10%."),
+        (("serving", "split", "mean", "2=x"), "'2=x' is not a share. One looks like 2=0.1 or 2=10%."),
         (
             ("serve-worker", "mean"),
             "no model 'mean' is served. There are: none. `wave serve-worker NAME --path PATH`",

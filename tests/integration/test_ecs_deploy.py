@@ -251,7 +251,7 @@ def test_a_model_that_dev_promotes_is_promoted_by_a_task_of_test(tmp_path: Path)
         ({"forced": True}, "was forced past its gate: promote it by hand"),
         ({"metrics": {}}, "is no better than the seasonal naive, or was not measured"),
         ({"metrics": {"mae": 2.0, "naive_mae": 1.0}}, "is no better than the seasonal naive"),
-        ({"name": "--force"}, "name='--force' is no name"),
+        ({"name": "--force"}, "name='--force' is not a name"),
         ({"event": "deployed"}, "images are not taken over: the parameter DeployRoleArn is empty"),
     ],
 )

@@ -109,4 +109,4 @@ def test_a_worker_refuses_a_form_that_is_none(redis_url):
     command = worker_command("main", 1, None, "solo")
     ended = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
     assert ended.returncode != 0
-    assert "PIPELINE_LOG='xml' is no way to write logs. Give json or text." in ended.stderr
+    assert "PIPELINE_LOG='xml' is not a way to write logs. Give json or text." in ended.stderr

@@ -77,9 +77,9 @@ def test_models_are_listed_and_described(api):
 @pytest.mark.parametrize(
     ("path", "body", "status", "text"),
     [
-        ("echo:predict", b"{", 400, "the body is no JSON"),
+        ("echo:predict", b"{", 400, "the body is not JSON"),
         ("echo:predict", b'{"instances": [NaN]}', 400, "NaN and Infinity are none either: send null"),
-        ("echo:predict", b"\xff", 400, "the body is no JSON"),
+        ("echo:predict", b"\xff", 400, "the body is not JSON"),
         ("echo:predict", b"[1]", 422, 'the body must look like {"instances": [...]}'),
         ("echo:predict", b'{"instances": []}', 422, "with at least one instance"),
         ("echo:predict", b'{"instances": 7}', 422, 'the body must look like {"instances": [...]}'),

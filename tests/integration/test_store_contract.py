@@ -73,7 +73,7 @@ def test_both_protocols_are_spoken(redis_url):
 
 
 def test_after_an_error_in_the_midst_the_next_answers_are_right(store, redis_client):
-    redis_client.rpush("main/delay B series 2013-06-20", "this is no series")
+    redis_client.rpush("main/delay B series 2013-06-20", "this is not a series")
     values = {f"E{i}": i for i in range(600)}
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         store.put("main", "delay", THEN, {**values, "B": 1, "C": 2}, ttl=DAY)

@@ -214,7 +214,7 @@ def test_a_worker_that_knows_no_version_refuses_to_start(redis_url, tmp_path):
         timeout=60,
     )
     assert found.returncode == 2
-    assert "wave: no version: PIPELINE_VERSION is not set and this is no git checkout" in found.stderr
+    assert "wave: no version: PIPELINE_VERSION is not set and this is not a git checkout" in found.stderr
 
 
 def test_a_worker_without_redis_says_which_and_what_to_do(tmp_path):

@@ -41,7 +41,7 @@ class Prometheus:
     address: str
 
     def query(self, expression: str) -> list[tuple[Mapping[str, str], float]]:
-        """Evaluate now: labels and value of each series. Fails for what is no PromQL."""
+        """Evaluate now: labels and value of each series. Fails for what is not PromQL."""
         answer = httpx.get(f"{self.address}/api/v1/query", params={"query": expression}).json()
         assert answer["status"] == "success", f"{expression}: {answer.get('error')}"
         return [(series["metric"], float(series["value"][1])) for series in answer["data"]["result"]]

@@ -39,7 +39,7 @@ def written() -> Iterator[str]:
 def _source(condition: Callable[[], object]) -> str:
     try:
         text = inspect.getsource(condition)
-    except (OSError, TypeError):  # it was not written in a file, or is no function
+    except (OSError, TypeError):  # it was not written in a file, or is not a function
         return repr(condition)
     return textwrap.shorten(text, 300, placeholder=" ...")
 

@@ -96,7 +96,7 @@ def test_a_length_of_time_that_cannot_be_read_names_the_variable(name, value):
 def test_a_count_that_cannot_be_read_names_the_variable(name, value):
     with pytest.raises(SettingsError) as caught:
         read(**{f"PIPELINE_{name}": value})
-    assert str(caught.value) == f"PIPELINE_{name}={value!r} is no whole number above zero."
+    assert str(caught.value) == f"PIPELINE_{name}={value!r} is not a whole number above zero."
 
 
 @pytest.mark.parametrize("kind", [Settings, WebSettings, Bounds, ModelSettings])
@@ -132,7 +132,7 @@ def test_where_nothing_tells_the_version_asking_for_it_says_what_to_do(tmp_path,
     with pytest.raises(SettingsError) as caught:
         found.own_version()
     assert str(caught.value) == (
-        "no version: PIPELINE_VERSION is not set and this is no git checkout on a branch or tag. "
+        "no version: PIPELINE_VERSION is not set and this is not a git checkout on a branch or tag. "
         "Set PIPELINE_VERSION to the branch that this code was built from (images bake it in)."
     )
 
@@ -202,5 +202,5 @@ def test_a_price_that_is_none_is_refused(value):
         read(PIPELINE_PRICE=value)
     assert (
         str(caught.value)
-        == f"PIPELINE_PRICE={value!r} is no price. Give what an hour of one slot costs, as a number: 0.05"
+        == f"PIPELINE_PRICE={value!r} is not a price. Give what an hour of one slot costs, as a number: 0.05"
     )

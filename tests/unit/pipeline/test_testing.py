@@ -628,7 +628,7 @@ def test_a_wave_in_this_process_cannot_be_retried_and_has_ended_already():
     ("options", "error", "said"),
     [
         ({"entities": ["a b"]}, KeyFormatError, "entity key 'a b' has a space"),
-        ({"entities": "A"}, KeyFormatError, "entities='A' is no list"),
+        ({"entities": "A"}, KeyFormatError, "entities='A' is not a list"),
         ({"only": ["z"]}, FlowError, "flow 'f' has no task 'z'"),
         ({"version": "two words"}, KeyFormatError, "version 'two words'"),
     ],

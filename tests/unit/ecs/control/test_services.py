@@ -27,12 +27,12 @@ def listed(**fields: object) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[", "ECS_SERVICES is no JSON"),
-        ("", "ECS_SERVICES is no JSON"),
+        ("[", "ECS_SERVICES is not JSON"),
+        ("", "ECS_SERVICES is not JSON"),
         ("{}", "ECS_SERVICES holds no list of services"),
         ("[]", "ECS_SERVICES holds no list of services"),
-        ("[3]", "3 is no service. Each needs a name and queues"),
-        ('[{"name": "a"}]', "is no service. Each needs a name and queues"),
+        ("[3]", "3 is not a service. Each needs a name and queues"),
+        ('[{"name": "a"}]', "is not a service. Each needs a name and queues"),
         (listed(slot=2), "service 'a' has no field 'slot'. Did you mean 'slots'?"),
         (listed(slots="2"), "service 'a': slots='2' must be a whole number"),
         (listed(slots=True), "slots=True must be a whole number"),

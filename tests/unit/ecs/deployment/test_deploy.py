@@ -40,7 +40,7 @@ def test_branches_that_look_alike_in_names_get_different_stacks():
             "main",
             "waves",
             SettingsError,
-            "'prd' is no stage. Did you mean 'prod'? There are dev, test, prod.",
+            "'prd' is not a stage. Did you mean 'prod'? There are dev, test, prod.",
         ),
         ("dev", "a b", "waves", KeyFormatError, "version 'a b' cannot be part of a key"),
         ("dev", "main", "a-name-that-is-too-long", SettingsError, "use up to 16 small letters"),

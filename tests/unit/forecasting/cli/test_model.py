@@ -217,4 +217,4 @@ def test_a_wrong_word_is_answered_with_a_text(wave: Wave, versions, words: tuple
 
 def test_a_wrong_setting_is_told(wave: Wave, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIPELINE_STAGE", "live")
-    assert "PIPELINE_STAGE: 'live' is no stage" in wave("ls", code=2).stderr
+    assert "PIPELINE_STAGE: 'live' is not a stage" in wave("ls", code=2).stderr

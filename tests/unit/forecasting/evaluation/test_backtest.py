@@ -103,7 +103,7 @@ def test_weights_decide_in_the_error(panel: Panel):
 
 
 def test_a_cutoff_outside_of_the_data_is_refused(panel: Panel):
-    with pytest.raises(ValueError, match="is no hour of the panel"):
+    with pytest.raises(ValueError, match="is not an hour of the panel"):
         Backtest().run(panel, [pd.Timestamp("2031-01-01", tz="UTC")], {})
 
 

@@ -230,7 +230,7 @@ def test_a_plan_for_the_coming_hours_is_followed(tmp_path: Path):
 
 
 def test_inputs_that_are_no_numbers_are_refused(history: pd.DataFrame):
-    with pytest.raises(DataError, match="the static input 'city' holds values that are no numbers"):
+    with pytest.raises(DataError, match="the static input 'city' holds values that are not numbers"):
         Panel.from_long(history.assign(city="Oslo"), static=["city"])
 
 

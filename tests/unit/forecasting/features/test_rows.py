@@ -162,7 +162,7 @@ def test_the_kind_is_chosen_from_the_data(seen: float, weights: int, kind: str):
     rng = np.random.default_rng(0)
     hours = pd.date_range("2026-01-01", periods=300, freq="h", tz="UTC")
     y = pd.DataFrame(np.where(rng.random((300, 3)) < seen, 1.0, np.nan), index=hours, columns=list("abc"))
-    y.iloc[:100, 0] = np.nan  # what was before an entity's first hour is no gap
+    y.iloc[:100, 0] = np.nan  # what was before an entity's first hour is not a gap
     weight = pd.DataFrame(rng.integers(1, 1 + weights, y.shape), index=hours, columns=list("abc"))
     assert FeatureSpec().chosen_for(Panel.from_frames(y, weight)).kind == kind
 

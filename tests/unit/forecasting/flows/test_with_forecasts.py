@@ -163,7 +163,7 @@ def test_what_is_known_of_the_hours_to_come_and_of_entities_is_told(
         ),
         (
             {"static": lambda entities: pd.DataFrame({"kind": dict.fromkeys(entities, "bar")})},
-            "the static input 'kind' holds values that are no numbers",
+            "the static input 'kind' holds values that are not numbers",
         ),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_training_that_may_not_remove_old_versions_is_no_failure(
             TaskError,
             "forecasts of 'demand': there is no option 'horizonn'. Did you mean 'horizon'",
         ),
-        (lambda: Forecasting("demand", past=["a b"]), TaskError, "'a b' is no name of a pipe"),
+        (lambda: Forecasting("demand", past=["a b"]), TaskError, "'a b' is not a name of a pipe"),
         (
             lambda: Forecasting("promos").training(hourly),
             FlowError,
@@ -372,7 +372,7 @@ def test_a_fold_that_failed_is_named(registry: Registry):
 def test_a_wave_that_is_no_backtest_is_told(registry: Registry):
     wave = run_wave(Flow("other", [promo], state=shops), SHOPS, NOW)
     with pytest.raises(
-        ModelError, match="test/other 2026-03-01T12 is no backtest: the pipe of promo holds no scores"
+        ModelError, match="test/other 2026-03-01T12 is not a backtest: the pipe of promo holds no scores"
     ):
         backtest_folds(wave)
 

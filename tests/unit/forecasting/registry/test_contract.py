@@ -104,11 +104,11 @@ def test_settings_are_read_from_the_environment():
 @pytest.mark.parametrize(
     ("variable", "value", "text"),
     [
-        ("PIPELINE_STAGE", "production", "'production' is no stage. There are dev, test, prod"),
+        ("PIPELINE_STAGE", "production", "'production' is not a stage. There are dev, test, prod"),
         ("PIPELINE_STAGE", "tset", "Did you mean 'test'"),
         ("PIPELINE_MODELS_REFRESH", "soon", "PIPELINE_MODELS_REFRESH"),
-        ("PIPELINE_MODELS_KEEP", "0", "PIPELINE_MODELS_KEEP='0' is no whole number above zero"),
-        ("PIPELINE_MODELS_TOPIC", "models", "PIPELINE_MODELS_TOPIC='models' is no topic's ARN"),
+        ("PIPELINE_MODELS_KEEP", "0", "PIPELINE_MODELS_KEEP='0' is not a whole number above zero"),
+        ("PIPELINE_MODELS_TOPIC", "models", "PIPELINE_MODELS_TOPIC='models' is not a topic's ARN"),
         (
             "PIPELINE_GATE",
             "naiv=1",
@@ -117,7 +117,7 @@ def test_settings_are_read_from_the_environment():
         (
             "PIPELINE_GATE_PROD",
             "live=much",
-            "PIPELINE_GATE_PROD: 'live=much' is no number above zero. Write live=0.95",
+            "PIPELINE_GATE_PROD: 'live=much' is not a number above zero. Write live=0.95",
         ),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_is_no_estimator_is_refused(tmp_path: Path):
     [
         ("nowhere.at_all:Model", "cannot import .*nowhere"),
         ("os:nothing", "cannot import"),
-        ("os.path:join", "is no class with fit, predict, save, load"),
+        ("os.path:join", "is not a class with fit, predict, save, load"),
     ],
 )
 def test_a_class_that_is_not_there_is_told(kind: str, text: str, monkeypatch):

@@ -106,7 +106,7 @@ def test_a_manifest_that_names_a_foreign_class_is_refused_before_any_of_its_file
     with pytest.raises(ModelError) as raised:
         registry.load("delay", "JFK", "v1")
     assert str(raised.value).startswith(
-        f"the model is no estimator of ours: it was stored as '{kind}', and this proc"
+        f"the model is not an estimator of ours: it was stored as '{kind}', and this proc"
     )
     assert f"set PIPELINE_ALLOW={module}" in str(raised.value)
 
@@ -114,7 +114,7 @@ def test_a_manifest_that_names_a_foreign_class_is_refused_before_any_of_its_file
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"kind": ["a"]}, "cannot be read (it is no object with a text as its kind)"),
+        ({"kind": ["a"]}, "cannot be read (it is not an object with a text as its kind)"),
         ({"sha256": ["level.json"]}, "cannot be read ("),
         ({"sha256": {"level.json": "0" * 64}}, "level.json is damaged: it is not the file that was saved"),
         ({"version": "../../v1"}, "is that of '../../v1' of 'delay' of 'JFK', and lies in the wrong place"),
@@ -129,7 +129,7 @@ def test_a_manifest_of_another_form_or_another_model_is_refused(hostile: Hostile
 
 @pytest.mark.parametrize("version", ["../v1", "/etc", "..", "", "a/b"])
 def test_a_version_that_leads_elsewhere_is_refused(hostile: Hostile, version: str):
-    with pytest.raises(ModelError, match=r"is no version of a model\. `wave model ls` lists them"):
+    with pytest.raises(ModelError, match=r"is not a version of a model\. `wave model ls` lists them"):
         hostile().load("delay", "JFK", version)
 
 
@@ -140,7 +140,7 @@ def test_a_link_in_a_folder_of_models_is_refused(hostile: Hostile, tmp_path: Pat
     os.rename(place, tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(
-        ModelError, match="is refused: a file of a model lies in its own folder, and is no link"
+        ModelError, match="is refused: a file of a model lies in its own folder, and is not a link"
     ):
         registry.load("delay", "JFK", "v1")
     with pytest.raises(ModelError, match="is refused: a file of a model"):
@@ -181,7 +181,7 @@ def test_an_estimator_of_ones_own_is_kept_only_where_its_module_is_allowed(tmp_p
         ({"file": "/secret.skops", "blank": "/secret.skops"}, "cannot be the name of a file of a model"),
         (
             {"kind": "xgboost.core:os.system"},
-            "xgboost.core:os.system is no regressor of XGBoost. There are: XGBRF",
+            "xgboost.core:os.system is not a regressor of XGBoost. There are: XGBRF",
         ),
     ],
 )

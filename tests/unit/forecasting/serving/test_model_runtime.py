@@ -88,9 +88,9 @@ def test_series_of_different_lengths_and_hours_are_answered_in_their_order(regis
 @pytest.mark.parametrize(
     ("instance", "text"),
     [
-        ([1, 2], "instance 0 is no series: give unique_id, ds (its last hour) and y"),
-        ({"ds": "2026-01-05T03", "y": []}, "instance 0 is no series"),
-        ({"ds": "2026-01-05T03", "y": ["x"]}, "instance 0: y holds something that is no number"),
+        ([1, 2], "instance 0 is not a series: give unique_id, ds (its last hour) and y"),
+        ({"ds": "2026-01-05T03", "y": []}, "instance 0 is not a series"),
+        ({"ds": "2026-01-05T03", "y": ["x"]}, "instance 0: y holds something that is not a number"),
         ({"ds": "soon", "y": [1]}, "soon"),
     ],
 )

@@ -24,7 +24,7 @@ WITHOUT_JSON = {
 def commands(
     command: click.Command = main, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, click.Command]]:
-    """Give each command that is no group, by its words."""
+    """Give each command that is not a group, by its words."""
     if not isinstance(command, click.Group):
         yield " ".join(path), command
         return

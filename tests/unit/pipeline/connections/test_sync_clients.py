@@ -91,7 +91,7 @@ def test_all_connections_of_a_client_wait_together():
 
 @pytest.mark.parametrize("url", ["http://host", "host:6379", "", "redis://host:port/0"])
 def test_what_is_no_url_of_redis_says_so(url):
-    with pytest.raises(UnreachableError, match="is no Redis URL"):
+    with pytest.raises(UnreachableError, match="is not a Redis URL"):
         connect(url, 1, 1)
 
 

@@ -221,7 +221,7 @@ def test_bounds_come_from_the_environment():
         }
     )
     assert found == Bounds(late=300.0, failed=0.2, cover=3.0, incidents=0)
-    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_FAILED='2' is no share between 0 and 1"):
+    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_FAILED='2' is not a share between 0 and 1"):
         Bounds.from_env({"PIPELINE_ALERT_FAILED": "2"})
-    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_LATE 'soon' is no length of time"):
+    with pytest.raises(SettingsError, match=r"PIPELINE_ALERT_LATE 'soon' is not a length of time"):
         Bounds.from_env({"PIPELINE_ALERT_LATE": "soon"})

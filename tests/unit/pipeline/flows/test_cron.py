@@ -47,7 +47,7 @@ def test_a_line_has_five_fields(line):
     with pytest.raises(DurationError) as caught:
         Cron.parse(line)
     assert str(caught.value) == (
-        f"schedule {line!r} is no cron line. Write five fields (UTC): '5 * * * *' is five past each hour."
+        f"schedule {line!r} is not a cron line. Write five fields (UTC): '5 * * * *' is five past each hour."
     )
 
 

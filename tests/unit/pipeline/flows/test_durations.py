@@ -40,7 +40,7 @@ def test_what_is_no_length_of_time_is_refused_with_an_example(written):
     with pytest.raises(DurationError) as caught:
         durations.seconds(written, "task 'delay': ttl")
     assert str(caught.value) == (
-        f"task 'delay': ttl {written!r} is no length of time. Write it like '90s', '5m', '2h' or '28d'."
+        f"task 'delay': ttl {written!r} is not a length of time. Write it like '90s', '5m', '2h' or '28d'."
     )
 
 
@@ -68,7 +68,7 @@ def test_what_is_no_rate_is_refused_with_an_example(written):
         durations.per_second(written, "task 'weather': rate")
     assert (
         str(caught.value)
-        == f"task 'weather': rate {written!r} is no rate. Write it like '50/s', '100/m' or '1000/h'."
+        == f"task 'weather': rate {written!r} is not a rate. Write it like '50/s', '100/m' or '1000/h'."
     )
 
 

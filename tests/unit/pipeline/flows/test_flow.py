@@ -120,7 +120,7 @@ def test_an_unknown_input_that_resembles_nothing_is_refused_without_a_guess():
 def test_a_plain_function_is_no_task():
     def departures(entity): ...
 
-    assert "is no task. Put @task above the function." in refused(departures)
+    assert "is not a task. Put @task above the function." in refused(departures)
 
 
 @pytest.mark.parametrize("tasks", [None, 5, "departures", make("departures")])
@@ -128,7 +128,7 @@ def test_tasks_come_as_a_list(tasks):
     with pytest.raises(FlowError) as caught:
         Flow("delays", tasks)
     assert str(caught.value) == (
-        f"flow 'delays': {tasks!r} is no list of tasks. Give one: Flow('delays', [task, ...])."
+        f"flow 'delays': {tasks!r} is not a list of tasks. Give one: Flow('delays', [task, ...])."
     )
 
 
@@ -163,13 +163,13 @@ def test_a_timeout_is_not_compared_with_inputs_that_wait_for_nothing():
 @pytest.mark.parametrize(
     ("schedule", "said"),
     [
-        ("hourly", "flow 'delays': schedule 'hourly' is no cron line. Write five fields (UTC)"),
+        ("hourly", "flow 'delays': schedule 'hourly' is not a cron line. Write five fields (UTC)"),
         ("61 * * * *", "flow 'delays': schedule '61 * * * *': minute '61' cannot be read, or never comes"),
         (
             "0 0 31 2 *",
             "flow 'delays': schedule '0 0 31 2 *': day-of-month '31' cannot be read, or never comes",
         ),
-        ("", "flow 'delays': schedule '' is no cron line"),
+        ("", "flow 'delays': schedule '' is not a cron line"),
     ],
 )
 def test_a_bad_schedule_names_the_flow(schedule, said):
@@ -196,7 +196,7 @@ def test_a_window_over_a_scoped_task_that_answers_for_entities_is_fine():
 
 def test_a_state_is_a_state_or_its_name():
     assert refused(make("a"), state=["routes"]) == (
-        "flow 'delays': state=['routes'] is no State. Give one, or the name of one."
+        "flow 'delays': state=['routes'] is not a State. Give one, or the name of one."
     )
 
 
@@ -259,7 +259,7 @@ def test_a_pipe_that_two_flows_make_in_different_ways_is_refused():
 
 
 def test_what_is_read_from_must_be_a_flow():
-    assert "reads=Task('a') is no flow. Give the one" in refused(make("model", "a"), reads=[make("a")])
+    assert "reads=Task('a') is not a flow. Give the one" in refused(make("model", "a"), reads=[make("a")])
 
 
 def test_only_a_pipe_of_the_flow_can_be_kept_longer():

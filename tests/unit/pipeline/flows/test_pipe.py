@@ -106,7 +106,7 @@ def test_a_text_that_is_no_key_is_refused_with_an_example(text):
     with pytest.raises(KeyFormatError) as caught:
         PipeKey.parse(text)
     assert str(caught.value) == (
-        f"{text!r} is no pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'."
+        f"{text!r} is not a pipe key. One looks like 'main/delay JFK-LAX 2013-06-25T13'."
     )
 
 

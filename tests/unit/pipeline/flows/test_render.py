@@ -41,7 +41,7 @@ DELAYS = Flow("delays", TASKS, state=State("routes", partition_by="origin"), sch
 
 
 def n_shaped() -> Flow:
-    """a -> c, a -> d, b -> d: the smallest graph that is no nesting of series and parallel parts."""
+    """a -> c, a -> d, b -> d: the smallest graph that is not a nesting of series and parallel parts."""
 
     @task
     def a(entity): ...

@@ -14,7 +14,7 @@ def test_a_name_that_no_key_can_hold_is_refused(name):
 
 
 def test_bad_options_are_named():
-    with pytest.raises(DefinitionError, match="state 'routes': partition_by=3 is no name"):
+    with pytest.raises(DefinitionError, match="state 'routes': partition_by=3 is not a name"):
         State("routes", partition_by=3)
     with pytest.raises(DefinitionError, match=r"state 'routes': source=\['A'\] cannot be called"):
         State("routes", source=["A"])

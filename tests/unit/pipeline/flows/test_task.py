@@ -134,13 +134,13 @@ def test_a_task_cannot_be_changed():
 @pytest.mark.parametrize("name", ["two words", "1st", "a/b", "<lambda>", "class", 5])
 def test_a_name_that_no_parameter_can_have_is_refused(name):
     assert refused(name=name) == (
-        f"task name {name!r} is no Python name, and inputs are parameter names. "
+        f"task name {name!r} is not a Python name, and inputs are parameter names. "
         "Give it one: @task(name='delay') above a def."
     )
 
 
 def test_a_lambda_needs_a_name():
-    assert "task name '<lambda>' is no Python name" in refused(lambda: 1)
+    assert "task name '<lambda>' is not a Python name" in refused(lambda: 1)
     assert task(name="one")(lambda: 1).name == "one"
 
 
@@ -208,7 +208,7 @@ def test_a_generator_is_refused_because_it_gives_no_value():
 @pytest.mark.parametrize("value", ["soon", "5", "", []])
 def test_a_bad_duration_names_the_task_and_the_option(option, value):
     assert refused(**{option: value}) == (
-        f"task 'delay': {option} {value!r} is no length of time. Write it like '90s', '5m', '2h' or '28d'."
+        f"task 'delay': {option} {value!r} is not a length of time. Write it like '90s', '5m', '2h' or '28d'."
     )
 
 
@@ -227,13 +227,13 @@ def test_a_timeout_on_a_task_without_inputs_is_refused():
 
 def test_a_bad_rate_names_the_task():
     assert refused(rate="fast") == (
-        "task 'delay': rate 'fast' is no rate. Write it like '50/s', '100/m' or '1000/h'."
+        "task 'delay': rate 'fast' is not a rate. Write it like '50/s', '100/m' or '1000/h'."
     )
 
 
 def test_a_window_is_over_an_input():
     assert refused(window={"departure": "28d"}) == (
-        "task 'delay' has a window over 'departure', which is none of its inputs. Did you mean 'departures'? "
+        "task 'delay' has a window over 'departure', which is not one of its inputs. Did you mean 'departures'? "
         "It reads: departures."
     )
 
@@ -247,7 +247,7 @@ def test_a_window_over_nothing_that_is_read_says_so():
 @pytest.mark.parametrize("length", ["30m", "90m", 5000])
 def test_a_window_is_whole_hours(length):
     assert refused(window={"departures": length}) == (
-        f"task 'delay': window of 'departures' {length!r} is no whole number of hours."
+        f"task 'delay': window of 'departures' {length!r} is not a whole number of hours."
     )
 
 
@@ -268,14 +268,14 @@ def test_a_batch_task_has_to_know_for_whom_it_answers():
 
 def test_an_unknown_scope_is_refused():
     assert refused(per="shard") == (
-        "task 'delay': per='shard' is no scope. Use per='partition' or per='wave', or leave it out."
+        "task 'delay': per='shard' is not a scope. Use per='partition' or per='wave', or leave it out."
     )
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "4"])
 def test_concurrency_is_a_number_of_threads(value):
     assert refused(concurrency=value) == (
-        f"task 'delay': concurrency={value!r} is no number of threads. Use 1 or more."
+        f"task 'delay': concurrency={value!r} is not a number of threads. Use 1 or more."
     )
 
 
@@ -289,7 +289,9 @@ def test_concurrency_is_of_no_use_to_a_task_that_is_called_once(option):
 
 @pytest.mark.parametrize("queue", ["", "a b", "a.b", 5])
 def test_a_queue_has_a_plain_name(queue):
-    assert refused(queue=queue) == f"task 'delay': queue={queue!r} is no name. Use letters, digits, - and _."
+    assert (
+        refused(queue=queue) == f"task 'delay': queue={queue!r} is not a name. Use letters, digits, - and _."
+    )
 
 
 @pytest.mark.parametrize("name", ["control", "solo"])

@@ -139,7 +139,9 @@ def test_features_are_as_a_state_would_give_them_back():
 def test_entities_come_as_a_list(entities):
     with pytest.raises(KeyFormatError) as caught:
         own_entities(entities, ANY)
-    assert str(caught.value) == f"entities={entities!r} is no list of entities. Give one: entities=['...']."
+    assert (
+        str(caught.value) == f"entities={entities!r} is not a list of entities. Give one: entities=['...']."
+    )
 
 
 @pytest.mark.parametrize("key", ["a b", "@all", "", 5])

@@ -102,12 +102,12 @@ def test_a_channel_that_cannot_work_is_refused_in_words():
         with pytest.raises(SettingsError) as caught:
             Webhook(url)
         assert str(caught.value) == (
-            "PIPELINE_ALERT_WEBHOOK is no address of a webhook. Give one that begins with https:// (or http://)."
+            "PIPELINE_ALERT_WEBHOOK is not an address of a webhook. Give one that begins with https:// (or http://)."
         )
     with pytest.raises(SettingsError) as caught:
         Topic("alerts")
     assert str(caught.value) == (
-        "PIPELINE_ALERT_TOPIC='alerts' is no topic. Give its ARN: arn:aws:sns:eu-west-1:123456789012:alerts"
+        "PIPELINE_ALERT_TOPIC='alerts' is not a topic. Give its ARN: arn:aws:sns:eu-west-1:123456789012:alerts"
     )
     assert channels({}) == []
 

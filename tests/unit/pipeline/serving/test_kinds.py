@@ -156,7 +156,7 @@ def test_what_fitted_estimators_of_scikit_learn_hold_is_known(tmp_path: Path, es
             "/etc/passwd is in none of the folders whose files this process reads",
         ),
         (Source("sklearn", "../../etc/passwd"), "is in none of the folders whose files this process reads"),
-        (Source("forecast", "a/b@../../../etc"), "'../../../etc' is no version of a model"),
+        (Source("forecast", "a/b@../../../etc"), "'../../../etc' is not a version of a model"),
     ],
 )
 def test_a_catalogue_that_names_code_or_files_elsewhere_is_refused_and_told(source: Source, text: str):
@@ -178,9 +178,9 @@ def test_the_example_is_stored_by_a_public_name_and_found_by_that_of_0_1_0():
     ("instances", "text"),
     [
         ([[1, 2]], "instance 0 has 2 numbers; the model takes 3."),
-        ([[1, 2, 3], "x"], "instance 1 is no list of numbers and no object of them by feature."),
-        ([[1, 2, "x"]], "an instance holds something that is no number"),
-        ([[1, 2, [3]]], "an instance holds something that is no number"),
+        ([[1, 2, 3], "x"], "instance 1 is neither a list of numbers nor an object of them by feature."),
+        ([[1, 2, "x"]], "an instance holds something that is not a number"),
+        ([[1, 2, [3]]], "an instance holds something that is not a number"),
         ([{"a": 1}], "the model does not know its features' names: give each instance as a list of numbers."),
     ],
 )

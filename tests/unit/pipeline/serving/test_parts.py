@@ -215,7 +215,7 @@ def test_an_entry_survives_its_way_through_redis():
             lambda e: e.split({"1": 0.7, "2": 0.6}, {}),
             "the shares make 1.3 together. They may make 1; 1 has the rest.",
         ),
-        (lambda e: e.split({"2": 20}, {}), "2=20 is no share: give one from 0 to 1, like 2=0.1."),
+        (lambda e: e.split({"2": 20}, {}), "2=20 is not a share: give one from 0 to 1, like 2=0.1."),
         (lambda e: e.split({}, {"1": 1.0}), "1 is live and cannot be its own shadow."),
         (
             lambda e: e.with_version("2", THREE),

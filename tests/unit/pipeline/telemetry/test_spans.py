@@ -115,7 +115,7 @@ def test_without_the_setting_there_is_nothing_to_do():
 
 def test_an_address_that_is_none_or_a_missing_extra_is_refused_in_words(monkeypatch):
     with pytest.raises(
-        SettingsError, match=r"PIPELINE_TRACES='collector:4318' is no address of a collector\. Give"
+        SettingsError, match=r"PIPELINE_TRACES='collector:4318' is not an address of a collector\. Give"
     ):
         check(Settings(traces="collector:4318"))
     monkeypatch.setattr("pipeline.telemetry.tracing.find_spec", lambda name: None)

@@ -61,7 +61,7 @@ def test_settings_come_from_the_environment(tmp_path):
 @pytest.mark.parametrize(
     ("env", "text"),
     [
-        ({"PIPELINE_WEB_PORT": "x"}, "PIPELINE_WEB_PORT='x' is no whole number."),
+        ({"PIPELINE_WEB_PORT": "x"}, "PIPELINE_WEB_PORT='x' is not a whole number."),
         ({"PIPELINE_WEB_RATE": "many"}, "PIPELINE_WEB_RATE"),
         ({"PIPELINE_WEB_SLOW": "soon"}, "PIPELINE_WEB_SLOW"),
         ({"PIPELINE_TOKENS_FILE": "/no/file"}, "PIPELINE_TOKENS_FILE=/no/file cannot be read"),

@@ -84,7 +84,7 @@ def test_the_health_check_says_whether_the_process_is_alive(tmp_path: Path, caps
     ("words", "env", "text"),
     [
         ([], {}, "PIPELINE_HEARTBEAT is not set"),
-        (["soon"], {"PIPELINE_HEARTBEAT": "x"}, "'soon' is no number of seconds"),
+        (["soon"], {"PIPELINE_HEARTBEAT": "x"}, "'soon' is not a number of seconds"),
     ],
 )
 def test_a_wrong_use_of_the_health_check_is_told(words, env, text, capsys):

@@ -74,7 +74,7 @@ def gone(pid: int) -> bool:
     while time.monotonic() < deadline:
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True  # it waits for its parent to look, which is none of ours
+                return True  # it waits for its parent to look, which is not one of ours
         except psutil.NoSuchProcess:
             return True
         time.sleep(0.01)
@@ -229,8 +229,8 @@ def test_without_inputs_it_is_a_collection_task():
 @pytest.mark.parametrize("argv", ["./risk.sh --fast", [], ["sh", 1]])
 def test_a_command_is_a_list_of_texts(argv):
     assert refused("risk", argv) == (
-        f"command 'risk': {argv!r} is no command. Give a list of texts, as there is no shell: ['./risk.sh', '--fast'], "
-        "or, to have one, ['sh', '-c', '...']."
+        f"command 'risk': {argv!r} is not a command. Give a list of texts, as there is no shell: ['./risk.sh', "
+        "'--fast'], or, to have one, ['sh', '-c', '...']."
     )
 
 
@@ -238,7 +238,7 @@ def test_a_command_is_a_list_of_texts(argv):
     ("options", "text"),
     [
         ({"inputs": "delay"}, "command 'risk': inputs='delay' is a text. Give a list: inputs=['delay']."),
-        ({"inputs": ["mean delay"]}, "command 'risk': the input 'mean delay' is no name of a pipe."),
+        ({"inputs": ["mean delay"]}, "command 'risk': the input 'mean delay' is not a name of a pipe."),
         (
             {"inputs": ["features"]},
             "command 'risk': the input 'features' is a name that each line has already. Rename the pipe.",
@@ -265,7 +265,7 @@ def test_a_command_is_a_list_of_texts(argv):
         ),
         (
             {"time_limit": "soon"},
-            "command 'risk': time_limit 'soon' is no length of time. Write it like '90s', '5m', '2h' or '28d'.",
+            "command 'risk': time_limit 'soon' is not a length of time. Write it like '90s', '5m', '2h' or '28d'.",
         ),
     ],
 )
@@ -419,10 +419,10 @@ def test_it_may_say_what_went_wrong_for_an_entity():
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("loading model", "is no JSON: 'loading model'"),
-        ('{"entity":"jfk","value":NaN}', 'is no JSON: \'{"entity":"jfk","value":NaN}\''),
-        ("[1, 2]", "is no JSON object with an \"entity\": '[1, 2]'"),
-        ('{"value":1}', 'is no JSON object with an "entity": \'{"value":1}\''),
+        ("loading model", "is not JSON: 'loading model'"),
+        ('{"entity":"jfk","value":NaN}', 'is not JSON: \'{"entity":"jfk","value":NaN}\''),
+        ("[1, 2]", "is not a JSON object with an \"entity\": '[1, 2]'"),
+        ('{"value":1}', 'is not a JSON object with an "entity": \'{"value":1}\''),
         (
             '{"entity":"bos","value":1}',
             'is for an entity that it was not asked for: \'{"entity":"bos","value":1}\'',
@@ -441,14 +441,14 @@ def test_a_line_that_cannot_be_read_is_shown_and_the_others_count(line, what):
 
 def test_of_a_long_line_the_beginning_is_shown():
     answer = command("code", ["printf", "%s\n", "x" * 5000])(["jfk", "lga"], DATE)
-    assert str(answer["lga"]).endswith(f"line 1 of its answer is no JSON: '{'x' * 200}'...")
+    assert str(answer["lga"]).endswith(f"line 1 of its answer is not JSON: '{'x' * 200}'...")
 
 
 def test_a_stray_line_beside_all_answers_is_logged(caplog):
     made = command("code", ["printf", "%s\n", "loading", '{"entity":"jfk","value":1}'])
     assert made(["jfk"], DATE) == {"jfk": 1}
     assert caplog.messages == [
-        "command 'code' answered for all, but line 1 of its answer is no JSON: 'loading'"
+        "command 'code' answered for all, but line 1 of its answer is not JSON: 'loading'"
     ]
 
 

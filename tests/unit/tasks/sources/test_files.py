@@ -258,7 +258,7 @@ def test_a_folder_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
-        ("yesterday", "holds what is no date: "),
+        ("yesterday", "holds what is not a date: "),
         ("1372165200", "holds numbers such as 1372165200, and a date is a text or a timestamp. "),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_partition_names_no_other_folder(tmp_path):
     with pytest.raises(RunError) as caught:
         made([Entity("a", {}, "../secret")], DATE)
     assert str(caught.value) == (
-        "table 'y': the path gets '../secret' for a field, which is no part of a file's name."
+        "table 'y': the path gets '../secret' for a field, which is not part of a file's name."
     )
 
 
@@ -319,7 +319,7 @@ def test_it_is_a_collection_task_with_the_options_of_a_task():
         ({"format": "xlsx"}, "table 'y': format='xlsx' is unknown. Use 'csv' or 'parquet'."),
         (
             {"path": "s3://bucket/day.csv"},
-            "table 'y': 's3://bucket/day.csv' is no local path. Fetch the file first, or use http_json.",
+            "table 'y': 's3://bucket/day.csv' is not a local path. Fetch the file first, or use http_json.",
         ),
         (
             {"path": "{entity}.csv"},

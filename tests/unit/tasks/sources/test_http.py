@@ -249,7 +249,7 @@ def test_nan_is_no_observation(server):
         ("data.0.maen", "data.0 has no 'maen'. Did you mean 'mean'? It has: flights, mean."),
         ("daten", "the answer has no 'daten'. Did you mean 'data'? It has: data, none."),
         ("data.3", "data is a list of 1, without a number 3."),
-        ("data.first", "data is a list, and 'first' is no number."),
+        ("data.first", "data is a list, and 'first' is not a number."),
         ("data.0.mean.value", "data.0.mean is 12.5, which has no 'value'."),
         ("none.value", "none is null, which has no 'value'."),
     ],
@@ -445,10 +445,10 @@ def test_an_answer_that_is_no_json(server):
     server.says(b"<html>Please log in</html>")
     assert (
         error(made)
-        == "http_json 'departures': the answer is no JSON, but begins with '<html>Please log in</html>'."
+        == "http_json 'departures': the answer is not JSON, but begins with '<html>Please log in</html>'."
     )
     server.says(b"")
-    assert error(made) == "http_json 'departures': the answer is no JSON, but begins with 'nothing'."
+    assert error(made) == "http_json 'departures': the answer is not JSON, but begins with 'nothing'."
 
 
 def test_an_answer_that_moved(server):
@@ -533,23 +533,27 @@ def test_it_is_a_collection_task_with_the_options_of_a_task():
         ),
         (
             {"url": "https://e.com/{date.year}"},
-            "the url 'https://e.com/{date.year}' has the field {date.year}, which is no name. Write it like {entity}.",
+            "the url 'https://e.com/{date.year}' has the field {date.year}, which is not a name. Write it like "
+            "{entity}.",
         ),
-        ({"url": "example.com/v1"}, "'example.com/v1' is no address. Begin it with https:// or http://."),
-        ({"params": "a=b"}, "params='a=b' is no mapping of texts and numbers. Write {'route': '{entity}'}."),
+        ({"url": "example.com/v1"}, "'example.com/v1' is not an address. Begin it with https:// or http://."),
+        (
+            {"params": "a=b"},
+            "params='a=b' is not a mapping of texts and numbers. Write {'route': '{entity}'}.",
+        ),
         (
             {"params": {"a": [1]}},
-            "params={'a': [1]} is no mapping of texts and numbers. Write {'route': '{entity}'}.",
+            "params={'a': [1]} is not a mapping of texts and numbers. Write {'route': '{entity}'}.",
         ),
         (
             {"select": "data..x"},
-            "select='data..x' is no path. Write it like 'data.0.value', or give a function.",
+            "select='data..x' is not a path. Write it like 'data.0.value', or give a function.",
         ),
-        ({"retries": -1}, "retries=-1 is no number of tries. Use 0 or more."),
-        ({"missing": 404}, "missing=404 is no list of HTTP statuses. Write missing=(404,), or ()."),
+        ({"retries": -1}, "retries=-1 is not a number of tries. Use 0 or more."),
+        ({"missing": 404}, "missing=404 is not a list of HTTP statuses. Write missing=(404,), or ()."),
         (
             {"patience": "long"},
-            "patience 'long' is no length of time. Write it like '90s', '5m', '2h' or '28d'.",
+            "patience 'long' is not a length of time. Write it like '90s', '5m', '2h' or '28d'.",
         ),
     ],
 )

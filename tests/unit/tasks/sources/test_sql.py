@@ -194,7 +194,7 @@ def test_several_rows_fail_their_entity_alone(url):
         (
             "select lower(route) as entity, flights from delays where route in :entities",
             {},
-            "the query answered for 'jfk-lax', which is none of :entities. Make it give the keys as they were asked "
+            "the query answered for 'jfk-lax', which is not one of :entities. Make it give the keys as they were asked "
             "for; mind upper and lower case.",
         ),
     ],
@@ -261,7 +261,7 @@ except Exception as error:
     [
         (
             "user:s3cr3t@host",
-            "the url is none that SQLAlchemy reads. Write it like postgresql+psycopg://user:password@host/database, "
+            "the URL is not one that SQLAlchemy reads. Write it like postgresql+psycopg://user:password@host/database, "
             "special characters quoted.",
         ),
         ("nosql://user:s3cr3t@host/db", "no dialect 'nosql' is known. Is its package installed?"),
@@ -284,7 +284,7 @@ def test_it_is_a_collection_task_with_the_options_of_a_task():
 @pytest.mark.parametrize(
     ("query", "options", "text"),
     [
-        (" ", {}, "sql 'delays': ' ' is no query. Give SQL as text."),
+        (" ", {}, "sql 'delays': ' ' is not a query. Give SQL as text."),
         (
             "select :entitys",
             {},
