@@ -90,7 +90,7 @@ def test_in_a_good_run_no_alert_fires_and_in_a_staged_failure_each_does(good):
     def fires(name: str, limit: float = 20.0) -> None:
         until(lambda: name in prometheus.firing(), limit)
 
-    newcomers = {f"shops-new-{n}": {} for n in range(10)}  # without any forecast
+    newcomers = {f"shops-new-{n}0": {} for n in range(10)}  # their source fails: they get no forecast
     good.runtime.states.bind("shops").update(newcomers)
     client.set("break", 1)
     wave(good, "shops", 1).wait(30)
