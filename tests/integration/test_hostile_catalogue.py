@@ -83,7 +83,7 @@ def test_a_worker_refuses_what_the_catalogue_alone_names_and_goes_on_with_what_i
         until(lambda: states(redis_client, "delays") == {"1": "ready"}, 60)
         for version, (source, text) in evil.items():
             add(redis_client, "delays", version, source)
-            until(lambda v=version, t=text: t in states(redis_client, "delays").get(v, ""), 10)
+            until(lambda v=version, t=text: t in states(redis_client, "delays").get(v, ""), 40)
             assert states(redis_client, "delays")["1"] == "ready"
             assert text in wave("serving", "ls").output
         # What its own command line named makes the rollout of the next file work.
