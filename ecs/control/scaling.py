@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.connections.aws import aws_session
 from pipeline.errors import PipelineError, SettingsError, listed
 
 NAMESPACE = "CeleryWaves"
@@ -46,22 +47,16 @@ class Aws:
     @classmethod
     def of(cls, cluster: str) -> Aws:
         """Build clients by boto3's usual sources of region and credentials. Raises SettingsError."""
+        session, config = aws_session("the control service", retries={"mode": "standard", "max_attempts": 2})
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - comes with the extra [aws]
+
         try:
-            import boto3  # noqa: PLC0415 - comes with the extra [aws]
-            from botocore.config import Config  # noqa: PLC0415 - the same
-            from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - the same
-        except ModuleNotFoundError:
-            raise SettingsError(
-                "the control service needs boto3, which comes with the extra [aws]. "
-                "Install it: pip install 'celery-waves[aws]'"
-            ) from None
-        quick = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 2})
-        try:
-            return cls(boto3.client("ecs", config=quick), boto3.client("cloudwatch", config=quick), cluster)
+            ecs, cloudwatch = (session.client(name, config=config) for name in ("ecs", "cloudwatch"))
         except BotoCoreError as error:
             raise SettingsError(
                 f"AWS cannot be used: {error} Set AWS_REGION, or write it into ~/.aws/config."
             ) from None
+        return cls(ecs, cloudwatch, cluster)
 
     def counts(self, services: Sequence[str]) -> dict[str, Counts]:
         """Return the counts of services. Raises ServiceMissing, which names those that are not there."""

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.connections.aws import aws_session
 from pipeline.errors import SettingsError, near
 
 
 def clients(region: str | None = None, endpoint: str | None = None) -> Any:
     """Return a function: name of a service -> client. Raises SettingsError without boto3 or a region."""
-    try:
-        import boto3  # noqa: PLC0415 - comes with the extra [aws]
-        from botocore.config import Config  # noqa: PLC0415 - the same
-    except ModuleNotFoundError:
-        raise SettingsError(
-            "`wave ecs` needs boto3, which comes with the extra [aws]. Install it: pip install 'celery-waves[aws]'"
-        ) from None
-    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 5})
-    session = boto3.Session(region_name=region)
+    retries = {"mode": "standard", "max_attempts": 5}
+    session, config = aws_session("`wave ecs`", region, read_timeout=30, retries=retries)
     if session.region_name is None:
         raise SettingsError(
             "no AWS region: set AWS_DEFAULT_REGION, or give --region, as in --region eu-west-1."

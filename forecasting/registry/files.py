@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from forecasting.errors import ModelError
+from pipeline.connections.aws import aws_session
 
 _TAKEN = ("PreconditionFailed", "412")
 _AGAIN = ("ConditionalRequestConflict", "409")  # somebody writes the same key at this moment
@@ -135,14 +136,10 @@ class S3Files:
 
     @cached_property
     def _client(self) -> Any:
-        boto3 = aws("models in S3")
-        from botocore.config import Config  # noqa: PLC0415 - comes with the extra [aws]
-
-        config = Config(
-            connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": _TRIES}
-        )
+        retries = {"mode": "standard", "max_attempts": _TRIES}
         # Not the default session: that one must not be made in two threads at once.
-        return boto3.Session().client("s3", config=config)
+        session, config = aws_session("a registry in S3", None, ModelError, read_timeout=30, retries=retries)
+        return session.client("s3", config=config)
 
     def create(self, key: str, data: bytes) -> bool:
         """Put an object on the condition that there is none of that key."""
@@ -214,12 +211,3 @@ class _Answer:
     """What S3 said."""
 
     code = ""
-
-
-def aws(what: str) -> Any:
-    """Return boto3. Raises ModelError, which says what needs it."""
-    try:
-        import boto3  # noqa: PLC0415 - the extra [aws]
-    except ImportError:
-        raise ModelError(f"{what} need boto3. Install it: pip install 'celery-waves[aws]'.") from None
-    return boto3

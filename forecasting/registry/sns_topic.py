@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from forecasting.errors import ModelError
-from forecasting.registry.files import aws
 from forecasting.registry.history import Event
+from pipeline.connections.aws import aws_session
 
 Publish = Callable[[dict[str, Any]], None]
 
@@ -51,9 +51,8 @@ class Topic:
 
     def __call__(self, body: dict[str, Any]) -> None:
         """Publish a message."""
-        boto3 = aws("promotions that are published")
-        from botocore.config import Config  # noqa: PLC0415 - comes with the extra [aws]
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the same
+        session, config = aws_session("publishing promotions", self.arn.split(":")[3] or None, ModelError)
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - comes with the extra [aws]
 
         attributes = {
             key: {"DataType": "String", "StringValue": body[key]} for key in ("event", "name", "stage")
@@ -65,9 +64,7 @@ class Topic:
             group = hashlib.sha256(place.encode()).hexdigest()
             more = {"MessageGroupId": group, "MessageDeduplicationId": f"{group}-{body['number']}"}
         try:
-            config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard"})
-            client = boto3.Session().client("sns", region_name=self.arn.split(":")[3] or None, config=config)
-            text = json.dumps(body)
+            client, text = session.client("sns", config=config), json.dumps(body)
             client.publish(TopicArn=self.arn, Message=text, MessageAttributes=attributes, **more)
         except (BotoCoreError, ClientError) as error:
             raise ModelError(

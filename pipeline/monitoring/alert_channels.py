@@ -25,6 +25,7 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pipeline.connections.aws import aws_session
 from pipeline.errors import SettingsError
 from pipeline.monitoring.alert_rules import Alert
 from pipeline.telemetry.logs import get_logger
@@ -131,7 +132,8 @@ class Topic:
                 f"PIPELINE_ALERT_TOPIC={arn!r} is not a topic. Give its ARN: arn:aws:sns:eu-west-1:123456789012:alerts"
             )
         self._arn = arn
-        self._client = _sns(arn.split(":")[3])
+        session, config = aws_session("PIPELINE_ALERT_TOPIC", arn.split(":")[3] or None)
+        self._client = session.client("sns", config=config)
 
     def tell(self, notices: Sequence[Notice]) -> int:
         """Publish each, up to the first that fails."""
@@ -158,18 +160,6 @@ class Topic:
             digest = hashlib.sha256(found["Message"].encode()).hexdigest()
             found |= {"MessageGroupId": "alerts", "MessageDeduplicationId": digest}
         return found
-
-
-def _sns(region: str) -> Any:
-    try:
-        import boto3  # noqa: PLC0415 - comes with the extra [aws]
-        from botocore.config import Config  # noqa: PLC0415 - the same
-    except ImportError:
-        raise SettingsError(
-            "PIPELINE_ALERT_TOPIC needs boto3. Install it: pip install 'celery-waves[aws]'"
-        ) from None
-    config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard"})
-    return boto3.Session().client("sns", region_name=region or None, config=config)
 
 
 def channels(environ: Mapping[str, str] | None = None) -> list[Channel]:
