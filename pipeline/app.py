@@ -1,4 +1,4 @@
-"""The Celery application and its settings: the one global of celery-waves.
+"""The Celery application and its settings: the one global of celery-waves. Importing it changes nothing in a process.
 
 celery -A pipeline.app worker -Q main.collect,main.compute,main.control
 celery -A pipeline.app beat
@@ -8,14 +8,19 @@ celery -A pipeline.app flower
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery
+from celery.app.log import Logging as CeleryLogging
+from celery.fixups.django import fixup
+from celery.loaders.app import AppLoader
 from kombu import Queue
 
 from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
+from pipeline.errors import PipelineError
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
-from pipeline.messaging.transport import install
+from pipeline.messaging.transport import Broker
 from pipeline.settings import Settings
 from pipeline.telemetry.logs import dress, form
 
@@ -83,32 +88,52 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def make_app(settings: Settings) -> Celery:
-    """Build an application for some settings, for a process that sends to another Redis than its environment's."""
-    made = Celery("pipeline", set_as_current=False)
+    """Make an application for some settings. It changes nothing in its process until Celery's command runs it.
+
+    So it is not the process' current one, and Django is not looked after here but where a process of Celery's begins.
+    """
+    made = Celery(
+        "pipeline",
+        set_as_current=False,
+        fixups=(),
+        amqp=Broker,
+        log=f"{__name__}:Logging",
+        loader=f"{__name__}:Loader",
+    )
     made.conf.update(celery_settings(settings))
     return made
 
 
-@signals.import_modules.connect
-def one_thread(**_: Any) -> None:
-    """Let a process of Celery's do its sums in one thread, unless it is told another number.
+class Loader(AppLoader):
+    """Prepares a process of Celery's (worker, beat, Flower) for its application. No other process asks it to."""
 
-    A pool's child is forked. Where its parent has used OpenMP's threads, as by loading a model when flows are
-    imported, the child waits for ever for those that it did not inherit. Celery tells of the modules that it will
-    import before it imports the first: OpenMP reads this when it is loaded.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    def import_default_modules(self) -> list[Any]:
+        """Import what such a process runs, and first settle what must be settled before.
+
+        A pool's child is forked. Where its parent has used OpenMP's threads, as by loading a model when flows are
+        imported, the child waits for ever for those that it did not inherit: so such a process does its sums in one
+        thread, unless it is told another number. OpenMP reads that when it is loaded.
+        """
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        self._django = fixup(self.app)  # kept, because Celery's signals hold it weakly
+        try:
+            form(terminal=False)
+            found: list[Any] = super().import_default_modules()
+        except PipelineError as error:
+            sys.stderr.write(f"wave: {error}\n")
+            sys.exit(2)
+        return found
 
 
-@signals.after_setup_logger.connect
-@signals.after_setup_task_logger.connect
-def _dress(logger: Any = None, **_: Any) -> None:
-    """Let Celery's lines, and those that users log or print, be written as ours are."""
-    dress(logger)
+class Logging(CeleryLogging):
+    """Lets Celery's lines, and those that users log or print, be written as ours are."""
+
+    def setup_handlers(self, logger: Any, *args: Any, **options: Any) -> Any:
+        """Dress each logger that Celery gives a handler."""
+        found = super().setup_handlers(logger, *args, **options)
+        dress(found)
+        return found
 
 
-install()
 settings = Settings.from_env()
-form(terminal=False)  # a PIPELINE_LOG that is none is refused here: in a signal Celery would go on
 app = make_app(settings)
-app.set_current()

@@ -17,6 +17,7 @@ from contextvars import copy_context
 from typing import Any
 
 from pipeline.errors import AnswerError, TimedOut
+from pipeline.execution.django_databases import close_connections
 
 Answer = tuple[int, Any, BaseException | None]  # index of the call, its value, or what it raised
 Function = Callable[..., Any]
@@ -115,7 +116,7 @@ def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads
 
     for _ in range(threads):
         # With a copy of the context, so that what a call logs names its wave and task there too.
-        threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(_and_close, work), daemon=True).start()
     left, deadline = set(range(len(rows))), time.monotonic() + limit
     try:
         while left:
@@ -130,6 +131,14 @@ def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads
             yield index, None, over(limit)
     finally:
         stop.set()
+
+
+def _and_close(work: Callable[[], None]) -> None:
+    """Do the work of a thread, and close the connections that Django would keep for it."""
+    try:
+        work()
+    finally:
+        close_connections()
 
 
 def halving(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import PathFinder
@@ -68,12 +69,32 @@ def load_flows(names: Iterable[str]) -> Flows:
     the one that is named.
     """
     names = tuple(names)
+    if names:
+        _look_here()
+        set_up_django()
     flows: list[Flow] = []
     for entry in names:
         module_name, _, wanted = entry.partition(":")
         module = _import(module_name)
         flows += [f for f in _held(module, module_name, wanted) if f not in flows]
     return Flows(flows, names)
+
+
+def _look_here() -> None:
+    if not any(entry in ("", str(Path.cwd())) for entry in sys.path):
+        sys.path.append(str(Path.cwd()))  # a console script does not look there
+
+
+def set_up_django(environ: Mapping[str, str] | None = None) -> None:
+    """Make Django's models usable where DJANGO_SETTINGS_MODULE is set, unless they are already.
+
+    What the settings raise is raised on.
+    """
+    name = (os.environ if environ is None else environ).get("DJANGO_SETTINGS_MODULE")
+    if not name or importlib.util.find_spec("django") is None:
+        return
+    if not importlib.import_module("django.apps").apps.ready:
+        importlib.import_module("django").setup()
 
 
 def check_clash(folder: Path | None = None) -> None:
@@ -104,8 +125,6 @@ def _refuse_foreign(name: str, theirs: Path) -> None:
 
 
 def _import(name: str) -> ModuleType:
-    if not any(entry in ("", str(Path.cwd())) for entry in sys.path):
-        sys.path.append(str(Path.cwd()))  # a console script does not look there
     folder = _folder_of(name)
     check_clash(folder)
     try:

@@ -7,7 +7,8 @@ looks whether there is one, and goes on.
 With the transport option `ack_emulation: false` a worker keeps in its memory alone what it has not acknowledged. That
 is for messages which somebody sends again when their worker dies.
 
-`install` puts it under kombu's own names, because kombu knows TLS by the name `rediss` and logs addresses by it.
+`Broker` gives it to the connections of one Celery application. kombu's table of names, which is the process', stays
+as it is, and the names stay kombu's own: it knows TLS by `rediss`, and logs addresses by it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from celery.app.amqp import AMQP
+from kombu import Connection
+from kombu.transport import redis, virtual
 
 WAIT = 1.0  # seconds in which the rest of a message must come whose beginning has
 
@@ -69,7 +72,18 @@ class SentinelTransport(redis.SentinelTransport):
     Channel = _SentinelChannel
 
 
-def install() -> None:
-    """Let every connection that this process makes to Redis use it."""
-    TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
-    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"
+_MENDED = {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}
+
+
+class BrokerConnection(Connection):
+    """A connection to the broker; its clones and pools are of the same kind."""
+
+    def get_transport_cls(self) -> type[redis.Transport]:
+        """Return the mended transport of the connection's name."""
+        return _MENDED.get(self.transport_cls) or super().get_transport_cls()
+
+
+class Broker(AMQP):
+    """What a Celery application makes its connections with: `Celery(amqp=Broker)`."""
+
+    Connection = BrokerConnection

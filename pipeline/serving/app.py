@@ -12,13 +12,11 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.app import make_app
-from pipeline.messaging.transport import install
 from pipeline.settings import Settings
 
 MODEL, SLOTS = "PIPELINE_SERVE", "PIPELINE_SERVE_SLOTS"
 DEFAULT_SLOTS = 8
 
-install()
 settings = Settings.from_env()
 app = make_app(settings)
 # One message waits in a worker while its slots are taken, so that the others go to workers that have free ones. What a
@@ -29,7 +27,6 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_transport_options=app.conf.broker_transport_options | {"ack_emulation": False},
 )
-app.set_current()
 
 
 def worker_command(queue: str, options: Sequence[str] = ()) -> list[str]:

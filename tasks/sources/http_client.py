@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -31,10 +32,6 @@ DOWN = 10.0  # seconds that a source which failed in all tries is asked once onl
 _QUOTED = r"""\s*b?['"]"""
 _SECRET = 8  # characters from which on a value that may be a secret is taken out of messages
 _SHOWN = 200  # characters of an answer that a message shows
-
-# It logs each request with its query, where API keys are.
-if logging.getLogger("httpx").level == logging.NOTSET:
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class _Passing(Exception):
@@ -227,14 +224,23 @@ _inherited: list[Any] = []  # connections of the parent process: neither used no
 
 
 def client_of(factory: ClientFactory) -> httpx.Client:
-    """Return this process' client of a factory, made at its first use."""
+    """Give this process' client of a factory, made at its first use."""
+    _at_first_use()
     with _lock:
         if factory not in _clients:
             _clients[factory] = factory()
         return _clients[factory]
 
 
-@atexit.register
+@cache
+def _at_first_use() -> None:
+    """Prepare this process, which importing must not do: a program that only imports keeps its own log as it is."""
+    atexit.register(close_clients)
+    # httpx logs each request with its query, where API keys are.
+    if logging.getLogger("httpx").level == logging.NOTSET:
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
 def close_clients() -> None:
     """Close the clients of this process. The next request makes new ones."""
     with _lock:
