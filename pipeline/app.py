@@ -17,7 +17,8 @@ from celery.fixups.django import fixup
 from celery.loaders.app import AppLoader
 from kombu import Queue
 
-from pipeline.connections.sync_clients import HEALTH_CHECK, KEEP_ALIVE, broker_settings
+from pipeline.connections.address import parse
+from pipeline.connections.broker import broker_settings
 from pipeline.errors import PipelineError
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
 from pipeline.messaging.transport import Broker
@@ -31,21 +32,15 @@ VISIBILITY = 6 * 3600  # seconds; longer than any time limit, because claims res
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return the Celery configuration for some settings."""
     version = settings.version or "unknown"
-    named = broker_settings(settings.redis_url)
+    named = broker_settings(settings.redis_url, settings.socket_timeout)
+    # A connection that waits for messages is made anew when the server is silent for twice its health check's interval.
     transport = {
         "visibility_timeout": VISIBILITY,
-        "socket_timeout": settings.socket_timeout,
-        "socket_connect_timeout": settings.socket_timeout,
-        "socket_keepalive": True,
-        "socket_keepalive_options": KEEP_ALIVE,
-        # A connection that waits for messages is made anew when the server is silent for twice this.
-        "health_check_interval": HEALTH_CHECK,
         "retry_on_timeout": True,
-        **named["options"],
+        **named["broker_transport_options"],
     }
     return {
-        "broker_url": named["broker_url"],
-        "broker_use_ssl": named["broker_use_ssl"],
+        **named,
         "result_backend": f"pipeline.messaging.result_backend:ChordBackend+{settings.redis_url}",
         "include": ["pipeline.workers.worker"],
         # JSON only: a message of another kind is refused, never unpickled.
@@ -118,6 +113,8 @@ class Loader(AppLoader):
         self._django = fixup(self.app)  # kept, because Celery's signals hold it weakly
         try:
             form(terminal=False)
+            for url in {settings.redis_url, settings.pipe_store_url}:
+                parse(url)
             found: list[Any] = super().import_default_modules()
         except PipelineError as error:
             sys.stderr.write(f"wave: {error}\n")

@@ -12,8 +12,10 @@ from pipeline.errors import KeyFormatError, SettingsError
 from pipeline.flows.pipe import check_version
 from pipeline.local_session import nearby, nearby_flows
 
-_PASSWORD = re.compile(r"//([^:/@]*):.*@")  # to the last @: one that is not escaped may hold any character
-_PARAMETER = re.compile(r"([?&](?:sentinel_)?password=)[^&]*")
+_USER = re.compile(r"[\w.%~-]*")
+_PORT = re.compile(r"(?<=:)(?![\d*]+(?:[/?;,]|$))[^/?;,:\[\]]+")  # no number: what follows may be a password
+# To the next name=: a password that is not escaped may hold any character.
+_PARAMETER = re.compile(r"([?&]\w*password=)[^&]*(?:&(?![a-z_]+=)[^&]*)*", re.IGNORECASE)
 DEFAULT_VERSION = "main"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
@@ -34,8 +36,14 @@ def git_version() -> str | None:
 
 
 def without_secret(url: str) -> str:
-    """Write a URL without its password."""
-    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"//\1:***@", url))
+    """Write a URL without its password, whatever is wrong with it."""
+    scheme, sep, rest = url.partition("://") if "://" in url else ("", "", url)
+    login, at, place = rest.rpartition("@")  # the last one: one in a password may not be escaped
+    user, colon, _ = login.partition(":")
+    known = f"{user if colon and _USER.fullmatch(user) else ''}{colon}***@" if at else ""
+    if not place.startswith(("[", "/")):
+        place = _PORT.sub("***", place)
+    return scheme + sep + known + _PARAMETER.sub(r"\1***", place)
 
 
 def _version(value: str, _: str, advice: str = "") -> str:

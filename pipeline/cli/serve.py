@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import click
-from redis import Redis
 
 from pipeline.allowed import ALLOW, Allowed
 from pipeline.cli.children import choose_redis, run
 from pipeline.cli.options import kind_option, version_option
 from pipeline.cli.session import Session, with_redis
 from pipeline.cli.web import address, check_installed, host_option, port_option, web_env
+from pipeline.connections.sync_clients import PATIENCE, connect
 from pipeline.errors import UnknownName
 from pipeline.flows.pipe import check_version
 from pipeline.formatting import length
@@ -230,7 +230,9 @@ def serve(
     chosen = web_env(host, port)
     with ExitStack() as stack:
         url = choose_redis(session, stack)
-        catalogue = Catalogue(stack.enter_context(Redis.from_url(url)), code)
+        catalogue = Catalogue(
+            stack.enter_context(connect(url, session.settings.socket_timeout, PATIENCE)), code
+        )
         names = _names(catalogue, models, {"batch": batch, "deadline": deadline}, workers)
 
         def commands() -> Iterator[tuple[str, Sequence[str], Mapping[str, str]]]:

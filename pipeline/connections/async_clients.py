@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from pipeline.connections.sync_clients import connection_options, is_cluster, sentinels
+from pipeline.connections.address import CLUSTER, parse
+from pipeline.connections.sync_clients import connection_options, pool_options, sentinel_options
 from pipeline.errors import UnreachableError
-from pipeline.settings import without_secret
 
-_SINGLE = ("redis", "rediss", "unix")
+_CLASSES: dict[str, Any] = {
+    "redis": Connection,
+    "rediss": SSLConnection,
+    "unix": UnixDomainSocketConnection,
+}
 
 
 def connect(url: str, timeout: float) -> Redis:
@@ -21,16 +26,19 @@ def connect(url: str, timeout: float) -> Redis:
 
     `timeout` in seconds: how long one answer may take. Raises UnreachableError for a URL that names no such server.
     """
-    options = connection_options(url, timeout) | {"retry": Retry(NoBackoff(), 1)}
-    scheme = url.partition("://")[0]
-    if scheme == "sentinel":
-        found = sentinels(url)
-        once = {"retry": Retry(NoBackoff(), 0)}  # where one Sentinel is gone the next one is asked at once
-        manager: Any = Sentinel(found.hosts, sentinel_kwargs=found.options | once)  # type: ignore[no-untyped-call]
-        client: Redis = manager.master_for(found.master, Redis, db=found.db, **found.user, **options)
-        return client
-    if is_cluster(url) or scheme not in _SINGLE:
+    found = parse(url)
+    if found.scheme in CLUSTER:
         raise UnreachableError(
-            f"{without_secret(url)!r} names no single Redis, which serving needs. Set REDIS_URL to one."
+            f"{str(found)!r} names no single Redis, which serving needs. Set REDIS_URL to one."
         )
-    return Redis(connection_pool=ConnectionPool.from_url(url, **options))
+    options = {**connection_options(found, timeout), "retry": Retry(NoBackoff(), 1), **found.options}
+    if found.scheme == "sentinel":
+        once = {"retry": Retry(NoBackoff(), 0)}  # where one Sentinel is gone the next one is asked at once
+        manager: Any = Sentinel(found.hosts, sentinel_kwargs=sentinel_options(found) | once)  # type: ignore[no-untyped-call]
+        own = {"db": found.db, "ssl": found.tls, **found.user, **pool_options(found)}
+        client: Redis = manager.master_for(found.master, Redis, **own, **options)
+        return client
+    pool: Any = BlockingConnectionPool if found.pool else ConnectionPool
+    return Redis(
+        connection_pool=pool(connection_class=_CLASSES[found.scheme], **found.place, **options, **found.pool)
+    )

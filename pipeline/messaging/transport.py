@@ -20,6 +20,9 @@ from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport import redis, virtual
 
+from pipeline.connections.address import Address
+from pipeline.connections.broker import connection_params
+
 WAIT = 1.0  # seconds in which the rest of a message must come whose beginning has
 
 
@@ -37,12 +40,21 @@ class _Mended:
 
     QoS: Any
     ack_emulation: bool
+    address: Address | None = (
+        None  # where it connects to, a transport option; None for what kombu's own URL says
+    )
     _create_client: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if not self.ack_emulation:
             self.QoS = _InMemory
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        found: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        if self.address is None:
+            return found
+        return found | connection_params(self.address, isinstance(self, redis.SentinelChannel))
 
     @cached_property
     def subclient(self) -> Any:
@@ -53,11 +65,11 @@ class _Mended:
 
 
 class _Channel(_Mended, redis.Channel):
-    pass
+    from_transport_options = (*redis.Channel.from_transport_options, "address")
 
 
 class _SentinelChannel(_Mended, redis.SentinelChannel):
-    pass
+    from_transport_options = (*redis.SentinelChannel.from_transport_options, "address")
 
 
 class Transport(redis.Transport):
@@ -81,6 +93,15 @@ class BrokerConnection(Connection):
     def get_transport_cls(self) -> type[redis.Transport]:
         """Return the mended transport of the connection's name."""
         return _MENDED.get(self.transport_cls) or super().get_transport_cls()
+
+    def as_uri(self, include_password: bool = False, mask: str = "**", **more: Any) -> str:
+        """Return its address; without the password, for logs, as the user has written it."""
+        address = self.transport_options.get("address")
+        return (
+            str(address)
+            if address and not include_password
+            else super().as_uri(include_password, mask, **more)
+        )
 
 
 class Broker(AMQP):

@@ -16,7 +16,8 @@ from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
-from pipeline.connections.sync_clients import PATIENCE, connect, connect_cluster, is_cluster
+from pipeline.connections.address import is_cluster, parse
+from pipeline.connections.sync_clients import PATIENCE, connect, connect_cluster
 from pipeline.errors import UnreachableError
 from pipeline.gate.gate import Gate
 from pipeline.gate.rate_limiter import RateLimiter
@@ -37,7 +38,11 @@ class Runtime:
 
     @cached_property
     def client(self) -> Redis:
-        """The control Redis: waves, deadlines, states and rates. Raises UnreachableError for a wrong URL."""
+        """The control Redis: waves, deadlines, states and rates.
+
+        Raises UnreachableError for what is no URL of one, or of a pipe store: before anything is written.
+        """
+        parse(self.settings.pipe_store_url)
         return connect(self.settings.redis_url, self.settings.socket_timeout, self.patience)
 
     @cached_property

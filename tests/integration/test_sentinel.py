@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pipeline import Wave, submit_wave
-from pipeline.connections.sync_clients import sentinels
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
@@ -67,12 +66,3 @@ def test_a_wave_survives_a_failover_within_seconds(group, tmp_path):
 def test_a_url_that_names_no_sentinels_says_how_one_looks(url):
     with pytest.raises(UnreachableError, match=r"It looks like sentinel://user:password@host:26379"):
         Runtime(Settings(redis_url=url)).check()
-
-
-def test_a_sentinel_url_is_read():
-    found = sentinels("sentinel://us%20er:p%40ss@a:1;b/3?master=m&sentinel_password=s")
-    assert found.hosts == (("a", 1), ("b", 26379))
-    assert (found.master, found.db) == ("m", 3)
-    assert found.user == {"username": "us er", "password": "p@ss"}
-    assert found.own == {"password": "s"}
-    assert "p@ss" not in repr(found)

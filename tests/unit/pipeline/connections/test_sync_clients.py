@@ -1,4 +1,4 @@
-"""Clients: how long they try again, and what the broker is told of a URL."""
+"""Clients: how long they try again, and what their connections are made with."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import time
 import pytest
 from redis.exceptions import AuthenticationError, ConnectionError, ReadOnlyError, ResponseError
 
-from pipeline.connections.sync_clients import KEEP_ALIVE, Patience, broker_settings, connect, is_cluster
-from pipeline.errors import UnreachableError
+from pipeline.connections.sync_clients import KEEP_ALIVE, Patience, connect
 
 
 class Flaky:
@@ -89,37 +88,9 @@ def test_all_connections_of_a_client_wait_together():
     assert isinstance(options["retry"], Patience)
 
 
-@pytest.mark.parametrize("url", ["http://host", "host:6379", "", "redis://host:port/0"])
-def test_what_is_no_url_of_redis_says_so(url):
-    with pytest.raises(UnreachableError, match="is not a Redis URL"):
-        connect(url, 1, 1)
-
-
-def test_a_cluster_is_told_by_its_scheme():
-    assert is_cluster("redis+cluster://host")
-    assert is_cluster("rediss+cluster://host")
-    assert not is_cluster("redis://cluster")
-
-
-def test_the_broker_gets_a_plain_url_as_it_is():
-    found = broker_settings("redis://:secret@host:1/2")
-    assert found == {"broker_url": "redis://:secret@host:1/2", "broker_use_ssl": False, "options": {}}
-
-
-def test_the_broker_checks_certificates_unless_it_is_told_not_to():
-    found = broker_settings("rediss://host:1/2?ssl_ca_certs=/ca.pem&ssl_check_hostname=false")
-    assert found["broker_url"] == "rediss://host:1/2"
-    assert found["broker_use_ssl"] == {
-        "ssl_cert_reqs": "required",
-        "ssl_ca_certs": "/ca.pem",
-        "ssl_check_hostname": False,
-    }
-    assert broker_settings("rediss://host")["broker_use_ssl"] == {"ssl_cert_reqs": "required"}
-    assert broker_settings("rediss://host?ssl_cert_reqs=none")["broker_use_ssl"] == {"ssl_cert_reqs": "none"}
-
-
-def test_the_broker_gets_each_sentinel_with_the_user_of_redis():
-    found = broker_settings("sentinel://me:p%40ss@a:1;b:2/3?master=m")
-    assert found["broker_url"] == "sentinel://me:p%40ss@a:1/3;sentinel://me:p%40ss@b:2/3"
-    assert found["options"]["master_name"] == "m"
-    assert broker_settings("sentinel://nonsense")["broker_url"] == "sentinel://nonsense"
+def test_what_a_url_says_of_its_connections_holds():
+    options = connect(
+        "redis://localhost/2?socket_timeout=3&client_name=me", 7, 1
+    ).connection_pool.connection_kwargs
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (3, 7)
+    assert options["client_name"] == "me"
