@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import Celery
 from celery.app.log import Logging as CeleryLogging
@@ -20,6 +20,7 @@ from kombu import Queue
 from pipeline.connections.address import parse
 from pipeline.connections.broker import broker_settings
 from pipeline.errors import PipelineError
+from pipeline.flows.own_modules import clash_behind
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL
 from pipeline.messaging.transport import Broker
 from pipeline.settings import Settings
@@ -117,9 +118,22 @@ class Loader(AppLoader):
                 parse(url)
             found: list[Any] = super().import_default_modules()
         except PipelineError as error:
-            sys.stderr.write(f"wave: {error}\n")
-            sys.exit(2)
+            _refuse(error)
         return found
+
+    def import_task_module(self, module: str) -> Any:
+        """Import one of them, or one that the command line names, as by -I."""
+        try:
+            return super().import_task_module(module)
+        except ImportError as error:
+            if (clash := clash_behind(error)) is None:
+                raise
+            _refuse(clash)
+
+
+def _refuse(error: PipelineError) -> NoReturn:
+    sys.stderr.write(f"wave: {error}\n")
+    sys.exit(2)
 
 
 class Logging(CeleryLogging):

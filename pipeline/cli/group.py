@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import PipelineError
+from pipeline.flows.own_modules import clash, hiding
 
 _MARKER = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
 
@@ -115,6 +116,8 @@ def _same(word: str, known: Sequence[str]) -> list[str]:
 
 
 def _load(entry: EntryPoint) -> click.Command:
+    if (theirs := hiding(entry.module)) is not None:
+        raise Failure(f"the command {entry.name!r} cannot run here: {clash(entry.module, theirs)}")
     try:
         found: click.Command = entry.load()
     except ModuleNotFoundError as error:
@@ -149,7 +152,9 @@ def _extra(entry: EntryPoint, module: str) -> str | None:
 
 
 def _first_line(entry: EntryPoint) -> str:
-    """Return the first line of a command's docstring from its source: loading it could cost seconds."""
+    """Give the first line of a command's docstring from its source: loading it could cost seconds."""
+    if hiding(entry.module) is not None:
+        return "(not here: a module of yours has the name of its package)"
     try:
         spec = find_spec(entry.module)
         tree = (

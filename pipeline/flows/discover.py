@@ -11,13 +11,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from pipeline.errors import ClashError, FlowError, UnknownName, listed, near
+from pipeline.errors import FlowError, UnknownName, listed, near
 from pipeline.flows.flow import Flow
+from pipeline.flows.own_modules import clash_behind, prefer_own
 from pipeline.flows.task import Task
 
-_SHIPPED = ("pipeline", "tasks", "forecasting", "ecs")
-_HOME = Path(__file__).resolve().parents[2]
-_SHARED = ("site-packages", "dist-packages")  # what lies there is not the user's to rename
 _from_files: set[str] = set()  # names of the modules that were loaded from files
 
 
@@ -64,13 +62,15 @@ class Flows(Mapping[str, Flow]):
 def load_flows(names: Iterable[str]) -> Flows:
     """Import modules (or files ending in .py) and take the flows that they hold, or the named one of each.
 
-    Modules are also looked for in the working folder. Raises ClashError when a module of the user's has the name of a
-    shipped package, FlowError when a module cannot be found or holds no flow, and UnknownName when it does not hold
-    the one that is named.
+    Modules are also looked for in the working folder. A file inside a package is imported as a module of it.
+
+    Raises ClashError when a module of the user's is named pipeline, or hides a package of ours that is needed;
+    FlowError when a module cannot be found or holds no flow; UnknownName when it does not hold the one that is named.
     """
     names = tuple(names)
     if names:
         _look_here()
+        prefer_own(Path.cwd())
         set_up_django()
     flows: list[Flow] = []
     for entry in names:
@@ -97,44 +97,16 @@ def set_up_django(environ: Mapping[str, str] | None = None) -> None:
         importlib.import_module("django").setup()
 
 
-def check_clash(folder: Path | None = None) -> None:
-    """Refuse a module that has the name of a shipped package: in `folder`, or ahead of ours on the import path.
-
-    Raises ClashError, which names both.
-    """
-    own = [[str(folder)]] if folder is not None and _is_users(folder) else []
-    for name in _SHIPPED:
-        for path in (*own, [entry or "." for entry in sys.path]):
-            spec = PathFinder.find_spec(name, path)
-            if spec is not None and spec.origin is not None and (_HOME / name).is_dir():
-                _refuse_foreign(name, Path(spec.origin).resolve())
-
-
-def _is_users(folder: Path) -> bool:
-    """Return whether a folder is the user's, not one of installed packages nor a copy of celery-waves itself."""
-    return folder.name not in _SHARED and not (folder / "pipeline" / "discover.py").is_file()
-
-
-def _refuse_foreign(name: str, theirs: Path) -> None:
-    ours = _HOME / name
-    if theirs != ours and ours not in theirs.parents:
-        raise ClashError(
-            f"your {theirs} has the name of the package {ours} of celery-waves, and one would hide the other. "
-            f"Rename yours, for instance to my_{name}."
-        )
-
-
 def _import(name: str) -> ModuleType:
     folder = _folder_of(name)
-    check_clash(folder)
+    prefer_own(folder)
     try:
         return _import_file(Path(name).resolve()) if name.endswith(".py") else importlib.import_module(name)
     except ImportError as error:
+        if (clash := clash_behind(error)) is not None:
+            raise clash from error
         missing = error.name or ""
-        package = missing.partition(".")[0]
-        if package in _SHIPPED and folder is not None and _is_users(folder) and (folder / package).is_dir():
-            _refuse_foreign(package, folder / package)
-        if isinstance(error, ModuleNotFoundError) and package == name.partition(".")[0]:
+        if isinstance(error, ModuleNotFoundError) and missing.partition(".")[0] == name.partition(".")[0]:
             raise FlowError(
                 f"cannot import {name!r}, which is to hold flows: there is no module {missing!r}. Run this in its "
                 "folder, or put the folder on PYTHONPATH."
@@ -143,9 +115,9 @@ def _import(name: str) -> ModuleType:
 
 
 def _folder_of(name: str) -> Path | None:
-    """Return the folder that holds a file or the module of that name, None when there is none."""
+    """Return the folder that holds a file (of a package, the package's) or the module of that name, if there is one."""
     if name.endswith(".py"):
-        return Path(name).resolve().parent
+        return _root_of(Path(name).resolve())
     if not all(part.isidentifier() for part in name.split(".")):
         raise FlowError(f"{name!r} is neither the name of a module nor a file that ends in .py.")
     spec = PathFinder.find_spec(name.partition(".")[0])
@@ -155,24 +127,50 @@ def _folder_of(name: str) -> Path | None:
     return found if spec.submodule_search_locations is None else found.parent
 
 
+def _root_of(path: Path) -> Path:
+    """Return the folder from which a file is imported: above the packages that hold it."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and all(p.isidentifier() for p in (folder.name, path.stem)):
+        folder = folder.parent
+    return folder
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise FlowError(f"there is no file {path}, which is to hold flows.")
-    name = path.stem
+    root = _root_of(path)
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
     loaded = sys.modules.get(name)
     if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == path:
         return loaded
     if name in sys.stdlib_module_names or (loaded is not None and name not in _from_files):
         raise FlowError(
-            f"{path} has the name of another module that is in use. Rename it, for instance to my_{name}.py."
+            f"{path} has the name of another module that is in use. Rename it, for instance to my_{path.name}."
         )
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
+    if str(root) not in sys.path:
+        sys.path.append(str(root))
+    _from_files.add(name)
+    return _import_inside(name, root) if "." in name else _execute(name, path)
+
+
+def _import_inside(name: str, root: Path) -> ModuleType:
+    """Import a file of a package under its whole name, so that its relative imports work."""
+    top = name.partition(".")[0]
+    package = importlib.import_module(top)
+    if str(root / top) not in map(os.path.realpath, package.__path__):
+        raise FlowError(
+            f"{root / top}, which holds {name}, has the name of another package that is in use, {package.__file__}. "
+            f"Rename yours, for instance to my_{top}."
+        )
+    sys.modules.pop(name, None)
+    return importlib.import_module(name)
+
+
+def _execute(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    _from_files.add(name)
     try:
         spec.loader.exec_module(module)
     except BaseException:

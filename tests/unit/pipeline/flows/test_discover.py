@@ -12,7 +12,8 @@ import pytest
 
 from pipeline import Flow
 from pipeline.errors import ClashError, FlowError, UnknownName
-from pipeline.flows.discover import Flows, check_clash, load_flows
+from pipeline.flows.discover import Flows, load_flows
+from pipeline.flows.own_modules import prefer_own
 from tests.support.graphs import make
 
 ROOT = Path(__file__).parents[4]
@@ -193,9 +194,30 @@ def test_a_file_that_breaks_while_it_is_loaded_can_be_loaded_once_it_is_mended(w
     assert list(load_flows(["my_flows_l.py"])) == ["delays"]
 
 
-# Clashes with the shipped packages
+@pytest.mark.parametrize("name", ["proj/flows.py", "./proj/sub/flows.py"])
+def test_a_file_of_a_package_is_a_module_of_it_whose_relative_imports_work(write, tmp_path, name):
+    write("proj/__init__.py", "")
+    write("proj/helpers.py", FLOW)
+    write("proj/sub/__init__.py", "")
+    write(name, f"from {'..' if 'sub' in name else '.'}helpers import *\n" + DELAYS.partition(FLOW)[2].replace(
+        "delays =", "from pipeline import Flow\ndelays ="))  # fmt: skip
+    found = load_flows([name])["delays"]
+    module = name.removeprefix("./").removesuffix(".py").replace("/", ".")
+    assert load_flows([module])["delays"] is found
+    assert sys.modules[module].__package__ == module.rpartition(".")[0]
 
-SHIPPED = [name for name in ("pipeline", "tasks", "forecasting", "ecs") if (ROOT / name).is_dir()]
+
+def test_a_file_whose_package_has_the_name_of_another_one_is_refused(write, tmp_path):
+    write("json/__init__.py", "")
+    write("json/flows.py", DELAYS)
+    assert refused("json/flows.py").startswith(
+        f"{tmp_path / 'json'}, which holds json.flows, has the name of another package that is in use, "
+    )
+
+
+# A user's own modules that are named like packages of ours
+
+OTHERS = ("tasks", "forecasting", "ecs")
 
 
 def run(folder: Path, code: str, **env: str) -> str:
@@ -207,42 +229,65 @@ def run(folder: Path, code: str, **env: str) -> str:
     return (found.stdout + found.stderr).strip().splitlines()[-1]
 
 
-def clash(theirs: Path, name: str) -> str:
+def clash(theirs: Path, name: str, needed: str = ",") -> str:
     return (
-        f"your {theirs} has the name of the package {ROOT / name} of celery-waves, and one would hide the other. "
-        f"Rename yours, for instance to my_{name}."
+        f"your {theirs} has the name of the package {ROOT / name} of celery-waves{needed} and one would hide the "
+        f"other. Rename yours, for instance to my_{name}."
     )
 
 
 LOAD = "from pipeline.flows.discover import load_flows; print(list(load_flows(['my_flows.py'])))"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_module_of_the_users_beside_the_flows_must_not_have_a_shipped_name(write, tmp_path, name):
-    theirs = write(f"{name}.py", "")
+@pytest.mark.parametrize("name", ["pipeline.py", "pipeline/__init__.py"])
+def test_a_module_of_the_users_must_not_hide_the_engine(write, tmp_path, name):
+    theirs = write(name, "")
     write("my_flows.py", DELAYS)
-    assert run(tmp_path, LOAD) == f"pipeline.errors.ClashError: {clash(theirs, name)}"
-    assert run(tmp_path, LOAD.replace(".py", "")) == f"pipeline.errors.ClashError: {clash(theirs, name)}"
+    for code in (LOAD, LOAD.replace(".py", "")):
+        assert run(tmp_path, code) == f"pipeline.errors.ClashError: {clash(theirs, 'pipeline')}"
 
 
-def test_a_package_of_the_users_must_not_have_a_shipped_name_either(write, tmp_path):
-    theirs = write("tasks/__init__.py", "")
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("form", ["{}.py", "{}/__init__.py"])
+def test_the_users_own_module_is_what_its_name_means(write, tmp_path, name, form):
+    write(form.format(name), DELAYS)
+    write("my_flows.py", f"from {name} import delays as flow")
+    assert run(tmp_path, LOAD) == "['delays']"
+    assert run(tmp_path, LOAD.replace(".py", "")) == "['delays']"
+
+
+def test_the_users_own_tasks_file_can_hold_the_flows(write, tmp_path):
+    write("tasks.py", DELAYS)
+    assert run(tmp_path, LOAD.replace("my_flows", "tasks")) == "['delays']"
+    assert run(tmp_path, LOAD.replace("my_flows.py", "tasks")) == "['delays']"
+
+
+def test_what_needs_the_shipped_package_says_what_hides_it(write, tmp_path):
+    theirs = write("tasks.py", "")
+    write("my_flows.py", "from tasks.sources.http import http_json")
+    needed = ", which tasks.sources is in,"
+    assert run(tmp_path, LOAD) == f"pipeline.errors.ClashError: {clash(theirs, 'tasks', needed)}"
+    said = run(tmp_path, LOAD.replace("my_flows.py", "tasks.delays"))
+    assert said == f"pipeline.errors.ClashError: {clash(theirs, 'tasks', ', which tasks.delays is in,')}"
+
+
+def test_a_module_of_theirs_that_is_missing_is_no_clash(write, tmp_path):
+    write("tasks/__init__.py", "")
+    write("my_flows.py", "import tasks.absent")
+    assert run(tmp_path, LOAD) == "ModuleNotFoundError: No module named 'tasks.absent'"
+
+
+def test_a_process_that_uses_ours_already_refuses_theirs(write, tmp_path):
+    theirs = write("ecs.py", "")
     write("my_flows.py", DELAYS)
-    assert run(tmp_path, LOAD) == f"pipeline.errors.ClashError: {clash(theirs, 'tasks')}"
+    assert run(tmp_path, f"import ecs; {LOAD}") == f"pipeline.errors.ClashError: {clash(theirs, 'ecs')}"
 
 
-def test_the_users_own_tasks_file_cannot_hold_the_flows(write, tmp_path):
-    theirs = write("tasks.py", DELAYS)
-    assert run(tmp_path, LOAD.replace("my_flows", "tasks")) == (
-        f"pipeline.errors.ClashError: {clash(theirs, 'tasks')}"
-    )
-
-
-def test_a_module_ahead_of_ours_on_the_import_path_is_a_clash_wherever_the_flows_are(write, tmp_path):
-    theirs = write("first/tasks.py", "")
-    write("second/my_flows.py", DELAYS)
-    said = run(tmp_path / "second", LOAD, PYTHONPATH=f"{tmp_path / 'first'}{os.pathsep}{ROOT}")
-    assert said == f"pipeline.errors.ClashError: {clash(theirs, 'tasks')}"
+def test_a_module_ahead_of_ours_on_the_import_path_is_theirs_too(write, tmp_path):
+    write("first/tasks.py", DELAYS)
+    write("second/my_flows.py", "from tasks import *")
+    path = f"{tmp_path / 'first'}{os.pathsep}{ROOT}"
+    assert run(tmp_path / "second", LOAD, PYTHONPATH=path) == "['delays']"
 
 
 def test_a_folder_of_that_name_is_a_clash_once_something_is_imported_from_it(write, tmp_path):
@@ -253,12 +298,24 @@ def test_a_folder_of_that_name_is_a_clash_once_something_is_imported_from_it(wri
     assert run(tmp_path, LOAD) == f"pipeline.errors.ClashError: {clash(tmp_path / 'tasks', 'tasks')}"
 
 
+def test_the_command_runs_beside_such_modules_and_names_both_where_it_cannot(write, tmp_path):
+    theirs = [write(f"{name}.py", "raise RuntimeError('not for the command')") for name in ("tasks", "ecs")]
+    write("my_flows.py", DELAYS)
+    listed = run(tmp_path, "from pipeline.cli import main; main(['-F', 'my_flows.py', 'flows'])")
+    assert "delays" in listed
+    for name, path in zip(("demo", "ecs"), theirs, strict=True):
+        said = run(tmp_path, f"from pipeline.cli import main; main(['{name}', '--help'])")
+        assert said.startswith(
+            f"wave: the command {name!r} cannot run here: your {path} has the name of the package"
+        )
+        assert str(ROOT / path.stem) in said
+
+
 def test_modules_of_other_names_and_the_shipped_ones_are_no_clash(write, tmp_path):
     write("my_tasks.py", "")
     write("my_flows.py", DELAYS)
     assert run(tmp_path, LOAD) == "['delays']"
-    check_clash(ROOT)
-    check_clash()
+    prefer_own(ROOT)
 
 
 def test_a_clash_is_an_error_of_imports_too():
