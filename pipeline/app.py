@@ -84,7 +84,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def make_app(settings: Settings) -> Celery:
-    """Make an application for some settings. It changes nothing in its process until Celery's command runs it.
+    """Build an application for some settings. It changes nothing in its process until Celery's command runs it.
 
     So it is not the process' current one, and Django is not looked after here but where a process of Celery's begins.
     """

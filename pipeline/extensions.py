@@ -17,6 +17,6 @@ def installed(group: str, tell: Callable[..., None] = log.info) -> list[Any]:
     for entry in sorted(entry_points(group=group)):
         try:
             found.append(entry.load())
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:  # or a module of the user hides it
             tell("left out: its extra is not installed", group=group, part=entry.name, error=str(error))
     return found

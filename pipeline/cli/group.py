@@ -152,7 +152,7 @@ def _extra(entry: EntryPoint, module: str) -> str | None:
 
 
 def _first_line(entry: EntryPoint) -> str:
-    """Give the first line of a command's docstring from its source: loading it could cost seconds."""
+    """Return the first line of a command's docstring from its source: loading it could cost seconds."""
     if hiding(entry.module) is not None:
         return "(not here: a module of yours has the name of its package)"
     try:

@@ -72,7 +72,7 @@ class Address:
 
 
 def is_cluster(url: str) -> bool:
-    """Tell a URL that names a Redis Cluster."""
+    """Return whether a URL names a Redis Cluster."""
     return url.strip().partition("://")[0].lower() in CLUSTER
 
 
@@ -84,7 +84,7 @@ def parse(url: str) -> Address:
     scheme = _ALIASES.get(scheme.lower(), scheme.lower())
     if not sep or scheme not in KNOWN:
         known = ", ".join(f"{name}://" for name in KNOWN)
-        raise UnreachableError(f"{shown!r} is no Redis URL. It begins with one of {known}.")
+        raise UnreachableError(f"{shown!r} is not a Redis URL. It begins with one of {known}.")
     body, _, query = rest.partition("?")
     given = read_options(scheme, _pairs(scheme, query, shown), shown)
     login, tail, path = _parts(scheme, body)
@@ -119,7 +119,7 @@ def _login(authority: str) -> tuple[str, str]:
 def _pairs(scheme: str, query: str, shown: str) -> dict[str, str]:
     """Part the parameters of a URL; the first of a name holds, and one without a value says nothing.
 
-    What may be the rest of a password that holds a `?` or a `&` is no name that a message may show.
+    What may be the rest of a password that holds a `?` or a `&` is not a name that a message may show.
     """
     found: dict[str, str] = {}
     before = ""
@@ -135,7 +135,7 @@ def _pairs(scheme: str, query: str, shown: str) -> dict[str, str]:
 
 
 def _sorted_out(given: dict[str, Any]) -> dict[str, Any]:
-    """Tell the options of connections, of the pool and of connections to Sentinels from each other."""
+    """Return which options are of connections, of the pool, and of connections to Sentinels."""
     own = {name.removeprefix(SENTINEL): value for name, value in given.items() if name.startswith(SENTINEL)}
     return {
         "options": _driver({n: v for n, v in given.items() if n in CONNECTION | TCP | TLS}),
@@ -180,7 +180,7 @@ def _network(scheme: str, given: dict[str, Any], tail: str, path: str, shown: st
 def _db(path: str) -> int:
     number = unquote(path).strip("/")
     if number and not (number.isascii() and number.isdigit()):
-        raise ValueError("its path is no number of a database.")
+        raise ValueError("its path is not a number of a database.")
     return int(number or 0)
 
 
@@ -205,11 +205,11 @@ def _host(place: str, default: int) -> tuple[str, int]:
     else:
         host, _, port = place.partition(":")
     if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("its port is no number from 1 to 65535; an IPv6 address is written [::1].")
+        raise ValueError("its port is not a number from 1 to 65535; an IPv6 address is written [::1].")
     return unquote(host), int(port or default)
 
 
 def _wrong(shown: str, why: str, rest: str = "", scheme: str = "") -> UnreachableError:
     if scheme == "sentinel":
-        return UnreachableError(f"{shown!r} is no Sentinel URL: {why} {_SENTINEL_FORM}")
-    return UnreachableError(f"{shown!r} is no Redis URL: {why}{_ESCAPE if '@' in rest else ''}")
+        return UnreachableError(f"{shown!r} is not a Sentinel URL: {why} {_SENTINEL_FORM}")
+    return UnreachableError(f"{shown!r} is not a Redis URL: {why}{_ESCAPE if '@' in rest else ''}")

@@ -17,7 +17,7 @@ def broker_settings(url: str, timeout: float) -> dict[str, Any]:
     """Return the Celery settings that name the broker: broker_url, broker_use_ssl, broker_transport_options.
 
     kombu reads the plain place alone; all else it gets from the address, which is one of the transport options. What
-    is no URL leads nowhere: whoever uses it is told by `parse` first, and a program that only imports is not.
+    is not a URL leads nowhere: whoever uses it is told by `parse` first, and a program that only imports is not.
     """
     try:
         found = parse(url)

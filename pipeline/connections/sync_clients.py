@@ -124,7 +124,7 @@ def connect(url: str, timeout: float, patience: float, **more: Any) -> Redis:
 
 
 def connect_cluster(url: str, timeout: float) -> RedisCluster:
-    """Make a client of a Cluster; it asks a node for the others at once. Raises redis' own errors."""
+    """Build a client of a Cluster; it asks a node for the others at once. Raises redis' own errors."""
     found = parse(url)
     (host, port), *_ = found.hosts
     options = {**connection_options(found, timeout), **found.options, **found.user, **pool_options(found)}

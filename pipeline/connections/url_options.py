@@ -168,7 +168,7 @@ def read_options(scheme: str, given: Mapping[str, str], shown: str) -> dict[str,
 
 
 def _why(scheme: str, name: str) -> str:
-    """Say why an option is not taken, and what to do."""
+    """Return why an option is not taken, and what to do."""
     if scheme in ("redis", "redis+cluster") and (name in TLS or name == "ssl"):
         return f"which is one of TLS: begin the URL with {scheme.replace('redis', 'rediss')}://."
     if scheme == "rediss+cluster" and name in _CLUSTER_LACKS:
@@ -177,5 +177,5 @@ def _why(scheme: str, name: str) -> str:
 
 
 def _form(reader: Reader) -> str:
-    """Say what an option takes, in the words of its reader."""
+    """Return what an option takes, in the words of its reader."""
     return f"It takes {(reader.__doc__ or '').removeprefix('Read ')}"

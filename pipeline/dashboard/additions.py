@@ -46,18 +46,7 @@ class Add(Protocol):
     """Makes an addition."""
 
     def __call__(self, runtime: Runtime, flows: Flows) -> Addition:
-        """Make it for a dashboard."""
-
-
-def installed() -> list[Add]:
-    """Load what installed packages add; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in sorted(entry_points(group=GROUP)):
-        try:
-            found.append(entry.load())
-        except (ImportError, AttributeError) as error:
-            log.info("no pages of this package", name=entry.name, error=str(error))
-    return found
+        """Build it for a dashboard."""
 
 
 def links(additions: Iterable[Addition], entity: EntityView) -> list[Link]:

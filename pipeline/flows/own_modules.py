@@ -70,7 +70,7 @@ def hiding(name: str) -> Path | None:
 
 
 def clash(name: str, theirs: Path) -> ClashError:
-    """Make the error of a module that hides the package of ours in which another lies."""
+    """Build the error of a module that hides the package of ours in which another lies."""
     package = name.partition(".")[0]
     needed = f", which {name} is in," if "." in name else ","
     return ClashError(
@@ -80,7 +80,7 @@ def clash(name: str, theirs: Path) -> ClashError:
 
 
 def clash_behind(error: ImportError) -> ClashError | None:
-    """Make the error of an import that failed because a user's module hides ours; None where that is not why."""
+    """Build the error of an import that failed because a user's module hides ours; None where that is not why."""
     missing = error.name or ""
     package = missing.partition(".")[0]
     if package not in OTHERS:
@@ -112,5 +112,5 @@ def _is_ours(name: str, origin: str) -> bool:
 
 
 def _is_users(folder: Path) -> bool:
-    """Tell a folder of the user's from one of installed packages, and from a copy of celery-waves itself."""
+    """Return whether a folder is the user's, not one of installed packages nor a copy of celery-waves itself."""
     return folder.name not in _SHARED and not (folder / "pipeline" / "flows" / "discover.py").is_file()

@@ -101,17 +101,6 @@ def by_flow(covers: Iterable[Covered]) -> Mapping[tuple[str, str], Sequence[Cove
     return found
 
 
-def installed() -> list[Tell]:
-    """Load what installed packages know; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in entry_points(group=GROUP):
-        try:
-            found.append(entry.load())
-        except (ImportError, AttributeError) as error:
-            log.info("no cover by this package", name=entry.name, error=str(error))
-    return found
-
-
 _covers: dict[tuple[int, Settings, tuple[Flow, ...]], Covers] = {}
 
 

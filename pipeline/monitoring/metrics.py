@@ -90,24 +90,6 @@ class WaveCollector(Collector):
             yield from add(self._runtime, self._flows)
 
 
-def installed() -> list[More]:
-    """Load what installed packages add; one whose extra is missing is left out and told of."""
-    found = []
-    for entry in entry_points(group=GROUP):
-        try:
-            found.append(entry.load())
-        except (ImportError, AttributeError) as error:
-            log.info("no metrics of this package", name=entry.name, error=str(error))
-    return found
-
-
-def registry(runtime: Runtime, flows: Iterable[Flow] = ()) -> CollectorRegistry:
-    """Make a registry that holds these metrics alone."""
-    made = CollectorRegistry()
-    made.register(WaveCollector(runtime, flows))
-    return made
-
-
 def _sums(totals: Sequence[Totals]) -> Iterator[Metric]:
     """Return what became of all waves."""
     tasks = CounterMetricFamily(

@@ -40,7 +40,7 @@ class Runtime:
     def client(self) -> Redis:
         """The control Redis: waves, deadlines, states and rates.
 
-        Raises UnreachableError for what is no URL of one, or of a pipe store: before anything is written.
+        Raises UnreachableError for what is not a URL of one, or of a pipe store: before anything is written.
         """
         parse(self.settings.pipe_store_url)
         return connect(self.settings.redis_url, self.settings.socket_timeout, self.patience)

@@ -76,19 +76,6 @@ def make_app(
     return Guard(Direct(api, api, hot, models.PREDICT), web, metrics)
 
 
-def installed() -> list[APIRouter]:
-    """Give the routers of other packages; one whose extra is not installed is left out, and the log says so."""
-    found = []
-    for entry in sorted(entry_points(group=GROUP)):
-        try:
-            found.append(entry.load())
-        except (ImportError, AttributeError) as error:
-            log.warning(
-                "a part of the API is left out: its extra is not installed", part=entry.name, error=str(error)
-            )
-    return found
-
-
 def _lifespan(settings: Settings, web: WebSettings, metrics: Metrics) -> Any:
     @asynccontextmanager
     async def lifespan(api: FastAPI) -> AsyncIterator[None]:

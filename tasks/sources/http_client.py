@@ -224,7 +224,7 @@ _inherited: list[Any] = []  # connections of the parent process: neither used no
 
 
 def client_of(factory: ClientFactory) -> httpx.Client:
-    """Give this process' client of a factory, made at its first use."""
+    """Return this process' client of a factory, made at its first use."""
     _at_first_use()
     with _lock:
         if factory not in _clients:

@@ -125,13 +125,13 @@ def test_an_unknown_option_is_refused_with_the_near_ones(scheme):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://host", "is no Redis URL. It begins with one of redis://"),
-        ("host:6379", "is no Redis URL"),
-        ("", "is no Redis URL"),
-        ("redis://host:port/0", "its port is no number from 1 to 65535"),
+        ("http://host", "is not a Redis URL. It begins with one of redis://"),
+        ("host:6379", "is not a Redis URL"),
+        ("", "is not a Redis URL"),
+        ("redis://host:port/0", "its port is not a number from 1 to 65535"),
         ("redis://::1/0", "an IPv6 address is written [::1]"),
         ("redis://[::1/0", "its [IPv6 address] does not end"),
-        ("redis://host/zero", "its path is no number of a database"),
+        ("redis://host/zero", "its path is not a number of a database"),
         ("redis://host?db=-1", "db='-1' cannot be read. It takes a whole number from 0 on."),
         ("redis://host?socket_timeout=soon", "It takes a time above zero, in seconds."),
         ("redis://host?socket_timeout=0", "socket_timeout='0' cannot be read"),
