@@ -41,17 +41,6 @@ else:
     )
 
 __all__ = [
-    "AgentError",
-    "Arrival",
-    "CloudError",
-    "DeployFailed",
-    "FlowModel",
-    "Outcome",
-    "Policy",
-    "Scenario",
-    "ServiceMissing",
-    "Simulation",
-    "Stage",
-    "TaskModel",
-    "render",
-]
+    "AgentError", "Arrival", "CloudError", "DeployFailed", "FlowModel", "Outcome", "Policy", "Scenario",
+    "ServiceMissing", "Simulation", "Stage", "TaskModel", "render",
+]  # fmt: skip
