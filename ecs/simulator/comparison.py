@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ecs.control.policy import Bounds
 from ecs.simulator.outcome import Outcome
 from ecs.simulator.policies import Ahead, CpuTracking, Policy
-from ecs.simulator.scenario import FlowModel, Scenario, Stage
+from ecs.simulator.scenario import Scenario
 from ecs.simulator.simulation import Arrival, Simulation
 
 FIRST = 900.0  # seconds before the first wave, so that what a cluster costs while it waits is seen
@@ -64,29 +64,3 @@ def _equal(scenario: Scenario, entities: int) -> Outcome:
         if least == 1 or found.dollars <= ahead.dollars:
             return found
         least = max(int(least * 0.9), 1)
-
-
-def day(scenario: Scenario) -> list[Line]:
-    """Replay the uneven day of requests: each second what came in it, a message for those of one second at most."""
-    serving = scenario.serving
-    stages = (Stage("request", serving.seconds, serving.cpu),)
-    own = replace(
-        scenario,
-        flow=FlowModel(stages, message=0.002, submit=0.0, shard=max(int(0.5 / serving.seconds), 1)),
-        task=replace(scenario.task, slots=serving.slots),
-        scaling=replace(scenario.scaling, goal=serving.goal, hold=300.0),
-    )
-    arrivals = [
-        Arrival(number * serving.part + second, max(round(rate), 1), known=False)
-        for number, rate in enumerate(serving.day)
-        for second in range(int(serving.part))
-    ]
-    starting = -(-int(max(serving.day) * serving.seconds * 10) // (7 * serving.slots))  # busy for 70 %
-    policies: dict[str, Policy] = {
-        name: kind(own.scaling, bounds(own, 1)) for name, kind in (("ahead", Ahead), ("cpu", CpuTracking))
-    }
-    until = len(serving.day) * serving.part
-    return [
-        Line(len(arrivals), name, Simulation(own, policy, arrivals, starting, until).run())
-        for name, policy in policies.items()
-    ]

@@ -1,4 +1,4 @@
-"""What came of a simulation: how long waves took, what waited, how many tasks there were, what they cost."""
+"""What came of a simulation: how long waves took, how many tasks there were, what they cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ class Outcome:
     """What came of a trace under one policy."""
 
     times: tuple[float, ...]  # of each wave, from its submission to its end
-    waits: tuple[float, ...]  # of each message, until a slot took it
     tasks: int  # most at a time
     hours: float  # of tasks, as billed
     work: float  # seconds of one slot that were worked
@@ -33,11 +32,6 @@ class Outcome:
     def used(self) -> float:
         """The share of the slots' paid time in which they worked."""
         return self.work / max(self.hours * 3600 * self.slots, 1e-9)
-
-    def wait(self, share: float) -> float:
-        """Return the wait that so large a share of messages does not exceed."""
-        ordered = sorted(self.waits)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
     @property
     def per_thousand(self) -> float:

@@ -100,18 +100,6 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """An uneven day of requests."""
-
-    day: tuple[float, ...] = (10.0,) * 24  # requests a second, in each part of it
-    part: float = 3600.0
-    seconds: float = 0.05
-    cpu: float = 1.0
-    slots: int = 2
-    goal: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Scenario:
     """All of it."""
 
@@ -120,16 +108,9 @@ class Scenario:
     task: TaskModel = TaskModel()
     price: Price = Price()
     scaling: Scaling = Scaling()
-    serving: Serving = Serving()
 
 
-_TABLES: Mapping[str, Any] = {
-    "trace": Trace,
-    "task": TaskModel,
-    "price": Price,
-    "scaling": Scaling,
-    "serving": Serving,
-}
+_TABLES: Mapping[str, Any] = {"trace": Trace, "task": TaskModel, "price": Price, "scaling": Scaling}
 
 
 def load(path: Path | None = None) -> Scenario:

@@ -22,11 +22,10 @@ WAVE, READY, DONE, LOOK = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A wave, or requests that came together; `known` says that its schedule told of it."""
+    """A wave."""
 
     at: float
     entities: int
-    known: bool = True
 
 
 @dataclass(slots=True)
@@ -69,14 +68,12 @@ class Simulation:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.runs = [Run(a, 0, self.flow.each * a.entities) for a in self.arrivals]
-        self.known = [run for run in self.runs if run.arrival.known]
         self.open = len(self.runs)
         self.containers: dict[int, Container] = {}
         self.free: list[int] = []  # containers, once for each free slot
         self.desired = self.most = self.starting
         self.backlog = self.worked = self.cpu = self.billed = 0.0
         self.flying = 0
-        self.waits: list[float] = []
         self.seen: deque[Seen] = deque()
         self.history: list[tuple[float, int, float]] = []
         self.launched = 0.0
@@ -142,7 +139,6 @@ class Simulation:
             if container is None or container.leaving:
                 continue
             index, stage, entities, since = self._queue.popleft()
-            self.waits.append(max(self.now - since, 0.0))
             container.busy += 1
             self.flying += 1
             plain = entities * self.flow.stages[stage].seconds
@@ -238,7 +234,7 @@ class Simulation:
     def _works(self) -> list[Work]:
         """Return what the control service knows: open waves, and those that are due as soon as tasks can start."""
         scaling, found = self.scenario.scaling, []
-        for run in self.known:
+        for run in self.runs:
             entities = run.arrival.entities
             need = self.flow.each * entities / scaling.goal / self.task.slots
             ahead = scaling.startup + scaling.margin + need / self.task.launch
@@ -258,7 +254,6 @@ class Simulation:
         entities = sum(a.entities for a in self.arrivals)
         return Outcome(
             tuple((run.ended or self.now) - run.arrival.at for run in self.runs),
-            tuple(self.waits),
             self.most,
             self.billed / 3600,
             self.worked,

@@ -12,10 +12,9 @@ from click.testing import CliRunner
 
 from ecs.cli import ecs
 from ecs.control.policy import Bounds
-from ecs.simulator.comparison import Line, bounds, compare, day, simulate
-from ecs.simulator.outcome import Outcome
+from ecs.simulator.comparison import Line, bounds, compare, simulate
 from ecs.simulator.policies import Ahead, CpuTracking, Seen
-from ecs.simulator.scenario import DEFAULT, FlowModel, Scaling, Scenario, Serving, Stage, load
+from ecs.simulator.scenario import DEFAULT, FlowModel, Scaling, Scenario, Stage, load
 from ecs.simulator.simulation import Arrival, Simulation
 from pipeline.errors import SettingsError
 from tests.support.scaling import Fixed
@@ -94,21 +93,6 @@ def test_starting_ahead_costs_a_small_part_of_having_all_tasks_all_the_time(scen
 
 def test_all_tasks_go_after_the_last_wave(lines):
     assert [tasks for _, tasks, _ in lines[1000, "ahead"].outcome.history][-1] == 0
-
-
-def test_the_uneven_day_of_the_serving_benchmark_is_followed(scenario: Scenario):
-    """40, 200 and 40 requests a second of 0.2 s each, on tasks of ten slots: half of the burst is more than two do."""
-    serving = Serving((40, 200, 40), 1200.0, seconds=0.2, cpu=0.0, slots=10)
-
-    def waits(most: int) -> Outcome:
-        limited = replace(scenario, task=replace(scenario.task, most=most), serving=serving)
-        return next(line.outcome for line in day(limited) if line.policy == "ahead")
-
-    two, many = waits(2), waits(50)
-    assert two.wait(0.5) > 60.0, "two tasks are overrun, as in the benchmark, where they refuse"
-    assert many.wait(0.5) < 0.5
-    assert many.wait(0.99) < 60.0, "what came while the new tasks started"
-    assert many.history[-1][1] < 10, "and they go when the burst is over"
 
 
 def test_nothing_flaps(lines):
