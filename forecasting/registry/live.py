@@ -83,7 +83,7 @@ class Registry(Timeline):
         automatic: bool = False,
         measured: Measurement | None = None,
     ) -> Promotion:
-        """Build a version live at a stage, by default this process' own, if it passes the stage's gate.
+        """Make a version live at a stage, by default this process' own, if it passes the stage's gate.
 
         `force` goes past the gate, which the history notes, but not past damaged files. A refusal is noted too. What
         is live already stays so. An `automatic` promotion, of a training wave, is refused after a rollback until
@@ -142,7 +142,7 @@ class Registry(Timeline):
     def rollback(
         self, name: str, partition: str, stage: str | None = None, *, why: str = "", by: str = ""
     ) -> Promotion:
-        """Build the version live that was so before; the next rollback goes one further back.
+        """Make the version live that was so before; the next rollback goes one further back.
 
         Versions that were removed or damaged since are left out. Raises ModelError when there is none to go back to.
         """

@@ -242,7 +242,7 @@ class Gate:
         return token if self._run("begin", [wave_key(wave_id)], [token]) else None
 
     def reset(self, wave_id: str, token: str, units: Iterable[tuple[Unit, int, str]]) -> bool:
-        """Build units of a closed wave pending, given as (unit, what it waits for, the statuses that it keeps).
+        """Make units of a closed wave pending, given as (unit, what it waits for, the statuses that it keeps).
 
         False when somebody else has begun to retry it.
         """

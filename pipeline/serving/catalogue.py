@@ -97,7 +97,7 @@ class Entry:
         return replace(self, versions={**self.versions, version: source}, live=self.live or version)
 
     def promoted(self, version: str) -> Self:
-        """Build a version live: the whole traffic goes to it, but for what the split gives to others."""
+        """Make a version live: the whole traffic goes to it, but for what the split gives to others."""
         self._known(version)
         if version == self.live:
             return self
