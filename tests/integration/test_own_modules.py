@@ -82,7 +82,13 @@ def test_own_modules_run_everywhere(folder: Path, redis_url: str):
         said = ran(["script.py"], redis_url, [])
         assert "2 finished" in said
         assert said.strip().endswith("30")
-        for words in (["flows"], ["ls"], ["doctor"], ["compile", "inside"], ["run", "own", "-e", "a"]):
+        for words in (
+            ["flows"],
+            ["ls"],
+            ["doctor"],
+            ["compile", "inside"],
+            ["run", "own", "-e", "a", "--at", "2026-05-01T08"],
+        ):
             ran(["-m", "pipeline.cli", *words], redis_url, flows)
         assert all(child.code is None for child in workers.children)
 
