@@ -289,8 +289,8 @@ def test_the_first_message_of_the_largest_canvas_stays_under_4_kb(edges):
     spec = spec_of(flow_of({name(i): tuple(map(name, inputs)) for i, inputs in edges.items()}))
     app = Celery("test", set_as_current=False)
     app.conf.update(
-        celery_settings(Settings(version="main", redis_url="memory://"))
-        | {"result_backend": "cache+memory://"}
+        celery_settings(Settings(version="main"))
+        | {"broker_url": "memory://", "broker_transport_options": {}, "result_backend": "cache+memory://"}
     )
     queue = Channel.queues.setdefault("main.collect", SimpleQueue())
     Sender(app).send(spec, [Canvas(0, "0")])
