@@ -12,6 +12,7 @@
     +-- ClashError             a user's module shadows one of ours
     +-- MissingExtra           a package that an extra brings is not installed
     +-- UnreachableError       Redis does not answer
+    +-- UnreadableError        a record or a message that this code cannot read
     +-- StoreError             the pipe store
     |   +-- CodecError           a value that no codec takes
     |   +-- WindowError          a window over what is not a number
@@ -82,6 +83,10 @@ class MissingExtra(PipelineError, ImportError):
 
 class UnreachableError(PipelineError, ConnectionError):
     """Redis does not answer at the given address."""
+
+
+class UnreadableError(PipelineError):
+    """A record or a message in Redis has a form that this code cannot read."""
 
 
 class StoreError(PipelineError):

@@ -79,12 +79,12 @@ class Plan:
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Plan:
         """Read what `dump` gave."""
-        steps = [Step(name, tuple(i), tuple(r), *rest) for name, i, r, *rest in data["steps"]]
+        steps = [Step(name, tuple(i), tuple(r), *rest[:5]) for name, i, r, *rest in data["steps"]]
         return cls(
             data["flow"],
             {step.name: step for step in steps},
             tuple(_load(p) for p in data["segments"]),
-            tuple((a, b) for a, b in data["waits"]),
+            tuple((a, b) for a, b, *_ in data["waits"]),
         )
 
 

@@ -4,6 +4,7 @@
 local function int(x) return string.format('%.0f', x) end
 local function task_of(unit) return string.match(unit, '^%S+') end
 local function state_of(wave) return redis.call('HGET', wave, 'state') end
+local function form_of(wave) return redis.call('HGET', wave, 'form') end
 local function expire(wave, ...)
   local gone = redis.call('HGET', wave, 'gone')
   for _, part in ipairs({...}) do redis.call('PEXPIREAT', wave .. part, gone) end
@@ -12,16 +13,17 @@ end
 local function load(wave, unit, inputs)
   local raw = redis.call('HGET', wave .. ' units', unit)
   if not raw then
-    return {state='pending', attempt=0, need=tonumber(inputs or 0), lease=0, limit=0, owner='-', suspicion=0}
+    return {form=form_of(wave), state='pending', attempt=0, need=tonumber(inputs or 0), lease=0, limit=0, owner='-',
+            suspicion=0, more=''}
   end
-  local state, attempt, need, lease, limit, owner, suspicion =
-    string.match(raw, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {state=state, attempt=tonumber(attempt), need=tonumber(need), lease=tonumber(lease), limit=tonumber(limit),
-          owner=owner, suspicion=tonumber(suspicion)}
+  local form, state, attempt, need, lease, limit, owner, suspicion, more =
+    string.match(raw, '^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)(.*)$')
+  return {form=form, state=state, attempt=tonumber(attempt), need=tonumber(need), lease=tonumber(lease),
+          limit=tonumber(limit), owner=owner, suspicion=tonumber(suspicion), more=more}
 end
 local function save(wave, unit, u)
   redis.call('HSET', wave .. ' units', unit, table.concat(
-    {u.state, int(u.attempt), int(u.need), int(u.lease), int(u.limit), u.owner, int(u.suspicion)}, ' '))
+    {u.form, u.state, int(u.attempt), int(u.need), int(u.lease), int(u.limit), u.owner, int(u.suspicion)}, ' ') .. u.more)
 end
 local function look_at(wave_id, unit, time) redis.call('ZADD', 'deadlines', int(time), wave_id .. ' ' .. unit) end
 local function totals_of(id)

@@ -57,6 +57,7 @@ from uuid import uuid4
 
 from redis import Redis
 
+from pipeline.forms import FORM
 from pipeline.gate.answers import Claim, Receipt
 from pipeline.gate.keys import wave_key
 from pipeline.gate.scripts import REDIS_TIME, register_scripts
@@ -90,14 +91,16 @@ class Gate:
         roots: Sequence[Unit],
         expiry: float,
         ttl: float,
+        form: int = FORM,
     ) -> tuple[bool, str]:
         """Build a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
-        now, 0 for none; `ttl` how long its keys are kept after that. Returns whether this call made it, and its
+        now, 0 for none; `ttl` how long its keys are kept after that; `form` is that of all
+        its records. Returns whether this call made it, and its
         condition: submitting, open or closed.
         """
-        pairs = [item for pair in fields.items() for item in pair]
+        pairs = ["form", form, *(item for pair in fields.items() for item in pair)]
         first = [str(unit) for unit in roots[:CHUNK]]
         args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, len(first), *first, *pairs]
         made, state = self._run("create", [wave_key(wave_id), shards_key], args)

@@ -37,7 +37,7 @@ class Incident:
     @classmethod
     def read(cls, line: str) -> Incident:
         """Read a line of the gate's."""
-        at, kind, number, task, where = line.split(" ")
+        at, kind, number, task, where, *_ = line.split(" ")
         return cls(int(at) / 1000, kind, int(number), Unit(task, where))
 
     @property

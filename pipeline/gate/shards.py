@@ -14,6 +14,7 @@ from pipeline.flows.entity import Entity, check_entity_key
 from pipeline.flows.flow import Flow
 from pipeline.flows.plan import Plan, members
 from pipeline.flows.state import Entities, State
+from pipeline.forms import FORM, check_form
 from pipeline.settings import Settings
 from pipeline.store import codec
 
@@ -48,13 +49,16 @@ class Shard:
 
     def dump(self) -> bytes:
         """Write it as stored."""
-        return orjson.dumps([self.partition, self.keys, self.features])
+        values = {"partition": self.partition, "keys": self.keys, "features": self.features}
+        return orjson.dumps({"form": FORM} | values)
 
     @classmethod
     def load(cls, data: bytes) -> Shard:
-        """Read what `dump` gave."""
-        partition, keys, features = orjson.loads(data)
-        return cls(partition, tuple(keys), None if features is None else tuple(features))
+        """Read what `dump` gave. Raises UnreadableError for a form that this code does not read."""
+        values = orjson.loads(data)
+        check_form(values.get("form"), "a shard")
+        features = values["features"]
+        return cls(values["partition"], tuple(values["keys"]), None if features is None else tuple(features))
 
 
 def shard_size(

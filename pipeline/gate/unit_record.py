@@ -1,8 +1,9 @@
 """A unit's record: how it stands in the gate, and why it was not done when its wave ended. Pure.
 
 `gate.lua` writes the records into the hash `wave:{id} units`; only its `load` and `save`, and `Condition.read` here,
-know the form: seven words, without the spaces of a unit's name.
+know the form: eight words, without the spaces of a unit's name, and others after them in time to come.
 
+    form       of the record, see pipeline.forms
     state      pending, running or done
     attempt    the number of the last attempt, 0 before the first
     need       units that it still waits for
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.forms import check_form
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -30,8 +33,9 @@ class Condition:
 
     @classmethod
     def read(cls, record: str) -> Condition:
-        """Read a record of the gate's."""
-        state, attempt, need, lease, *_ = record.split(" ")
+        """Read a record of the gate's. Raises UnreadableError for a form that this code does not read."""
+        form, state, attempt, need, lease, *_ = record.split(" ")
+        check_form(int(form) if form.isdigit() else form, "a unit's record")
         return cls(state, int(attempt), int(need), int(lease) / 1000)
 
 

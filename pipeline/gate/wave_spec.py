@@ -14,6 +14,7 @@ import orjson
 
 from pipeline.flows.pipe import hour, stamp
 from pipeline.flows.plan import Plan
+from pipeline.forms import FORM, check_form, known_fields
 from pipeline.gate.units import Unit, Units
 
 
@@ -33,6 +34,7 @@ class WaveSpec:
     fused: tuple[int, ...] = ()  # segments that travel as one message a queue
     commit: str | None = None  # of the code that submitted it
     backfill: bool = False  # an old hour: it neither supersedes nor is superseded
+    form: int = FORM  # of all its records and messages
 
     @property
     def flow(self) -> str:
@@ -66,7 +68,7 @@ class WaveSpec:
         """Write it as stored, without the id."""
         values = {
             name: getattr(self, name)
-            for name in ("version", "base", "state", "expiry", "fused", "commit", "backfill")
+            for name in ("version", "base", "state", "expiry", "fused", "commit", "backfill", "form")
         }
         return orjson.dumps(
             values
@@ -80,10 +82,11 @@ class WaveSpec:
 
     @classmethod
     def load(cls, wave_id: str, data: bytes) -> WaveSpec:
-        """Read what `dump` gave."""
+        """Read what `dump` gave. Raises UnreadableError for a form that this code does not read."""
         values = orjson.loads(data)
+        check_form(values.get("form"), f"wave {wave_id!r}")
         values["date"] = hour(values["date"])
         values["plan"] = Plan.load(values["plan"])
         values["partitions"], values["sizes"] = tuple(values["partitions"]), tuple(values["sizes"])
         values["fused"] = tuple(values.get("fused", ()))
-        return cls(wave_id, **values)
+        return cls(**known_fields(cls, values | {"id": wave_id}))

@@ -129,6 +129,7 @@ class Sender:
         return self._app.signature(
             RUN,
             args=(spec.id, joined, where, int(follow), int(alone)),
+            kwargs={"form": spec.form},
             immutable=True,
             ignore_result=True,
             queue=f"{spec.version}.{SOLO}" if alone else spec.queue(names[0]),
@@ -139,5 +140,9 @@ class Sender:
     def _join(self, spec: WaveSpec) -> Signature:
         """Return a task that does nothing: a chord's body between two parallel parts."""
         return self._app.signature(
-            JOIN, immutable=True, ignore_result=True, queue=f"{spec.version}.{CONTROL}"
+            JOIN,
+            kwargs={"form": spec.form},
+            immutable=True,
+            ignore_result=True,
+            queue=f"{spec.version}.{CONTROL}",
         )

@@ -1,6 +1,6 @@
 """Telling of alerts: each once when it begins and once when it ends, however many processes look.
 
-alerts       hash: "level what about" -> JSON [text, since when, channels that were told]
+alerts       hash: "level what about" -> JSON [text, since when, channels that were told, form]
 alerts:turn  text: who looks and tells now, so that the others wait for their next turn
 
 What is known of an alert is written before it is told: a process that dies in between tells nobody, rather than
@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from pipeline.errors import UnreachableError
 from pipeline.flows.flow import Flow
+from pipeline.forms import FORM
 from pipeline.monitoring.alert_channels import NEW, RESOLVED, Channel, Notice
 from pipeline.monitoring.alert_rules import CRITICAL, Alert, Bounds, alerts
 from pipeline.monitoring.cover import process_covers
@@ -57,12 +58,12 @@ class Known:
 
     def dump(self) -> bytes:
         """Write it as stored."""
-        return orjson.dumps([self.alert.text, self.since, sorted(self.told)])
+        return orjson.dumps([self.alert.text, self.since, sorted(self.told), FORM])
 
     @classmethod
     def load(cls, key: str, data: bytes) -> Known:
         """Read what `dump` gave."""
-        text, since, told = orjson.loads(data)
+        text, since, told, *_ = orjson.loads(data)
         level, what, about = key.split(" ", 2)
         return cls(Alert(level, what, about, text), since, frozenset(told))
 

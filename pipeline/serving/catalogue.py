@@ -14,6 +14,7 @@ import orjson
 from redis import Redis
 
 from pipeline.errors import UnknownName, listed, near
+from pipeline.forms import FORM, known_fields
 from pipeline.serving.errors import CatalogueError
 from pipeline.serving.names import catalogue_key, check_name
 
@@ -74,16 +75,18 @@ class Entry:
 
     def dump(self) -> bytes:
         """Return what `parse` reads."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(asdict(self) | {"form": FORM}, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def parse(cls, data: bytes | str) -> Self:
         """Read what `dump` gave."""
         found: dict[str, Any] = orjson.loads(data)
-        found["versions"] = {name: Source.of(**source) for name, source in found["versions"].items()}
+        found["versions"] = {
+            name: Source.of(source["kind"], source["path"]) for name, source in found["versions"].items()
+        }
         found["before"] = tuple(found["before"])
-        found["options"] = Options(**found["options"])
-        return cls(**found)
+        found["options"] = Options(**known_fields(Options, found["options"]))
+        return cls(**known_fields(cls, found))
 
     def with_version(self, version: str, source: Source) -> Self:
         """Know one more version; the first one is live at once. Raises CatalogueError where it is another already."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
+from pipeline.forms import FORM
 from pipeline.serving.admission import Capacity, together
 from pipeline.serving.catalogue import Entry
 from pipeline.serving.demand import COST_MS, REFUSED_MS
@@ -86,12 +87,12 @@ class WorkerState:
 
     def dump(self) -> bytes:
         """Return what `parse` reads."""
-        return orjson.dumps([getattr(self, name) for name in self.__slots__])
+        return orjson.dumps([*(getattr(self, name) for name in self.__slots__), FORM])
 
     @classmethod
     def parse(cls, data: bytes) -> WorkerState:
         """Read what `dump` gave."""
-        return cls(*orjson.loads(data))
+        return cls(*orjson.loads(data)[: len(cls.__slots__)])
 
 
 @dataclass(frozen=True)

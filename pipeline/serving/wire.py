@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from pipeline.forms import FORM
+
 TASK = "pipeline.serve"
 
 OK = 0
@@ -63,7 +65,7 @@ def message(batch: Batch, queue: str) -> bytes:
     body = orjson.dumps(
         [
             [batch.id, batch.producer, [tuple(asked) for asked in batch.requests]],
-            {},
+            {"form": FORM},
             {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
         ]
     )
@@ -99,13 +101,13 @@ def message(batch: Batch, queue: str) -> bytes:
 def parse(body: bytes | str) -> Batch:
     """Read the body of a message. Raises ValueError, TypeError or LookupError for one of another kind."""
     args = orjson.loads(body)[0]
-    return Batch(args[0], args[1], tuple(Asked(*asked) for asked in args[2]))
+    return Batch(args[0], args[1], tuple(Asked(*asked[: len(Asked._fields)]) for asked in args[2]))
 
 
 def dump_replies(worker: str, took: Iterable[str], answers: Iterable[Answered]) -> bytes:
     """Write an entry of a reply stream; a number that JSON cannot hold becomes null."""
     return orjson.dumps(
-        [worker, list(took), [tuple(answer) for answer in answers]],
+        [worker, list(took), [tuple(answer) for answer in answers], FORM],
         default=_plain,
         option=orjson.OPT_SERIALIZE_NUMPY,
     )
@@ -113,8 +115,8 @@ def dump_replies(worker: str, took: Iterable[str], answers: Iterable[Answered]) 
 
 def parse_replies(data: bytes) -> Replies:
     """Read what `dump_replies` wrote."""
-    worker, took, answers = orjson.loads(data)
-    return Replies(worker, took, [Answered(*answer) for answer in answers])
+    worker, took, answers, *_ = orjson.loads(data)
+    return Replies(worker, took, [Answered(*answer[: len(Answered._fields)]) for answer in answers])
 
 
 def writable(value: Any) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 from redis import Redis
 
+from pipeline.forms import FORM, known_fields
+
 PRESENT, REFUSED = "present", "refused"
 EVERY = 10.0  # seconds between two signs of life
 GONE_AFTER = 35.0  # seconds without one after which a process is taken for gone
@@ -31,11 +33,12 @@ class Process:
     pid: int
     queues: tuple[str, ...] = ()  # that a worker takes from, by their full names
     slots: int = 0  # how many units a worker runs at a time
+    form: int = 0  # the newest form of records and messages that it reads; 0 for one of 0.1.0
 
     @classmethod
     def this(cls, kind: str, version: str, queues: tuple[str, ...] = (), slots: int = 0) -> Process:
         """Describe the calling process."""
-        return cls(kind, version, socket.gethostname(), os.getpid(), queues, slots)
+        return cls(kind, version, socket.gethostname(), os.getpid(), queues, slots, FORM)
 
 
 class Presence:
@@ -68,4 +71,6 @@ def present(client: Redis) -> list[Process]:
     found: Any = client
     members = found.zrangebyscore(PRESENT, found.time()[0], "+inf")
     loaded = [orjson.loads(member) for member in members]
-    return [Process(**{**values, "queues": tuple(values["queues"])}) for values in loaded]
+    return [
+        Process(**known_fields(Process, values | {"queues": tuple(values["queues"])})) for values in loaded
+    ]

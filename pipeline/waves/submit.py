@@ -137,7 +137,7 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     counted = " ".join(f"{task} {spec.size_of(task)}" for task in spec.plan.steps)
     fields = {"spec": spec.dump(), "tasks": counted} | ({"backfill": 1} if spec.backfill else {})
     made, state = runtime.gate.create(
-        spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl
+        spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl, spec.form
     )
     if made and len(roots) <= CHUNK:
         if state == "submitting":

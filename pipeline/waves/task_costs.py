@@ -20,7 +20,7 @@ def read_costs(client: Redis, version: str, flow: str) -> dict[str, float]:
 def _measured(client: Any, version: str, flow: str) -> dict[str, tuple[float, float]]:
     found = {}
     for task, value in client.hgetall(f"costs:{version}/{flow}").items():
-        took, ran = value.decode().split(" ")
+        took, ran, *_ = value.decode().split(" ")
         found[task.decode()] = float(took), float(ran)
     return found
 

@@ -24,6 +24,7 @@ from pipeline.flows.cron import due_hour
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
+from pipeline.forms import FORM
 from pipeline.messaging.canvas import SUBMIT
 from pipeline.monitoring.alert_channels import channels
 from pipeline.monitoring.alert_delivery import Teller, Watch
@@ -128,7 +129,7 @@ class WaveScheduler(Scheduler):
         """Ask for a wave, with its date."""
         if isinstance(entry.schedule, DueWave):
             date = entry.schedule.date(entry.schedule.now())
-            entry.args = (entry.name, date)
+            entry.args, entry.kwargs = (entry.name, date), {"form": FORM}
             entry.schedule.asked(date)
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 

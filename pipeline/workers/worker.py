@@ -110,7 +110,7 @@ class PipelineRequest(Request):
 
 
 @app.task(name=RUN, Request="pipeline.workers.worker:PipelineRequest", ignore_result=True)
-def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0) -> None:
+def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0, **_: Any) -> None:
     """Run one unit of a wave, or some of a shard one after the other, and send what follows."""
     for name in task.split(AND):
         with about(wave_id, name, where):
@@ -146,12 +146,12 @@ def _pass_on(found: Runtime, wave_id: str, message: Single) -> None:
 
 
 @app.task(name=JOIN, ignore_result=True)
-def join() -> None:
+def join(**_: Any) -> None:
     """Do nothing: the body of a chord between two parallel parts."""
 
 
 @app.task(name=SUBMIT, ignore_result=True, time_limit=600)
-def submit(flow: str, date: str) -> None:
+def submit(flow: str, date: str, **_: Any) -> None:
     """Start the wave of a flow for the hour that was due, as beat asks for it."""
     try:
         found = known_flows().find(flow)

@@ -100,7 +100,7 @@ def held(wave, redis_client, state):
 
 
 def claimed(client: Redis) -> bool:
-    return (client.hget("wave:main/held 2013-06-25T13 units", "waiting 0") or b"").startswith(b"running ")
+    return (client.hget("wave:main/held 2013-06-25T13 units", "waiting 0") or b"").startswith(b"1 running ")
 
 
 @pytest.mark.usefixtures("state")

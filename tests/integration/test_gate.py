@@ -154,7 +154,7 @@ class Watched(Gate):
         claim, me = super().claim(wave_id, unit, **options), object()
         if claim.granted:
             assert self.granted.setdefault((unit, claim.attempt), me) is me, "granted to two"
-            state, _, _, lease, *_ = self.before.get(str(unit), "pending 0 0 0").split(" ")
+            _, state, _, _, lease, *_ = self.before.get(str(unit), "1 pending 0 0 0").split(" ")
             with raw(self._client) as client:
                 assert state == "pending" or int(lease) <= int(client.get(CLOCK)), (
                     "granted while another holds it"
@@ -436,8 +436,8 @@ class Waves(RuleBasedStateMachine):
         """Whether it waits for nobody and was not sent again yet, which is done more and more seldom."""
         key = wave_key(self.wave.id)
         raw = self.client.hget(f"{key} units", str(unit))
-        state, _, need, *_ = (
-            raw.decode().split(" ") if raw else ("pending", 0, self.wave.spec.units.need(unit))
+        _, state, _, need, *_ = (
+            raw.decode().split(" ") if raw else (1, "pending", 0, self.wave.spec.units.need(unit))
         )
         return state == "pending" and int(need) == 0 and not self.client.hexists(f"{key} resends", str(unit))
 
