@@ -46,6 +46,7 @@ def panel() -> Panel:
     return Panel.from_frames(pd.DataFrame(y, index=index, columns=list("abcd")))
 
 
+@pytest.mark.timeout(400)  # threads of OpenMP that find no core free wait for each other
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_a_regressor_forecasts_and_is_kept_without_pickle(panel: Panel, tmp_path: Path, name: str):
     model = RegressorForecaster(REGRESSORS[name], max_rows=8_000, horizon=12).fit(panel.part(0, 900))
