@@ -66,7 +66,7 @@ def open_loads(runtime: Runtime) -> list[Load]:
     counts = records.counts_of(open_ids)
     found = []
     for wave_id in open_ids:
-        spec = records.spec(wave_id)
+        spec = records.readable_spec(wave_id)
         if spec is not None:
             costs = _costs(runtime, spec.version, spec.flow)
             found.append(
@@ -133,7 +133,7 @@ def _coming_load(runtime: Runtime, flow: Flow, version: str, due: datetime) -> L
     """Return what a wave will have, by the last one of its flow, and by its state where that holds more entities."""
     records, each = runtime.records, runtime.settings.shard_seconds
     earlier = next(
-        (s for i in records.ids(version, flow.name)[:5] if (s := records.spec(i)) is not None), None
+        (s for i in records.ids(version, flow.name)[:5] if (s := records.readable_spec(i)) is not None), None
     )
     entities = len(runtime.states.bind(flow.state)) if flow.state is not None else 0
     entities = max(entities, earlier.entities if earlier is not None and not earlier.backfill else 0)

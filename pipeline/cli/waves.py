@@ -10,6 +10,7 @@ from pipeline.cli.options import json_option, number_option
 from pipeline.cli.output import STATUSES, table, write_json
 from pipeline.cli.session import Session, wave_argument, with_redis
 from pipeline.cli.watching import ending, exit_code, follow, outcome, pending
+from pipeline.errors import UnreadableError
 from pipeline.formatting import length, moment, plural
 from pipeline.monitoring.queue_coverage import waits
 from pipeline.waves.cost import Cost, money
@@ -35,7 +36,11 @@ def ls(session: Session, flow: str | None, version: str | None, number: int, as_
     found: list[tuple[Wave, Progress]] = []
     for wave_id in ids[: number or None]:
         if session.runtime.records.info(wave_id) is not None:  # else it has just been forgotten
-            wave = Wave.find(wave_id, session.runtime)
+            try:
+                wave = Wave.find(wave_id, session.runtime)
+            except UnreadableError as error:
+                click.echo(f"wave: {error}", err=True)
+                continue
             found.append((wave, wave.progress()))
     costs = _costs(session, [progress for _, progress in found])
     if as_json:

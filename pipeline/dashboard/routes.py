@@ -17,7 +17,7 @@ from pipeline.dashboard.entities import Keys, look_at
 from pipeline.dashboard.overview import overview
 from pipeline.dashboard.pages import HEADERS, Pages
 from pipeline.dashboard.waves import line, live, view
-from pipeline.errors import UnknownName
+from pipeline.errors import UnknownName, UnreadableError
 from pipeline.extensions import installed
 from pipeline.flows.discover import Flows
 from pipeline.monitoring.cover import Covers, process_covers
@@ -93,14 +93,14 @@ class Dashboard:
         """One wave."""
         try:
             return self._write("wave.html", view=view(Wave.find(id, self._runtime)), here="")
-        except UnknownName as error:
+        except (UnknownName, UnreadableError) as error:
             return self.missing(str(error))
 
     def wave_json(self, id: str) -> Response:
         """Return what changes on a wave's page."""
         try:
             return JSONResponse(live(Wave.find(id, self._runtime)), headers=HEADERS)
-        except UnknownName as error:
+        except (UnknownName, UnreadableError) as error:
             return JSONResponse({"error": str(error)}, 404)
 
     def flow(self, name: str, version: str) -> Response:
@@ -125,7 +125,7 @@ class Dashboard:
         """Some entities of a state."""
         try:
             found = self._keys.page(name, q, page)
-        except UnknownName as error:
+        except (UnknownName, UnreadableError) as error:
             return self.missing(str(error), "/states")
         over = [flow for flow in self._flows.values() if flow.state is not None and flow.state.name == name]
         return self._write("state.html", page=found, flows=over, here="/states")
@@ -141,7 +141,7 @@ class Dashboard:
             )
         try:
             found = look_at(self._runtime, ids, key)
-        except UnknownName as error:  # it has just been forgotten
+        except (UnknownName, UnreadableError) as error:  # it has just been forgotten
             return self.missing(str(error), "/states")
         more = links(self._additions, found)
         return self._write("entity.html", view=found, links=more, here="/states")

@@ -8,18 +8,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import PipelineError, WorkerLost
+from pipeline.errors import PipelineError, UnreadableError, WorkerLost
 from pipeline.execution.current_run import during
 from pipeline.execution.inputs import Source
 from pipeline.execution.settlement import Settlement
 from pipeline.execution.slices import Slices
-from pipeline.execution.task_run import Outcome, Work, scoped
+from pipeline.execution.task_run import Outcome, Work, describe, scoped
 from pipeline.execution.tools import Tools
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.task import Task
 from pipeline.gate.answers import Claim, Receipt
-from pipeline.gate.status import EMPTY, FINISHED
+from pipeline.gate.status import EMPTY, ERROR, FINISHED
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit, scope_entity
 from pipeline.gate.wave_spec import WaveSpec
@@ -75,6 +75,14 @@ class Attempt:
         return receipt
 
     def _run(self, alone: bool) -> Receipt:
+        try:
+            return self._run_as(alone)
+        except UnreadableError as error:  # a shard of its wave: no other attempt would read it
+            for i in self.tally.open():
+                self.tally.fail(i, ERROR, describe(error))
+            return self._report(final=True)
+
+    def _run_as(self, alone: bool) -> Receipt:
         scope = self.unit.where.startswith("@")
         if not alone:
             return self._run_scope() if scope else self._run_shard(self._work())

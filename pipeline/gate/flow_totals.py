@@ -21,7 +21,9 @@ from typing import Any
 
 from redis import Redis
 
-from pipeline.gate.status import decode
+from pipeline.errors import UnreadableError
+from pipeline.forms import readable
+from pipeline.gate.status import decode, known
 
 KEY = "totals"
 KEPT_MS = 90 * 86_400_000  # the totals of a flow are kept so long after its last wave
@@ -70,15 +72,22 @@ def read_totals(redis: Redis) -> list[Totals]:
     with client.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.hgetall(f"{KEY}:{name}")
-        found = pipe.execute()
-    gone = [name for name, fields in zip(names, found, strict=True) if not fields]
+        found = pipe.execute(raise_on_error=False)
+    gone = [name for name, fields in zip(names, found, strict=True) if fields == {}]
     if gone:
         client.srem(KEY, *gone)
     return [
-        _totals(name, {key.decode(): int(n) for key, n in fields.items()})
+        _totals(name, dict(readable(_sum, fields.items())))
         for name, fields in zip(names, found, strict=True)
-        if fields
+        if isinstance(fields, dict) and fields
     ]
+
+
+def _sum(item: tuple[bytes, bytes]) -> tuple[str, int]:
+    first, *rest = item[0].decode().split(" ")
+    if not rest or not (first.startswith("@") or rest[0] == "us" or known(rest[0])):
+        raise UnreadableError(f"{item[0]!r} is not the name of a sum")
+    return item[0].decode(), int(item[1])
 
 
 def _totals(name: str, fields: Mapping[str, int]) -> Totals:

@@ -9,7 +9,26 @@ local function expire(wave, ...)
   local gone = redis.call('HGET', wave, 'gone')
   for _, part in ipairs({...}) do redis.call('PEXPIREAT', wave .. part, gone) end
 end
+-- Names what cannot be read, where `wave doctor` and alerts find it (see pipeline.forms).
+local function name_unreadable(what, why)
+  redis.pcall('ZADD', 'unreadable', int(now_ms()), string.sub(what .. ': ' .. why, 1, LONGEST))
+  redis.pcall('ZREMRANGEBYRANK', 'unreadable', 0, -1 - NAMED)
+end
+-- Calls f; that it met data which are not what they should be is named. Other errors (no memory, a replica) are raised.
+local function guarded(what, f, ...)
+  local ok, found = pcall(f, ...)
+  if ok then return found end
+  local text = type(found) == 'table' and found.err or tostring(found)
+  local why = string.match(text, 'UNREADABLE (.*)$') or string.find(text, 'WRONGTYPE') and 'a key has another type'
+    or (string.find(text, 'attempt to') or string.find(text, 'bad argument') or string.find(text, 'not an integer'))
+      and 'a field is missing or not a number'
+  if not why then error(found, 0) end
+  name_unreadable(what, why)
+  return 'unreadable'
+end
+local function unreadable(why) error({err='UNREADABLE ' .. why}, 0) end
 -- A unit's record, as pipeline.gate.unit_record reads it; without one it is pending, and waits for `inputs` units.
+-- One that cannot be read is in no state that lets it run or count, but `reset` makes a new one of it.
 local function load(wave, unit, inputs)
   local raw = redis.call('HGET', wave .. ' units', unit)
   if not raw then
@@ -17,7 +36,12 @@ local function load(wave, unit, inputs)
             suspicion=0, more=''}
   end
   local form, state, attempt, need, lease, limit, owner, suspicion, more =
-    string.match(raw, '^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)(.*)$')
+    string.match(raw, '^(%d+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+)(.*)$')
+  local newer = form and tonumber(form) > FORM
+  if newer or not form or not string.find(' pending running done ', ' ' .. state .. ' ', 1, true) then
+    return {form=form_of(wave), state=newer and 'newer' or 'unreadable', attempt=UNKNOWN, need=0, lease=0, limit=0,
+            owner='-', suspicion=0, more='', raw=raw}
+  end
   return {form=form, state=state, attempt=tonumber(attempt), need=tonumber(need), lease=tonumber(lease),
           limit=tonumber(limit), owner=owner, suspicion=tonumber(suspicion), more=more}
 end
@@ -82,7 +106,7 @@ end
 local function close_wave(wave, id, now, reason)
   redis.call('HSET', wave, 'state', 'closed', 'reason', reason, 'ended', int(now))
   redis.call('ZREM', 'deadlines', id .. ' @wave @')
-  sum_up(wave, id, now, reason)
+  guarded('totals of wave ' .. id, sum_up, wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
 end
@@ -91,19 +115,20 @@ end
 -- `change` alters a record, and returns when its unit must be looked at and what happened to it; nothing to leave it.
 local function each_held(change)
   local held = 0
-  for i, wave in ipairs(KEYS) do
-    local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+  local function look(wave, id, unit)
     local u = load(wave, unit, 0)
     local owned = u.state == 'running' and string.match(u.owner, '^[^/]+') == ARGV[1]
-    if owned and state_of(wave) ~= 'closed' then
-      local time, incident = change(u)
-      if time then
-        save(wave, unit, u)
-        if incident then note(wave, unit, incident, u.attempt) end
-        look_at(id, unit, time)
-        held = held + 1
-      end
-    end
+    if not owned or state_of(wave) == 'closed' then return end
+    local time, incident = change(u)
+    if not time then return end
+    save(wave, unit, u)
+    if incident then note(wave, unit, incident, u.attempt) end
+    look_at(id, unit, time)
+    held = held + 1
+  end
+  for i, wave in ipairs(KEYS) do
+    local id, unit = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
+    guarded('run of ' .. id .. ' ' .. unit, look, wave, id, unit)
   end
   return held
 end
@@ -184,7 +209,7 @@ local state, expires = unpack(redis.call('HMGET', wave, 'state', 'expires'))
 if not state then return {'lost', 0} end
 local u, now = load(wave, unit, ARGV[3]), now_ms()
 if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
-if u.state == 'done' then return {'done', 0} end
+if u.state == 'done' or u.state == 'unreadable' or u.state == 'newer' then return {u.state, 0} end
 if u.state == 'running' and u.owner == ARGV[7] then return granted(u) end
 if u.state == 'running' and u.lease > now then return {'held', int(u.lease - now)} end
 local overdue = u.state == 'running' and u.limit == 0
@@ -289,8 +314,8 @@ if errors > 0 then expire(wave, ' errors') end
 for k = 1, deps do
   local name = ARGV[at]
   local dependent = load(wave, name, ARGV[at + 1])
-  if dependent.state ~= 'pending' then late = 1 end
-  if final then
+  if dependent.state == 'running' or dependent.state == 'done' then late = 1 end
+  if final and dependent.state ~= 'unreadable' and dependent.state ~= 'newer' then
     if not repeated then
       dependent.need = math.max(dependent.need - 1, 0)
       save(wave, name, dependent)
@@ -342,42 +367,52 @@ end
 return {'ok', late, closed, ready}
 
 --- due
--- ARGV: limit.   Returns kind, member, kind, member ...
-local now, found = now_ms(), {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now), 'LIMIT', 0, ARGV[1])) do
+-- ARGV: limit.   Returns kind, member, kind, member ...   What only newer code reads is left to it as it is.
+local now, found, forms = now_ms(), {}, {}
+local function tell(kind, member) found[#found + 1], found[#found + 2] = kind, member end
+local function look_at_wave(wave, member, state)
+  local expires = tonumber(redis.call('HGET', wave, 'expires'))
+  if state ~= 'submitting' and now < expires then return redis.call('ZADD', 'deadlines', int(expires), member) end
+  redis.call('ZADD', 'deadlines', int(now + READY), member)
+  tell(now >= expires and 'expired' or 'unsent', member)
+end
+local function look_at_unit(wave, unit, member)
+  local u = load(wave, unit, 1)
+  if u.state == 'newer' then return 'left' end
+  if u.state == 'unreadable' then
+    unreadable('its record is "' .. u.raw .. '". `wave cancel` and `wave retry` of its wave run it again.')
+  end
+  if u.state == 'done' then return redis.call('ZREM', 'deadlines', member) end
+  if u.state == 'running' and u.lease > now then return redis.call('ZADD', 'deadlines', int(u.lease), member) end
+  local overdue = u.state == 'running' and u.limit == 0
+  local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
+  expire(wave, ' resends')
+  local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
+  redis.call('ZADD', 'deadlines', int(now + wait), member)
+  if u.state == 'pending' and sent == UNTAKEN then note(wave, unit, 'untaken', 35) end
+  local alone = u.suspicion + (u.state == 'running' and 1 or 0) >= ALONE
+  tell(overdue and 'overdue' or alone and 'alone' or u.state == 'running' and 'lost' or 'send', member)
+end
+local function look(member)
   local id, unit = string.match(member, '^(.*) (%S+ %S+)$')
+  if not id then unreadable('it does not name a wave, a task and a place.') end
   local wave = 'wave:' .. id
   local state = state_of(wave)
-  if not state or state == 'closed' then
-    redis.call('ZREM', 'deadlines', member)
-  elseif unit == '@wave @' then
-    local expires = tonumber(redis.call('HGET', wave, 'expires'))
-    if state == 'submitting' or now >= expires then
-      redis.call('ZADD', 'deadlines', int(now + READY), member)
-      found[#found + 1] = now >= expires and 'expired' or 'unsent'
-      found[#found + 1] = member
-    else
-      redis.call('ZADD', 'deadlines', int(expires), member)
-    end
-  else
-    local u = load(wave, unit, 1)
-    if u.state == 'done' then
-      redis.call('ZREM', 'deadlines', member)
-    elseif u.state == 'running' and u.lease > now then
-      redis.call('ZADD', 'deadlines', int(u.lease), member)
-    else
-      local overdue = u.state == 'running' and u.limit == 0
-      local sent = redis.call('HINCRBY', wave .. ' resends', unit, 1)
-      expire(wave, ' resends')
-      local wait = math.min(READY * 2 ^ math.min(sent, 10), RESEND)
-      redis.call('ZADD', 'deadlines', int(now + wait), member)
-      if u.state == 'pending' and sent == UNTAKEN then note(wave, unit, 'untaken', 35) end
-      local alone = u.suspicion + (u.state == 'running' and 1 or 0) >= ALONE
-      found[#found + 1] = overdue and 'overdue' or alone and 'alone' or u.state == 'running' and 'lost' or 'send'
-      found[#found + 1] = member
-    end
-  end
+  if not state or state == 'closed' then return redis.call('ZREM', 'deadlines', member) end
+  forms[id] = forms[id] or tonumber(form_of(wave)) or 0
+  if forms[id] < 1 or forms[id] > FORM then return 'left' end
+  if unit == '@wave @' then return look_at_wave(wave, member, state) end
+  return look_at_unit(wave, unit, member)
 end
+local left, done = 0, 0
+repeat
+  local members = redis.call('ZRANGEBYSCORE', 'deadlines', '-inf', int(now), 'LIMIT', left, ARGV[1])
+  for _, member in ipairs(members) do
+    local answer = guarded('deadline ' .. member, look, member)
+    if answer == 'left' then left = left + 1 else done = done + 1 end
+    if answer == 'unreadable' then redis.call('ZREM', 'deadlines', member) end
+  end
+until done >= tonumber(ARGV[1]) or #members == 0
 return found
 
 --- close

@@ -57,9 +57,9 @@ from uuid import uuid4
 
 from redis import Redis
 
-from pipeline.forms import FORM
+from pipeline.forms import FORM, name_unreadable
 from pipeline.gate.answers import Claim, Receipt
-from pipeline.gate.keys import wave_key
+from pipeline.gate.keys import DEADLINES, wave_key
 from pipeline.gate.scripts import REDIS_TIME, register_scripts
 from pipeline.gate.units import Unit
 
@@ -229,6 +229,11 @@ class Gate:
             wave_id, task, where = member.rsplit(" ", 2)
             found.append((kind, wave_id, Unit(task, where)))
         return found
+
+    def set_aside(self, wave_id: str, unit: Unit, why: str) -> None:
+        """Name a unit that nobody can run, and drop its deadline."""
+        name_unreadable(self._client, f"deadline {wave_id} {unit}: {why}")
+        self._client.zrem(DEADLINES, f"{wave_id} {unit}")
 
     def close(self, wave_id: str, reason: str, units: Iterable[Unit]) -> bool:
         """End a wave for a reason (expired, superseded, cancelled), and drop the deadlines of its units."""

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
+from pipeline.errors import UnreadableError
+from pipeline.forms import DAMAGE, FORM, readable
 from pipeline.gate.incidents import Incident
 from pipeline.gate.keys import WAVES, wave_key
 from pipeline.gate.shards import Shard
+from pipeline.gate.status import known
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
@@ -37,10 +41,10 @@ class WaveInfo:
 _INFO = ("state", "reason", "open", "submitted", "expires", "ended", "lost", "backfill")
 
 
-def _info(values: Sequence[bytes | None]) -> WaveInfo | None:
+def _info(values: Sequence[bytes | None]) -> WaveInfo:
     state, reason, left, submitted, expires, ended, lost, backfill = values
     if state is None or submitted is None or expires is None:
-        return None
+        raise LookupError("no such wave")
     return WaveInfo(
         state.decode(),
         reason.decode() if reason else None,
@@ -53,12 +57,40 @@ def _info(values: Sequence[bytes | None]) -> WaveInfo | None:
     )
 
 
+def _count(item: tuple[bytes, bytes]) -> tuple[str, str, int]:
+    task, char = item[0].decode().split(" ")
+    if char != "us" and not known(char):
+        raise UnreadableError(f"no status is written as {char!r}")
+    return task, char, int(item[1])
+
+
 def _by_task(fields: Mapping[bytes, bytes]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for field, n in fields.items():
-        task, _, char = field.decode().partition(" ")
-        found.setdefault(task, {})[char] = int(n)
+    for task, char, n in readable(_count, fields.items()):
+        found.setdefault(task, {})[char] = n
     return found
+
+
+def _error(item: tuple[bytes, bytes]) -> tuple[tuple[str, str, int], str]:
+    name, where, index = item[0].decode().split(" ")
+    return (name, where, int(index)), item[1].decode(errors="replace")
+
+
+def _condition(item: tuple[bytes, bytes]) -> tuple[Unit, Condition]:
+    return Unit.read(item[0].decode()), Condition.read(item[1].decode())
+
+
+def _incidents(lines: Sequence[bytes]) -> list[Incident]:
+    return list(readable(lambda line: Incident.read(line.decode()), lines))
+
+
+def name_of(wave_id: str) -> tuple[str, str, str]:
+    """Return the version, the flow, and the date with its digest, of a wave's id. Raises ValueError."""
+    name, date = wave_id.split(" ", 1)
+    version, between, flow = name.rpartition("/")
+    if not between:
+        raise ValueError(wave_id)
+    return version, flow, date
 
 
 class Records:
@@ -70,48 +102,61 @@ class Records:
         self._shard = lru_cache(maxsize=64)(self._load_shard)
 
     def spec(self, wave_id: str) -> WaveSpec | None:
-        """Return what a wave was submitted as, None when Redis does not hold it (any more)."""
+        """Return what a wave was submitted as, None when Redis does not hold it (any more).
+
+        Raises UnreadableError for what cannot be read.
+        """
         try:
             return self._spec(wave_id)
         except LookupError:
+            return None
+
+    def readable_spec(self, wave_id: str) -> WaveSpec | None:
+        """Return what `spec` does, and None for what cannot be read either."""
+        try:
+            return self.spec(wave_id)
+        except UnreadableError:
             return None
 
     def _load_spec(self, wave_id: str) -> WaveSpec:
         data = self.client.hget(wave_key(wave_id), "spec")
         if data is None:
             raise LookupError(wave_id)
-        return WaveSpec.load(wave_id, data)
+        try:
+            return WaveSpec.load(wave_id, data)
+        except DAMAGE as error:
+            raise error if isinstance(error, UnreadableError) else _damaged(f"wave {wave_id!r}") from None
 
     def shard(self, wave_id: str, where: str) -> Shard:
-        """Return the shard of that number. Raises LookupError when Redis does not hold it."""
+        """Return the shard of that number. Raises LookupError when Redis does not hold it, and UnreadableError."""
         return self._shard(wave_id, where)
 
     def _load_shard(self, wave_id: str, where: str) -> Shard:
         data = self.client.hget(f"{wave_key(wave_id)} shards", where)
         if data is None:
             raise LookupError(f"wave {wave_id!r} has no shard {where} in Redis any more")
-        return Shard.load(data)
+        try:
+            return Shard.load(data)
+        except DAMAGE:
+            raise _damaged(f"shard {where} of wave {wave_id!r}") from None
 
-    def put_shards(self, key: str, shards: Sequence[Shard], ttl: int) -> None:
+    def put_shards(self, key: str, shards: Sequence[Shard], ttl: int, form: int = FORM) -> None:
         """Store shards under a key of their own, to be renamed when the wave is made; `ttl` in seconds."""
         for start in range(0, len(shards), 100):
-            part = {str(start + i): shard.dump() for i, shard in enumerate(shards[start : start + 100])}
+            part = {str(start + i): shard.dump(form) for i, shard in enumerate(shards[start : start + 100])}
             with self.client.pipeline(transaction=False) as pipe:
                 pipe.hset(key, mapping=part)
                 pipe.expire(key, ttl)
                 pipe.execute()
 
     def info(self, wave_id: str) -> WaveInfo | None:
-        """Return how a wave stands, None when Redis does not hold it."""
-        return _info(self.client.hmget(wave_key(wave_id), _INFO))
+        """Return how a wave stands, None when Redis does not hold it, or what it holds cannot be read."""
+        return self.infos([wave_id]).get(wave_id)
 
     def infos(self, wave_ids: Sequence[str]) -> dict[str, WaveInfo]:
-        """Return how waves stand, without those that Redis does not hold."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for wave_id in wave_ids:
-                pipe.hmget(wave_key(wave_id), _INFO)
-            found = map(_info, pipe.execute())
-        return {wave_id: info for wave_id, info in zip(wave_ids, found, strict=True) if info is not None}
+        """Return how waves stand, without those that Redis does not hold, and those that cannot be read."""
+        found = self._of_each(wave_ids, lambda pipe, key: pipe.hmget(key, _INFO))
+        return dict(readable(lambda item: (item[0], _info(item[1])), found))
 
     def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
         """Return, for each task, its characters with how many entities have them, and "us": microseconds of work."""
@@ -119,10 +164,23 @@ class Records:
 
     def counts_of(self, wave_ids: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
         """Return what `counts` gives, of several waves."""
+        found = self._of_each(wave_ids, lambda pipe, key: pipe.hgetall(f"{key} counts"))
+        return {wave_id: {} for wave_id in wave_ids} | {i: _by_task(fields) for i, fields in found}
+
+    def _of_each(
+        self, wave_ids: Sequence[str], ask: Callable[[Any, str], object]
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield the ids of waves with Redis' answers, without those whose key is of another type."""
         with self.client.pipeline(transaction=False) as pipe:
             for wave_id in wave_ids:
-                pipe.hgetall(f"{wave_key(wave_id)} counts")
-            return {i: _by_task(fields) for i, fields in zip(wave_ids, pipe.execute(), strict=True)}
+                ask(pipe, wave_key(wave_id))
+            found = pipe.execute(raise_on_error=False)
+        for wave_id, answer in zip(wave_ids, found, strict=True):
+            if type(answer) is ResponseError:
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            yield wave_id, answer
 
     def statuses(self, wave_id: str, units: Sequence[Unit]) -> list[str]:
         """Return the units' characters, "" for those of which nothing was reported."""
@@ -134,12 +192,10 @@ class Records:
 
     def errors(self, wave_id: str, task: str | None = None) -> dict[tuple[str, str, int], str]:
         """Return the texts by (task, where, index of the entity)."""
-        found = {}
         match = f"{task} *" if task else None
-        for field, text in self.client.hscan_iter(f"{wave_key(wave_id)} errors", match=match, count=1000):
-            name, where, index = field.decode().split(" ")
-            found[name, where, int(index)] = text.decode()
-        return found
+        return dict(
+            readable(_error, self.client.hscan_iter(f"{wave_key(wave_id)} errors", match=match, count=1000))
+        )
 
     def error(self, wave_id: str, unit: Unit, index: int) -> str:
         """Return the text of one entity of a unit, "" where there is none."""
@@ -153,11 +209,8 @@ class Records:
             self.client.hdel(f"{wave_key(wave_id)} errors", *fields[start : start + 1000])
 
     def conditions(self, wave_id: str) -> dict[Unit, Condition]:
-        """Return how each unit stands that was ever claimed, or an input of which has ended."""
-        found = {}
-        for unit, record in self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000):
-            found[Unit.read(unit.decode())] = Condition.read(record.decode())
-        return found
+        """Return how each unit stands that was ever claimed, or an input of which has ended, if it can be read."""
+        return dict(readable(_condition, self.client.hscan_iter(f"{wave_key(wave_id)} units", count=1000)))
 
     def starts(self, wave_id: str) -> dict[str, float]:
         """Return when the first unit of each place was claimed: where -> seconds since the epoch."""
@@ -168,18 +221,12 @@ class Records:
         """Return what went otherwise than it should, oldest first, and how many more there were than are kept."""
         lines = self.client.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
         untold = self.client.hget(wave_key(wave_id), "untold")
-        return [Incident.read(line.decode()) for line in lines], int(untold or 0)
+        return _incidents(lines), int(untold or 0)
 
     def incidents_of(self, wave_ids: Sequence[str]) -> dict[str, list[Incident]]:
         """Return those of several waves, without how many more there were."""
-        with self.client.pipeline(transaction=False) as pipe:
-            for wave_id in wave_ids:
-                pipe.lrange(f"{wave_key(wave_id)} incidents", 0, -1)
-            found = pipe.execute()
-        return {
-            wave_id: [Incident.read(line.decode()) for line in lines]
-            for wave_id, lines in zip(wave_ids, found, strict=True)
-        }
+        found = self._of_each(wave_ids, lambda pipe, key: pipe.lrange(f"{key} incidents", 0, -1))
+        return {wave_id: _incidents(lines) for wave_id, lines in found}
 
     def newest_scheduled(self, version: str, flow: str) -> str | None:
         """Return the hour of the newest wave that a flow's schedule has started, None before the first."""
@@ -193,9 +240,17 @@ class Records:
 
     def ids(self, version: str | None = None, flow: str | None = None) -> list[str]:
         """Return the ids of the waves that Redis holds, newest date first, of one version or flow where given."""
-        found = [member.decode() for member in self.client.zrange(WAVES, 0, -1)]
-        if version is not None:
-            found = [i for i in found if i.split(" ")[0].rpartition("/")[0] == version]
-        if flow is not None:
-            found = [i for i in found if i.split(" ")[0].rpartition("/")[2] == flow]
-        return sorted(found, key=lambda i: (i.split(" ")[1], i), reverse=True)
+        found = [
+            (date.split(" ")[0], wave_id)
+            for wave_id, (its, name, date) in readable(_named, self.client.zrange(WAVES, 0, -1))
+            if version in (None, its) and flow in (None, name)
+        ]
+        return [wave_id for _, wave_id in sorted(found, reverse=True)]
+
+
+def _named(member: bytes) -> tuple[str, tuple[str, str, str]]:
+    return member.decode(), name_of(member.decode())
+
+
+def _damaged(what: str) -> UnreadableError:
+    return UnreadableError(f"{what} is damaged: what Redis holds of it is not what was written.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from redis import Redis
 
+from pipeline.forms import FORM, LONGEST, NAMED
 from pipeline.gate.flow_totals import KEPT_MS, RUN_BOUNDS, WAVE_BOUNDS
 from pipeline.gate.status import CANCELLED, EXPIRED, char
 
@@ -21,6 +22,7 @@ YEAR_MS = 365 * 86_400_000  # a wave without an expiry is kept so long while it 
 GRACE_MS = 5_000  # how far from its time limit a run may be when it is said to hang
 # Suspicion from which a unit is run alone: a worker that vanished with it counts 1, a child 2.
 ALONE_AFTER = 3
+UNKNOWN = 1000  # the attempt of a unit whose record cannot be read: a new record of it goes on from there
 FAR_MS = 4_102_444_800_000  # the year 2100: the expiry of a wave that has none
 
 _CONSTANTS: Mapping[str, Any] = {
@@ -33,6 +35,10 @@ _CONSTANTS: Mapping[str, Any] = {
     "TOLD": TOLD,
     "UNTAKEN": UNTAKEN,
     "KEPT": KEPT_MS,
+    "FORM": FORM,
+    "NAMED": NAMED,
+    "LONGEST": LONGEST,
+    "UNKNOWN": UNKNOWN,
     "EXPIRED": repr(char(EXPIRED)),
     "CANCELLED": repr(char(CANCELLED)),
     "WAVE_BOUNDS": f"{{{', '.join(map(str, WAVE_BOUNDS))}}}",

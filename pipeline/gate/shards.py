@@ -47,10 +47,10 @@ class Shard:
             return [Entity(key, partition=self.partition) for key in self.keys]
         return [Entity(k, f, self.partition) for k, f in zip(self.keys, self.features, strict=True)]
 
-    def dump(self) -> bytes:
-        """Write it as stored."""
+    def dump(self, form: int = FORM) -> bytes:
+        """Write it as stored, in the form of its wave."""
         values = {"partition": self.partition, "keys": self.keys, "features": self.features}
-        return orjson.dumps({"form": FORM} | values)
+        return orjson.dumps({"form": form} | values)
 
     @classmethod
     def load(cls, data: bytes) -> Shard:

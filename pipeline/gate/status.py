@@ -59,6 +59,11 @@ def char(code: int, marks: int = 0) -> str:
 PENDING_CHAR = char(PENDING)
 
 
+def known(character: str) -> bool:
+    """Return whether a character is that of a status."""
+    return len(character) == 1 and 0 <= ord(character) - _BASE < 64 and code(character) in _MEANING
+
+
 def code(character: str) -> int:
     """Return the code of a character, without its marks."""
     return (ord(character) - _BASE) & 15

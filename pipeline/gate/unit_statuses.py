@@ -24,8 +24,9 @@ class Tally:
 
     @classmethod
     def start(cls, size: int, statuses: str) -> Tally:
-        """Begin with what earlier attempts left."""
-        return cls(list(statuses) if statuses else [PENDING_CHAR] * size)
+        """Begin with what earlier attempts left; anew where that cannot be read."""
+        kept = len(statuses) == size and all(map(status.known, statuses))
+        return cls(list(statuses) if kept else [PENDING_CHAR] * size)
 
     def open(self) -> list[int]:
         """Return the entities that have not ended yet."""

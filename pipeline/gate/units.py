@@ -61,6 +61,9 @@ class Units:
     def __iter__(self) -> Iterator[Unit]:
         return (Unit(task, where) for task in self.plan.steps for where in self.places(task))
 
+    def __contains__(self, unit: Unit) -> bool:
+        return unit.task in self.plan.steps and unit.where in self.places(unit.task)
+
     def __len__(self) -> int:
         return sum(len(self.places(task)) for task in self.plan.steps)
 

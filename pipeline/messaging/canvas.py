@@ -5,14 +5,17 @@ Messages carry references (wave, task, where), never data. Every signature is im
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from celery import Celery, chain, group
 from celery.canvas import Signature
 
+from pipeline.errors import UnreadableError
 from pipeline.flows.plan import Parallel, Part, Series
 from pipeline.flows.task import CONTROL, SOLO
+from pipeline.forms import DAMAGE, OLDEST_FORM, check_form
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
 
@@ -38,6 +41,27 @@ class Single:
 
 
 Message = Canvas | Single
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a message tells a worker to run."""
+
+    wave_id: str
+    units: tuple[Unit, ...]  # one after the other
+    follow: bool = False  # whether no canvas brings what follows
+    alone: bool = False
+
+    @classmethod
+    def read(cls, args: Sequence[Any], fields: Mapping[str, Any]) -> Order:
+        """Read the arguments of a message, without those that this code does not know. Raises UnreadableError."""
+        check_form(fields.get("form", OLDEST_FORM), "a message")
+        try:
+            wave_id, joined, where, follow, *more = args
+            units = tuple(Unit(str(name), str(where)) for name in joined.split(AND))
+            return cls(str(wave_id), units, bool(follow), bool(more and more[0]))
+        except DAMAGE:
+            raise UnreadableError("a message does not name a wave, tasks and a place.") from None
 
 
 def first_messages(spec: WaveSpec) -> list[Message]:

@@ -52,7 +52,7 @@ def _ended(client: Any, waves: Mapping[bytes, str | None], now: int) -> list[Any
                 pipe.hget(wave_key(str(waves[tag])), "state")
             else:
                 pipe.zscore(INDEX, tag)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)  # a wave's key of another type stops nothing else
     return [
         tag
         for tag, answer in zip(ours, answers, strict=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from pipeline.errors import UnreadableError
 from pipeline.gate.units import Unit
-from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT
+from pipeline.messaging.canvas import JOIN, RUN, SUBMIT, Order
 
 GZIP = "application/x-gzip"  # what kombu calls zlib's compression
 STEP = "\x06\x16"  # between the name of a queue and a priority, in the key of the list
@@ -36,7 +37,8 @@ def units_of(message: Mapping[str, Any]) -> tuple[str, list[Unit]] | None:
         body = base64.b64decode(message["body"])
         if message["headers"].get("compression") == GZIP:
             body = zlib.decompress(body)
-        wave_id, names, where, *_ = orjson.loads(body)[0]
-        return str(wave_id), [Unit(name, where) for name in names.split(AND)]
-    except (LookupError, TypeError, ValueError, AttributeError, zlib.error):
+        args, fields, *_ = orjson.loads(body)
+        order = Order.read(args, fields)
+        return order.wave_id, list(order.units)
+    except (UnreadableError, LookupError, TypeError, ValueError, AttributeError, zlib.error):
         return None

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from pipeline.errors import UnreachableError
 from pipeline.flows.flow import Flow
-from pipeline.forms import FORM
+from pipeline.forms import FORM, readable
 from pipeline.monitoring.alert_channels import NEW, RESOLVED, Channel, Notice
 from pipeline.monitoring.alert_rules import CRITICAL, Alert, Bounds, alerts
 from pipeline.monitoring.cover import process_covers
@@ -172,7 +172,7 @@ def _untold(before: Iterable[Known], after: Iterable[Known], again: set[str]) ->
 
 def _read(redis: Redis) -> list[Known]:
     client: Any = redis
-    return [Known.load(key.decode(), data) for key, data in client.hgetall(KEY).items()]
+    return list(readable(lambda item: Known.load(item[0].decode(), item[1]), client.hgetall(KEY).items()))
 
 
 def _write(redis: Redis, known: Iterable[Known]) -> None:

@@ -41,7 +41,7 @@ class Alert:
     """One thing to look at."""
 
     level: str  # critical or warning
-    what: str  # late, failed, incidents, untaken, memory, keeper, cover or redis
+    what: str  # late, failed, incidents, untaken, memory, keeper, cover, unreadable or redis
     about: str  # a flow, a task of one, a queue or a server
     text: str  # what is wrong, and what to do
 
@@ -66,6 +66,7 @@ def alerts(
         *(alert for name, kinds in (incidents or {}).items() for alert in _rising(name, kinds, bounds)),
         *_untaken(observed),
         *_memory(observed, bounds),
+        *_unreadable(observed),
     ]
     if observed.deadlines and not observed.processes:
         found.append(
@@ -152,6 +153,17 @@ def _memory(observed: Observed, bounds: Bounds) -> Iterator[Alert]:
                 f"Redis ({server}) uses {used / limit:.0%} of its memory; when it is full, waves stop. "
                 "Raise maxmemory, or shorten ttls.",
             )
+
+
+def _unreadable(observed: Observed) -> Iterator[Alert]:
+    if observed.unreadable:
+        yield Alert(
+            WARNING,
+            "unreadable",
+            "records",
+            f"{len(observed.unreadable):,} records or messages could not be read and were set aside; the newest: "
+            f"{observed.unreadable[0]} `wave doctor` names more.",
+        )
 
 
 def _minutes(seconds: float) -> str:

@@ -109,7 +109,7 @@ class _Costs:
         if not found or not found[1]:
             return 0.0
         wave_id, units = found
-        spec = self._runtime.records.spec(wave_id)
+        spec = self._runtime.records.readable_spec(wave_id)
         return 0.0 if spec is None else sum(self._unit(spec, unit) for unit in units)
 
     def _unit(self, spec: WaveSpec, unit: Unit) -> float:

@@ -43,7 +43,7 @@ def look(runtime: Runtime, flows: Iterable[Flow]) -> Look:
     for standing in observed.standings:
         date = next(iter(standing.waves), None)
         name = f"{standing.version}/{standing.flow} {date}"
-        if date is not None and runtime.records.spec(name) is not None:
+        if date is not None and runtime.records.readable_spec(name) is not None:
             waves[standing.version, standing.flow] = Wave.find(name, runtime).progress()
     totals = {(found.version, found.flow): found for found in read_totals(runtime.client)}
     return Look(observed, totals, waves)

@@ -15,8 +15,9 @@ from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
-from pipeline.gate.keys import DEADLINES, WAVES
-from pipeline.gate.records import WaveInfo
+from pipeline.forms import named_unreadable
+from pipeline.gate.keys import DEADLINES
+from pipeline.gate.records import WaveInfo, name_of
 from pipeline.monitoring.backlog import Backlog, backlogs
 from pipeline.waves.presence import WORKER, Process, present
 from pipeline.waves.progress import in_words
@@ -64,6 +65,7 @@ class Observed:
     processes: Sequence[Process]
     deadlines: int  # units and waves that somebody must look at, at some time
     redis: Mapping[str, Mapping[str, Any]]  # INFO of the control Redis and of the store's servers, by role
+    unreadable: Sequence[str] = ()  # what could not be read within the last day, and why
 
     def slots(self, queue: str) -> int:
         """Return how many units the workers of a queue run at a time."""
@@ -87,6 +89,7 @@ def observe(runtime: Runtime, flows: Iterable[Flow] = ()) -> Observed:
         processes,
         client.zcard(DEADLINES),
         _servers(runtime),
+        named_unreadable(client),
     )
 
 
@@ -121,14 +124,11 @@ def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: dateti
     dates: dict[tuple[str, str], list[tuple[str, str]]] = {
         (version, flow.name): [] for flow in flows if flow.schedule
     }
-    client: Any = runtime.client
     others: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for member in client.zrange(WAVES, 0, -1):
-        wave_id = member.decode()
-        name, date, *own = wave_id.split(" ")
-        at, _, flow = name.rpartition("/")
+    for wave_id in runtime.records.ids():
+        at, flow, date = name_of(wave_id)
         # Waves of some entities or tasks only tell nothing of a flow that has others.
-        (others if own else dates).setdefault((at, flow), []).append((" ".join([date, *own]), wave_id))
+        (others if " " in date else dates).setdefault((at, flow), []).append((date, wave_id))
     dates |= {key: found for key, found in others.items() if not dates.get(key)}
     newest = {key: sorted(found, reverse=True)[: 2 * LOOKED_AT] for key, found in dates.items()}
     infos = runtime.records.infos([wave_id for found in newest.values() for _, wave_id in found])

@@ -14,7 +14,7 @@ import orjson
 from redis import Redis
 
 from pipeline.errors import UnknownName, listed, near
-from pipeline.forms import FORM, known_fields
+from pipeline.forms import FORM, known_fields, readable
 from pipeline.serving.errors import CatalogueError
 from pipeline.serving.names import catalogue_key, check_name
 
@@ -163,9 +163,9 @@ class Catalogue:
         self._swap: Any = client.register_script(_SWAP)
 
     def all(self) -> dict[str, Entry]:
-        """Return every model."""
+        """Return every model that can be read."""
         found = self._client.hgetall(self._key)
-        return {name.decode(): Entry.parse(raw) for name, raw in sorted(found.items())}
+        return {entry.name: entry for entry in readable(Entry.parse, dict(sorted(found.items())).values())}
 
     def get(self, name: str) -> Entry:
         """Return one model. Raises UnknownName."""

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from pipeline.errors import UnreadableError
 from pipeline.execution.runner import Ran, Runner
-from pipeline.gate.gate import Gate
+from pipeline.gate.gate import WAVE_UNIT, Gate
 from pipeline.gate.records import Records
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
@@ -111,13 +112,21 @@ class Keeper:
         """Let what goes wrong with one unit keep nobody from looking at the next; it will be due again."""
         try:
             yield
-        except (RedisError, OSError):
-            raise
+        except (RedisError, OSError) as error:
+            if type(error) is not ResponseError:  # one that tells of this wave's keys alone
+                raise
+            log.exception("cannot do what is due", wave=wave_id, task=unit.task, shard=unit.where)
         except Exception:
             log.exception("cannot do what is due", wave=wave_id, task=unit.task, shard=unit.where)
 
     def _look(self, kind: str, wave_id: str, unit: Unit) -> None:
-        spec = self._records.spec(wave_id)
+        try:
+            spec = self._records.spec(wave_id)
+            if spec is not None and unit != WAVE_UNIT and unit not in spec.units:
+                raise UnreadableError("its wave has no such unit.")
+        except UnreadableError as error:
+            self._set_aside(kind, wave_id, unit, error)
+            return
         if spec is None:
             return
         if kind == "expired":
@@ -131,6 +140,16 @@ class Keeper:
         else:
             log.info("sending again", wave=wave_id, task=unit.task, shard=unit.where, why=kind)
             self._sender.send(spec, [Single(unit, alone=kind == "alone")])
+
+    def _set_aside(self, kind: str, wave_id: str, unit: Unit, error: UnreadableError) -> None:
+        """Name what nobody can run; a wave that nobody can read still ends at its expiry."""
+        log.error("set aside", wave=wave_id, task=unit.task, shard=unit.where, error=str(error))
+        if kind == "expired":
+            self._gate.close(wave_id, "expired", ())
+        elif kind == "unsent":
+            self._gate.open(wave_id)
+        else:
+            self._gate.set_aside(wave_id, unit, str(error))
 
 
 def finish(

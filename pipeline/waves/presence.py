@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from redis import Redis
 
-from pipeline.forms import FORM, known_fields
+from pipeline.forms import FORM, OLDEST_FORM, known_fields, readable
 
 PRESENT, REFUSED = "present", "refused"
 EVERY = 10.0  # seconds between two signs of life
@@ -33,12 +33,12 @@ class Process:
     pid: int
     queues: tuple[str, ...] = ()  # that a worker takes from, by their full names
     slots: int = 0  # how many units a worker runs at a time
-    form: int = 0  # the newest form of records and messages that it reads; 0 for one of 0.1.0
+    form: int = FORM  # the newest form of records and messages that it reads; 0 for one of 0.1.0
 
     @classmethod
     def this(cls, kind: str, version: str, queues: tuple[str, ...] = (), slots: int = 0) -> Process:
         """Describe the calling process."""
-        return cls(kind, version, socket.gethostname(), os.getpid(), queues, slots, FORM)
+        return cls(kind, version, socket.gethostname(), os.getpid(), queues, slots)
 
 
 class Presence:
@@ -67,10 +67,17 @@ class Presence:
 
 
 def present(client: Redis) -> list[Process]:
-    """Return those that are there."""
+    """Return those that are there, without what cannot be read."""
     found: Any = client
     members = found.zrangebyscore(PRESENT, found.time()[0], "+inf")
-    loaded = [orjson.loads(member) for member in members]
-    return [
-        Process(**known_fields(Process, values | {"queues": tuple(values["queues"])})) for values in loaded
-    ]
+    return list(readable(_process, members))
+
+
+def _process(member: bytes) -> Process:
+    values = {"form": 0} | orjson.loads(member)
+    return Process(**known_fields(Process, values | {"queues": tuple(values["queues"])}))
+
+
+def form_to_write(client: Redis) -> int:
+    """Return the newest form of records that all processes read which are there, and this one writes."""
+    return max(OLDEST_FORM, min([FORM, *(process.form for process in present(client))]))

@@ -35,6 +35,7 @@ from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import first_messages
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import arm, close
+from pipeline.waves.presence import form_to_write
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.task_costs import read_costs
 from pipeline.waves.wave import Wave
@@ -101,6 +102,7 @@ def submit_wave(
             expiry=_expiry(flow, expiry, backfill),
             commit=_commit(),
             backfill=backfill,
+            form=form_to_write(runtime.client),
         )
         made = _made(runtime, spec, shards)
         tracer.submitted(spec, began)
@@ -123,7 +125,7 @@ def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> 
     wave = submit_wave(flow, date=date, runtime=runtime)
     before = runtime.records.note_scheduled(version, flow.name, date)
     if before is not None and before < date:
-        older = runtime.records.spec(wave_id_of(flow, hour(before), version, None, None, None, None))
+        older = runtime.records.readable_spec(wave_id_of(flow, hour(before), version, None, None, None, None))
         if older is not None:
             close(runtime.gate, older, "superseded", runtime.tracer)
     return wave
@@ -132,7 +134,7 @@ def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> 
 def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     """Write a wave to Redis and start it, or continue the one that somebody else wrote in the meantime."""
     key, roots = f"wave-shards:{uuid4().hex}", spec.units.roots() if shards else []
-    runtime.records.put_shards(key, shards, SHARDS_TTL)
+    runtime.records.put_shards(key, shards, SHARDS_TTL, spec.form)
     units = len(spec.units) if shards else 0
     counted = " ".join(f"{task} {spec.size_of(task)}" for task in spec.plan.steps)
     fields = {"spec": spec.dump(), "tasks": counted} | ({"backfill": 1} if spec.backfill else {})

@@ -6,6 +6,7 @@ from typing import Any
 
 from redis import Redis
 
+from pipeline.forms import readable
 from pipeline.gate.records import Records
 from pipeline.gate.wave_spec import WaveSpec
 
@@ -18,11 +19,12 @@ def read_costs(client: Redis, version: str, flow: str) -> dict[str, float]:
 
 
 def _measured(client: Any, version: str, flow: str) -> dict[str, tuple[float, float]]:
-    found = {}
-    for task, value in client.hgetall(f"costs:{version}/{flow}").items():
-        took, ran, *_ = value.decode().split(" ")
-        found[task.decode()] = float(took), float(ran)
-    return found
+    return dict(readable(_cost, client.hgetall(f"costs:{version}/{flow}").items()))
+
+
+def _cost(item: tuple[bytes, bytes]) -> tuple[str, tuple[float, float]]:
+    took, ran, *_ = item[1].decode().split(" ")
+    return item[0].decode(), (float(took), float(ran))
 
 
 def learn_costs(records: Records, spec: WaveSpec) -> None:

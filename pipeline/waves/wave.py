@@ -30,7 +30,7 @@ class Wave:
 
     @classmethod
     def find(cls, wave_id: str, runtime: Runtime | None = None) -> Wave:
-        """Return the wave of that id. Raises UnknownName with the near ones."""
+        """Return the wave of that id. Raises UnknownName with the near ones, UnreadableError for a damaged one."""
         runtime = runtime or process_runtime(app_settings)
         spec = runtime.records.spec(wave_id)
         if spec is None:

@@ -24,14 +24,13 @@ from pipeline.flows.cron import due_hour
 from pipeline.flows.flow import Flow
 from pipeline.flows.pipe import stamp
 from pipeline.flows.task import CONTROL
-from pipeline.forms import FORM
 from pipeline.messaging.canvas import SUBMIT
 from pipeline.monitoring.alert_channels import channels
 from pipeline.monitoring.alert_delivery import Teller, Watch
 from pipeline.monitoring.alert_rules import Bounds
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import Keeper
-from pipeline.waves.presence import BEAT, KEEPER, Presence, Process
+from pipeline.waves.presence import BEAT, KEEPER, Presence, Process, form_to_write
 from pipeline.workers.heartbeat import Heartbeat
 from pipeline.workers.worker import known_flows, make_runner, runtime
 
@@ -129,7 +128,7 @@ class WaveScheduler(Scheduler):
         """Ask for a wave, with its date."""
         if isinstance(entry.schedule, DueWave):
             date = entry.schedule.date(entry.schedule.now())
-            entry.args, entry.kwargs = (entry.name, date), {"form": FORM}
+            entry.args, entry.kwargs = (entry.name, date), {"form": form_to_write(runtime().client)}
             entry.schedule.asked(date)
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 

@@ -30,13 +30,14 @@ from redis.exceptions import RedisError
 
 from pipeline.app import app, settings
 from pipeline.connections.sync_clients import WORKER_PATIENCE
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnreadableError
 from pipeline.execution.runner import Runner
 from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
+from pipeline.forms import name_unreadable
 from pipeline.gate.units import Unit
-from pipeline.messaging.canvas import AND, JOIN, RUN, SUBMIT, Single
+from pipeline.messaging.canvas import JOIN, RUN, SUBMIT, Order, Single
 from pipeline.telemetry.logs import about, get_logger
 from pipeline.telemetry.tracing import check as check_traces
 from pipeline.waves.keeper import Keeper, finish
@@ -110,11 +111,22 @@ class PipelineRequest(Request):
 
 
 @app.task(name=RUN, Request="pipeline.workers.worker:PipelineRequest", ignore_result=True)
-def run(wave_id: str, task: str, where: str, follow: int, alone: int = 0, **_: Any) -> None:
+def run(*args: Any, **fields: Any) -> None:
     """Run one unit of a wave, or some of a shard one after the other, and send what follows."""
-    for name in task.split(AND):
-        with about(wave_id, name, where):
-            _run_unit(wave_id, Unit(name, where), bool(follow), bool(alone))
+    try:
+        order = Order.read(args, fields)
+    except UnreadableError as error:
+        _name_unreadable(f"message {list(args)!r:.200}: {error}")
+        return
+    for unit in order.units:
+        with about(order.wave_id, unit.task, unit.where):
+            _run_unit(order.wave_id, unit, order.follow, order.alone)
+
+
+def _name_unreadable(text: str) -> None:
+    log.error("set aside what cannot be read", what=text)
+    with suppress(RedisError, OSError):
+        name_unreadable(runtime().client, text)
 
 
 def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
@@ -129,6 +141,8 @@ def _run_unit(wave_id: str, unit: Unit, follow: bool, alone: bool) -> None:
         log.warning("redis does not answer; this is given back and run again", error=str(error))
         with suppress(RedisError, OSError):  # then its lease ends
             runtime().gate.release(OWNER, [(wave_id, unit)])
+    except UnreadableError as error:
+        _name_unreadable(f"run of {wave_id} {unit}: {error}")
     except Exception:
         log.exception("a run broke off; its lease will end and it is run again")
 
@@ -168,8 +182,11 @@ def _units_of(request: Any) -> list[tuple[str, Unit]]:
     """Return the units that a message may run."""
     if request.type != RUN:  # its name is the shadow that Flower shows
         return []
-    wave_id, task, where, *_ = request.args
-    return [(wave_id, Unit(name, where)) for name in task.split(AND)]
+    try:
+        order = Order.read(request.args, request.kwargs)
+    except UnreadableError:  # `run` names it
+        return []
+    return [(order.wave_id, unit) for unit in order.units]
 
 
 class Held:
