@@ -12,8 +12,10 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from pipeline.flows.flow import Flow
-from pipeline.gate.keys import DEADLINES
+from pipeline.forms import named_unreadable
+from pipeline.gate.keys import DEADLINES, WAVES, wave_key
 from pipeline.monitoring.findings import Facts, Finding
+from pipeline.monitoring.record_checks import check_records
 from pipeline.monitoring.redis_checks import check_redis
 from pipeline.monitoring.worker_checks import STUCK, check_workers, needed
 from pipeline.waves.presence import REFUSED, present
@@ -27,7 +29,7 @@ def examine(runtime: Runtime, flows: Iterable[Flow] = ()) -> list[Finding]:
 
 def diagnose(facts: Facts) -> list[Finding]:
     """Run all checks."""
-    return [*check_redis(facts), *check_workers(facts)]
+    return [*check_redis(facts), *check_workers(facts), *check_records(facts)]
 
 
 def collect(runtime: Runtime, flows: tuple[Flow, ...]) -> Facts:
@@ -49,8 +51,23 @@ def collect(runtime: Runtime, flows: tuple[Flow, ...]) -> Facts:
         processes=tuple(present(client)),
         depths={name: client.llen(name) for name in names},
         deadlines=client.zcard(DEADLINES),
-        overlooked=tuple(member.decode() for member in past),
+        overlooked=tuple(member.decode(errors="replace") for member in past),
         refused={kind.decode(): int(n) for kind, n in client.hgetall(REFUSED).items()},
+        unreadable=named_unreadable(client),
+        unversioned=_unversioned(client),
+    )
+
+
+def _unversioned(client: Any) -> tuple[str, ...]:
+    ids = [member.decode(errors="replace") for member in client.zrange(WAVES, 0, -1)]
+    with client.pipeline(transaction=False) as pipe:
+        for wave_id in ids:
+            pipe.hmget(wave_key(wave_id), "state", "form")
+        found = pipe.execute(raise_on_error=False)
+    return tuple(
+        wave_id
+        for wave_id, answer in zip(ids, found, strict=True)
+        if isinstance(answer, list) and answer[0] is not None and answer[1] is None
     )
 
 

@@ -39,3 +39,5 @@ class Facts:
     deadlines: int = 0
     overlooked: tuple[str, ...] = ()  # deadlines that are long past, the oldest first
     refused: Mapping[str, int] = field(default_factory=dict)  # content type -> messages that workers refused
+    unreadable: tuple[str, ...] = ()  # what could not be read within the last day, and why
+    unversioned: tuple[str, ...] = ()  # ids of waves whose records do not say their form
