@@ -8,7 +8,7 @@ from redis import Redis
 
 from pipeline.gate.keys import wave_key
 from pipeline.gate.units import Unit
-from pipeline.messaging.canvas import Canvas, Single
+from pipeline.messaging.canvas import SUBMIT, Canvas, Single
 from pipeline.messaging.lost_messages import HELD, INDEX, sweep
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
@@ -58,7 +58,7 @@ def test_one_of_many_keepers_sweeps(taken):
     assert sweep(taken) == 0
 
 
-@pytest.mark.parametrize(("task", "kept"), [("pipeline.waves.submit", False), ("somebody.elses", True)])
+@pytest.mark.parametrize(("task", "kept"), [(SUBMIT, False), ("somebody.elses", True)])
 def test_others_messages_stay_and_ours_of_no_wave_go_when_they_are_old(redis_client, task, kept):
     message = {"headers": {"task": task}, "body": "", "properties": {}}
     redis_client.hset(HELD, "tag", orjson.dumps([message, "", "q"]))
