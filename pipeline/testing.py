@@ -46,10 +46,10 @@ class _LocalRecords:
     texts: dict[tuple[str, str, int], str] = field(default_factory=dict)
     tallies: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def spec(self, wave_id: str) -> WaveSpec | None:
+    def recall(self, wave_id: str) -> WaveSpec | None:
         return self.wave
 
-    def shard(self, wave_id: str, where: str) -> Shard:
+    def shard(self, spec: WaveSpec, where: str) -> Shard:
         return self.shards[int(where)]
 
     def statuses(self, wave_id: str, units: Sequence[Unit]) -> list[str]:
@@ -92,9 +92,6 @@ class _LocalGate:
         for (char, _late), n in counts.items():
             tally[char] = tally.get(char, 0) + n
         return Receipt("ok")
-
-    def close(self, *_: Any) -> bool:
-        return False  # it has ended already
 
 
 class _NoLimit:

@@ -19,7 +19,7 @@ from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
 from pipeline.flows.task import Task
 from pipeline.gate.answers import Claim, Receipt
-from pipeline.gate.status import EMPTY, ERROR, FINISHED
+from pipeline.gate.status import ERROR
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit, scope_entity
 from pipeline.gate.wave_spec import WaveSpec
@@ -34,7 +34,15 @@ def report(
     """Report what changed of a unit; `took` are the seconds of work since the last report, `ran` since the claim."""
     dependents = [(d, spec.units.need(d)) for d in spec.units.dependents(unit)]
     receipt = tools.gate.report(
-        spec.id, unit, attempt, **tally.report(), dependents=dependents, took=took, ran=ran, final=final
+        spec.id,
+        unit,
+        attempt,
+        **tally.report(),
+        dependents=dependents,
+        took=took,
+        ran=ran,
+        final=final,
+        submission=spec.submission,
     )
     tally.accept(receipt.late)
     return receipt
@@ -100,7 +108,7 @@ class Attempt:
     # -- a shard
 
     def _work(self) -> Work:
-        shard = self.tools.records.shard(self.spec.id, self.unit.where)
+        shard = self.tools.records.shard(self.spec, self.unit.where)
         entities = shard.entities() if "entity" in self.task.wants else shard.keys
         return Work(self.task, self.source, entities, shard.partition, self._state(), self._throttle())
 
@@ -147,7 +155,9 @@ class Attempt:
         return self._report(final=True)
 
     def _mark(self, first: int, stop: int) -> bool:
-        return self.tools.gate.mark(self.spec.id, self.unit, self.claim.attempt, first, stop)
+        return self.tools.gate.mark(
+            self.spec.id, self.unit, self.claim.attempt, first, stop, self.spec.submission
+        )
 
     def _piece(self) -> int:
         """Return how many entities a run alone takes at once: those of which any may have killed the last worker."""
@@ -163,25 +173,21 @@ class Attempt:
         """Fail the entities at which the last attempt was lost, where it could not be one of several."""
         if stop - first > 1 and self.task.batch and self.task.splittable:
             return
-        for i in self.tally.open():
-            if first <= i < stop:
-                self.settlement.fail(
-                    i, WorkerLost("its worker died each time it ran this, the last time alone")
-                )
+        blamed = WorkerLost("its worker died each time it ran this, the last time alone")
+        self.settlement.miss({i: blamed for i in self.tally.open() if first <= i < stop})
 
     # -- a scope
 
     def _run_scope(self) -> Receipt:
         records, where = self.tools.records, self.unit.where
         entity = scope_entity(where)
-        shards = [records.shard(self.spec.id, n) for n in self.spec.units.shards_of(where)]
+        shards = [records.shard(self.spec, n) for n in self.spec.units.shards_of(where)]
         values, error = self._scoped_values(entity, [(shard.partition, shard.keys) for shard in shards])
         found = {key: value for key, value in values.items() if value is not None}
-        self.tally.set([0], FINISHED if found else EMPTY)
-        if error is None:
-            self.settlement.put(found, {})
+        if error is None and found:
+            self.settlement.put_scope(found)
         else:
-            self.settlement.fail(0, error)
+            self.settlement.miss({0: error})
         return self._report(final=True)
 
     def _scoped_values(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.execution.attempt import Attempt, report
+from pipeline.execution.standing import standing
 from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.gate.answers import Claim
-from pipeline.gate.status import TIMED_OUT
+from pipeline.gate.status import FINISHED, TIMED_OUT
 from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
@@ -38,7 +39,7 @@ class Runner:
 
         `alone` says that this worker runs nothing else, so that it may take what has killed workers before.
         """
-        spec = self.tools.records.spec(wave_id)
+        spec = self.tools.records.recall(wave_id)
         if spec is None:
             return Ran("lost")
         flow = self.flows.get(spec.flow)
@@ -46,6 +47,9 @@ class Runner:
         if flow is None or task is None:
             return Ran("unknown", spec)
         claim = self._claim(spec, unit, task.time_limit, "alone" if alone else "run")
+        if claim.answer == "other":
+            self.tools.records.forget()
+            return self.run(wave_id, unit, alone)
         if not claim.granted:
             return Ran(claim.answer, spec)
         receipt = Attempt(self.tools, spec, flow, task, unit, claim).run(alone)
@@ -61,6 +65,9 @@ class Runner:
         if not claim.granted:
             return Ran(claim.answer, spec)
         tally = Tally.start(spec.size(unit), claim.statuses)
+        flow = self.flows.get(spec.flow)
+        found = standing(self.tools.store, self.tools.records, spec, unit, tally.open(), flow)
+        tally.set(found, FINISHED)
         for i in tally.open():
             tally.fail(i, TIMED_OUT, f"not done within the time limit of {limit:g} s; its worker was stopped")
         receipt = report(self.tools, spec, unit, claim.attempt, tally, 0.0, limit, final=True)
@@ -77,4 +84,5 @@ class Runner:
             owner=self.owner,
             waiting=spec.units.waiting(unit.where),
             mode=mode,
+            submission=spec.submission,
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import CodecError, StoreError, TimedOut, WorkerLost
 from pipeline.execution.failures import Failures
+from pipeline.execution.standing import standing
 from pipeline.execution.task_run import MissingInput, Outcome, Work, describe
 from pipeline.execution.tools import Tools
 from pipeline.flows.flow import Flow
@@ -42,37 +43,51 @@ class Settlement:
         entities = work.entities
         values: dict[str, Any] = {}
         places: dict[str, int] = {}
-        empty: list[int] = []
+        missed: dict[int, BaseException | None] = {}
         for i, value, error in gathered:
-            if error is not None:
-                self.fail(i, error)
-            elif value is None:
-                empty.append(i)
+            if value is None:
+                missed[i] = error
             else:
                 values[entities[i]] = value
                 places[entities[i]] = i
-        self.tally.set(empty, EMPTY)
-        self.tally.set([places[key] for key in self.put(values, places)], FINISHED)
+        stored, errors = self.put(values)
+        self.tally.set([places[key] for key in stored], FINISHED)
+        self.miss(missed | {places[key]: error for key, error in errors.items()})
         self._mark_degraded(work, gathered)
 
-    def put(self, values: dict[str, Any], places: Mapping[str, int]) -> Sequence[str]:
-        """Encode and put values; returns the entities whose pipe is in the store now."""
-        if not values:
-            return ()
-        encoded, errors = self.tools.store.encode(values)
+    def put_scope(self, values: dict[str, Any]) -> None:
+        """Put what a scoped task made: one pipe, or one an entity, of which any that cannot be put fails the scope."""
+        stored, errors = self.put(values)
+        if stored:
+            self.tally.set([0], FINISHED)
         for key, error in errors.items():
-            named = error if key in places else CodecError(f"{str(key)!r}: {error}")
-            self.fail(places.get(key, 0), named)
+            named = CodecError(f"{str(key)!r}: {error}") if isinstance(error, CodecError) else error
+            self.fail(0, named) if self.task.batch else self.miss({0: named})
+
+    def miss(self, missed: Mapping[int, BaseException | None]) -> None:
+        """Note why entities have no value, None for no observation.
+
+        Where a pipe stands all the same, which an attempt put that was lost, it counts: a pipe is written once.
+        """
+        found = self._standing(missed)
+        self.tally.set(found, FINISHED)
+        for i, error in missed.items():
+            if i not in found:
+                self.tally.set([i], EMPTY) if error is None else self.fail(i, error)
+
+    def put(self, values: dict[str, Any]) -> tuple[Sequence[str], Mapping[str, Exception]]:
+        """Encode and put values; returns the entities whose pipe is in the store now, and why others' are not."""
+        if not values:
+            return (), {}
+        encoded, errors = self.tools.store.encode(values)
         name = self.task.name
         try:
             self.tools.store.put_encoded(
                 self.spec.version, name, self.spec.date, encoded, self.task.ttl, self.flow.keep(name)
             )
         except StoreError as error:  # a store of its own is full or gone, while the gate can still be told
-            for key in encoded.entities:
-                self.fail(places.get(key, 0), error)
-            return ()
-        return encoded.entities
+            return (), errors | dict.fromkeys(encoded.entities, error)
+        return encoded.entities, errors
 
     def fail(self, index: int, error: BaseException) -> None:
         """Note why an entity has no value."""
@@ -84,9 +99,12 @@ class Settlement:
             self.tally.fail(index, code, text)
             self.failures.add(self._key(index), text)
 
+    def _standing(self, indices: Iterable[int]) -> set[int]:
+        return standing(self.tools.store, self.tools.records, self.spec, self.unit, indices, self.flow)
+
     def _key(self, index: int) -> str:
         where = self.unit.where
-        return where if where.startswith("@") else self.tools.records.shard(self.spec.id, where).keys[index]
+        return where if where.startswith("@") else self.tools.records.shard(self.spec, where).keys[index]
 
     def _mark_degraded(self, work: Work, gathered: Sequence[Outcome]) -> None:
         """Mark who finished without an optional input that failed, was skipped or came too late.

@@ -13,7 +13,8 @@ from pipeline.gate.units import Unit
 class Claim:
     """The gate's answer to a claim."""
 
-    # granted, or why not: done, held, waiting, overdue, alone, closed, or lost (the wave is not in Redis)
+    # granted, or why not: done, held, waiting, overdue, alone, closed, lost (the wave is not in Redis), or other (it
+    # was submitted again)
     answer: str
     attempt: int = 0  # number of this attempt, from 1
     open_inputs: int = 0  # units that it would still have waited for, had its timeout not come

@@ -105,10 +105,39 @@ local function sum_up(wave, id, now, reason)
 end
 local function close_wave(wave, id, now, reason)
   redis.call('HSET', wave, 'state', 'closed', 'reason', reason, 'ended', int(now))
-  redis.call('ZREM', 'deadlines', id .. ' @wave @')
+  -- Who was lost may still put pipes, and die then: somebody looks at them once more.
+  local doubt = redis.call('EXISTS', wave .. (reason == 'done' and ' incidents' or ' units')) == 1
+  if doubt then look_at(id, '@wave @', now + AGAIN) else redis.call('ZREM', 'deadlines', id .. ' @wave @') end
   guarded('totals of wave ' .. id, sum_up, wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
+end
+
+-- A pipe that stands is the truth: what is finished, and made an observation, is never taken back.
+local function finished(char) return (string.byte(char) - 64) % 16 == 2 end
+local function marked_late(char)
+  local byte = string.byte(char)
+  return math.floor((byte - 64) / 16) % 2 == 0 and string.char(byte + 16) or char
+end
+-- Sets a unit's characters to what `choose` makes of those held, one after the other; gives how many got each.
+local function change_statuses(wave, unit, size, choose)
+  local held = redis.call('HGET', wave .. ' status', unit) or string.rep('@', size)
+  local chars, new, changed = {}, {}, false
+  for i = 1, #held do
+    local old = string.sub(held, i, i)
+    local char = choose(old, i)
+    chars[i] = char
+    if char ~= old then
+      changed = true
+      if char ~= '@' then new[char] = (new[char] or 0) + 1 end
+      if old ~= '@' then redis.call('HINCRBY', wave .. ' counts', task_of(unit) .. ' ' .. old, -1) end
+      if finished(char) then redis.call('HDEL', wave .. ' errors', unit .. ' ' .. (i - 1)) end
+    end
+  end
+  if changed then redis.call('HSET', wave .. ' status', unit, table.concat(chars)) end
+  for char, n in pairs(new) do redis.call('HINCRBY', wave .. ' counts', task_of(unit) .. ' ' .. char, n) end
+  expire(wave, ' status', ' counts')
+  return new
 end
 
 -- What an owner runs. KEYS: waves ... ARGV: owner, something else, then for each wave: id, unit.
@@ -140,7 +169,7 @@ end
 --- create
 -- KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
 local state = state_of(KEYS[1])
-if state then redis.call('DEL', KEYS[2]); return {0, state} end
+if state then redis.call('DEL', KEYS[2]); return {0, state, redis.call('HGET', KEYS[1], 'submitted')} end
 local now = now_ms()
 local expires = expiry(now, ARGV[2])
 local gone = lifetime(expires, now, ARGV[3])
@@ -159,7 +188,7 @@ end
 expire(KEYS[1], '', ' shards')
 redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
 redis.call('ZADD', 'waves', int(gone), ARGV[1])
-return {1, state_of(KEYS[1])}
+return {1, state_of(KEYS[1]), int(now)}
 
 --- arm
 -- KEYS: wave. ARGV: id, then unit, need, and again ...
@@ -184,14 +213,14 @@ return 'open'
 
 --- claim
 -- KEYS: wave. ARGV: id, unit, need, timeout ms, lease ms, limit ms, owner/token, mode (run, alone or seize),
--- then for each clock: place, n, n times (unit, timeout ms)
+-- submission, then for each clock: place, n, n times (unit, timeout ms)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
 local function granted(u)
   local mark = redis.call('HGET', wave .. ' marks', unit) or ''
   return {'granted', int(u.attempt), int(u.need), redis.call('HGET', wave .. ' status', unit) or '', mark}
 end
 local function start_clocks(now)
-  local i = 9
+  local i = 10
   while i <= #ARGV do
     local place, n = ARGV[i], tonumber(ARGV[i + 1])
     if redis.call('HSETNX', wave .. ' starts', place, int(now)) == 1 then
@@ -205,8 +234,9 @@ local function start_clocks(now)
     i = i + 2 + 2 * n
   end
 end
-local state, expires = unpack(redis.call('HMGET', wave, 'state', 'expires'))
+local state, expires, submitted = unpack(redis.call('HMGET', wave, 'state', 'expires', 'submitted'))
 if not state then return {'lost', 0} end
+if ARGV[9] ~= '' and ARGV[9] ~= submitted then return {'other', 0} end
 local u, now = load(wave, unit, ARGV[3]), now_ms()
 if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
 if u.state == 'done' or u.state == 'unreadable' or u.state == 'newer' then return {u.state, 0} end
@@ -282,7 +312,8 @@ end
 return times
 
 --- mark
--- KEYS: wave. ARGV: unit, attempt, first, stop
+-- KEYS: wave. ARGV: unit, attempt, first, stop, submission
+if ARGV[5] ~= '' and ARGV[5] ~= redis.call('HGET', KEYS[1], 'submitted') then return 0 end
 local u = load(KEYS[1], ARGV[1], 0)
 if u.state ~= 'running' or u.attempt ~= tonumber(ARGV[2]) then return 0 end
 if state_of(KEYS[1]) == 'closed' then return 0 end
@@ -292,25 +323,31 @@ return 1
 
 --- report
 -- KEYS: wave. ARGV: id, unit, attempt, final, statuses, the same marked late, those reported before, micros,
--- n errors, n dependents, n counts, ms since the claim; then errors (index text), dependents (unit need), counts
--- (char n late-char)
+-- n errors, n dependents, n counts, ms since the claim, submission; then errors (index text), dependents (unit need),
+-- counts (char n late-char)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-local state = state_of(wave)
-if not state then return {'lost', 0, 0, {}} end
+local state, submitted = unpack(redis.call('HMGET', wave, 'state', 'submitted'))
+if not state or (ARGV[13] ~= '' and ARGV[13] ~= submitted) then return {'lost', 0, 0, {}} end
 local u, now, final = load(wave, unit, 0), now_ms(), ARGV[4] == '1'
 local mine = u.attempt == tonumber(ARGV[3])
 local repeated = mine and final and u.state == 'done'
-if not repeated then
-  if state == 'closed' then return {'closed', 0, 0, {}} end
-  if not mine or u.state ~= 'running' then return {'stale', 0, 0, {}} end
-end
 local errors, deps, counts = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local at, ready, late = 13, {}, 0
-for k = 1, errors do
-  redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[at], ARGV[at + 1])
-  at = at + 2
+local at, ready, late, task = 14 + 2 * errors, {}, 0, task_of(unit)
+if not repeated and (state == 'closed' or not mine or u.state ~= 'running') then
+  local behind = state == 'closed' or u.state == 'done'
+  for k = at, at + 2 * deps - 2, 2 do behind = behind or load(wave, ARGV[k], 0).state ~= 'pending' end
+  local new = change_statuses(wave, unit, #ARGV[5], function(old, i)
+    local char = string.sub(ARGV[5], i, i)
+    if finished(old) or not finished(char) then return old end
+    return behind and marked_late(char) or char
+  end)
+  local totals = state == 'closed' and totals_of(id)
+  for char, n in pairs(totals and new or {}) do
+    redis.call('HINCRBY', totals, task .. ' ' .. char, n)
+    if redis.call('EXISTS', wave .. ' told') == 1 then redis.call('HINCRBY', wave .. ' told', task .. ' ' .. char, n) end
+  end
+  return {state == 'closed' and 'closed' or 'stale', 0, 0, {}}
 end
-if errors > 0 then expire(wave, ' errors') end
 for k = 1, deps do
   local name = ARGV[at]
   local dependent = load(wave, name, ARGV[at + 1])
@@ -328,12 +365,26 @@ for k = 1, deps do
   at = at + 2
 end
 if repeated then return {'ok', late, state == 'closed' and 1 or 0, ready} end
-local before = redis.call('HGET', wave .. ' status', unit)
-if before and before ~= ARGV[7] then
-  late, counts = before == ARGV[6] and 1 or 0, 0
+local held = redis.call('HGET', wave .. ' status', unit)
+if not held or held == ARGV[7] then
+  redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
+else
+  counts = 0
+  if held == ARGV[5] or held == ARGV[6] then
+    late = held == ARGV[6] and 1 or 0
+  else
+    local chars = late == 1 and ARGV[6] or ARGV[5]
+    change_statuses(wave, unit, #held, function(old, i) return finished(old) and old or string.sub(chars, i, i) end)
+    held = redis.call('HGET', wave .. ' status', unit)
+  end
 end
-local task = task_of(unit)
-redis.call('HSET', wave .. ' status', unit, late == 1 and ARGV[6] or ARGV[5])
+for k = 14, 12 + 2 * errors, 2 do
+  local place = tonumber(ARGV[k]) + 1
+  if not (held and finished(string.sub(held, place, place) .. '@')) then
+    redis.call('HSET', wave .. ' errors', unit .. ' ' .. ARGV[k], ARGV[k + 1])
+  end
+end
+if errors > 0 then expire(wave, ' errors') end
 for k = 1, counts do
   local char = late == 1 and ARGV[at + 2] or ARGV[at]
   redis.call('HINCRBY', wave .. ' counts', task .. ' ' .. char, ARGV[at + 1])
@@ -398,9 +449,13 @@ local function look(member)
   if not id then unreadable('it does not name a wave, a task and a place.') end
   local wave = 'wave:' .. id
   local state = state_of(wave)
-  if not state or state == 'closed' then return redis.call('ZREM', 'deadlines', member) end
+  if not state or state == 'closed' and unit ~= '@wave @' then return redis.call('ZREM', 'deadlines', member) end
   forms[id] = forms[id] or tonumber(form_of(wave)) or 0
   if forms[id] < 1 or forms[id] > FORM then return 'left' end
+  if state == 'closed' then
+    redis.call('ZADD', 'deadlines', int(now + READY), member)
+    return tell('closed', member)
+  end
   if unit == '@wave @' then return look_at_wave(wave, member, state) end
   return look_at_unit(wave, unit, member)
 end
@@ -447,17 +502,11 @@ end
 if redis.call('HGET', wave, 'reason') == 'done' then redis.call('HSET', wave, 'reason', 'cancelled') end
 for at = 3, #ARGV, 3 do
   local unit, kept = ARGV[at], ARGV[at + 2]
-  local u, old = load(wave, unit, 0), redis.call('HGET', wave .. ' status', unit) or ''
+  local u = load(wave, unit, 0)
   u.state, u.attempt, u.need = 'pending', u.attempt + 1, tonumber(ARGV[at + 1])
   u.lease, u.limit, u.owner, u.suspicion = 0, 0, '-', 0
   save(wave, unit, u)
-  for i = 1, #old do
-    local char = string.sub(old, i, i)
-    if char ~= '@' and char ~= string.sub(kept, i, i) then
-      redis.call('HINCRBY', wave .. ' counts', task_of(unit) .. ' ' .. char, -1)
-    end
-  end
-  redis.call('HSET', wave .. ' status', unit, kept)
+  change_statuses(wave, unit, #kept, function(old, i) return finished(old) and old or string.sub(kept, i, i) end)
   redis.call('HDEL', wave .. ' resends', unit)
   redis.call('HDEL', wave .. ' marks', unit)
   redis.call('ZREM', 'deadlines', id .. ' ' .. unit)

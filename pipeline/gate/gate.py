@@ -24,8 +24,12 @@ Who may do what, and why it is safe:
   was, so that the message is passed on to other workers a bounded number of times; then it is left to the deadlines.
 - `renew` lengthens the leases that one worker's attempts hold.
 - `report` carries the attempt. A stale one (the lease was lost and granted again) is refused, so that a task whose
-  code ran twice has one effect. The final report makes the unit done, counts down what its dependents wait for,
-  arms those that became ready, and closes the wave when no unit is open.
+  code ran twice has one effect. Only that its pipes stand counts, as a pipe is written once, whoever wrote it: their
+  entities are set to finished, late if that is so, and no other report takes it back. The final report makes the unit
+  done, counts down what its dependents wait for, arms those that became ready, and closes the wave when no unit is
+  open.
+- A wave may be submitted again under its id when Redis has lost it. Who claims, marks or reports says which
+  submission is meant, so that what a process remembers of another one has no effect (answer `other` or `lost`).
 - A client whose connection was cut does not know whether its script ran, and sends it again. So each script may run
   twice: a claim carries a token of its own and is granted again to the same one; a report says what it believes was
   reported before, and counts only when that is so.
@@ -34,7 +38,8 @@ Who may do what, and why it is safe:
   each resend; waiting, its timeout; running, the end of its lease. A unit whose shard was not started yet has no
   score of its own: what it waits for has one.
 - The wave has a score too: its expiry; before that, while it is being submitted, 5 s after it was made, so that a
-  keeper arms what a submission that died did not.
+  keeper arms what a submission that died did not; and where something of it was lost, or it was closed early, 30 s
+  after its end, so that a keeper sees the pipes of who put them last and died before it could report.
 - What went otherwise than it should is written into the list `{wave} incidents`, as `time kind number unit`, where it
   is decided (see `pipeline.gate.incidents`); a wave in which all goes well writes none.
 - When a wave ends, what became of its entities is added to `totals:{version}/{flow}` in the same script, so that
@@ -65,6 +70,7 @@ from pipeline.gate.units import Unit
 
 WAVE_UNIT = Unit("@wave", "@")  # stands for the wave itself among the deadlines
 CHUNK = 1000  # units that one script touches
+NOBODY = -1  # the number of no attempt
 
 
 class Gate:
@@ -92,19 +98,18 @@ class Gate:
         expiry: float,
         ttl: float,
         form: int = FORM,
-    ) -> tuple[bool, str]:
+    ) -> tuple[bool, str, str]:
         """Build a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
-        now, 0 for none; `ttl` how long its keys are kept after that; `form` is that of all
-        its records. Returns whether this call made it, and its
-        condition: submitting, open or closed.
+        now, 0 for none; `ttl` how long its keys are kept after that; `form` is that of all its records. Returns
+        whether this call made it, its condition (submitting, open or closed), and which submission it is.
         """
         pairs = ["form", form, *(item for pair in fields.items() for item in pair)]
         first = [str(unit) for unit in roots[:CHUNK]]
         args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, len(first), *first, *pairs]
-        made, state = self._run("create", [wave_key(wave_id), shards_key], args)
-        return bool(made), state.decode()
+        made, state, submission = self._run("create", [wave_key(wave_id), shards_key], args)
+        return bool(made), state.decode(), submission.decode()
 
     def arm(self, wave_id: str, units: Iterable[tuple[Unit, int]]) -> None:
         """Set a first deadline for those units, given with what they wait for, that are pending and wait for none."""
@@ -131,6 +136,7 @@ class Gate:
         owner: str,
         waiting: Mapping[str, Sequence[tuple[Unit, float]]],
         mode: str = "run",
+        submission: str = "",
     ) -> Claim:
         """Ask to run a unit.
 
@@ -141,9 +147,20 @@ class Gate:
         owner    who renews the lease
         waiting  place -> units whose clocks start if this is the first claim there, with their timeouts
         mode     "run"; "alone" by a worker that runs nothing else; "seize" only to end a run past its limit
+        submission  which one under this id is meant, "" for whichever there is
         """
         token = f"{owner}/{os.getpid()}.{next(self._tokens)}"
-        args: list[Any] = [wave_id, str(unit), need, _ms(timeout), _ms(lease), _ms(limit), token, mode]
+        args: list[Any] = [
+            wave_id,
+            str(unit),
+            need,
+            _ms(timeout),
+            _ms(lease),
+            _ms(limit),
+            token,
+            mode,
+            submission,
+        ]
         for place, units in waiting.items():
             args += [place, len(units)]
             for waiter, wait in units:
@@ -170,9 +187,11 @@ class Gate:
         """Report that a worker does not know a task that others may; returns how often that was, 0 when it is over."""
         return int(self._run("decline", [wave_key(wave_id)], [str(unit)]))
 
-    def mark(self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int) -> bool:
+    def mark(
+        self, wave_id: str, unit: Unit, attempt: int, first: int, stop: int, submission: str = ""
+    ) -> bool:
         """Write down which entities an attempt that runs alone does next; False when it holds the unit no more."""
-        return bool(self._run("mark", [wave_key(wave_id)], [str(unit), attempt, first, stop]))
+        return bool(self._run("mark", [wave_key(wave_id)], [str(unit), attempt, first, stop, submission]))
 
     def _held(self, script: str, args: list[Any], held: Sequence[tuple[str, Unit]]) -> int:
         if not held:
@@ -195,8 +214,9 @@ class Gate:
         took: float,
         final: bool,
         ran: float = 0.0,
+        submission: str = "",
     ) -> Receipt:
-        """Report how the entities of a unit stand.
+        """Report how the entities of a unit stand. Of a refused report counts what it says of pipes: see `amend`.
 
         statuses       all entities' characters; `late_statuses` the same if dependents have started without them
         before         the characters that were reported before
@@ -206,22 +226,50 @@ class Gate:
         took           seconds of work since the last report
         final          whether this was all of it
         ran            seconds since the claim
+        submission     which one under this id is meant, "" for whichever there is
         """
         lists = [
             *(item for index, text in errors.items() for item in (index, text)),
             *(item for dep, need in dependents for item in (str(dep), need)),
             *(item for (char, late), n in counts.items() for item in (char, n, late)),
         ]
-        sizes = [len(errors), len(dependents), len(counts), _ms(ran)]
+        sizes = [len(errors), len(dependents), len(counts), _ms(ran), submission]
         head = [wave_id, str(unit), attempt, int(final), statuses, late_statuses, before, int(took * 1e6)]
         return Receipt.read(self._run("report", [wave_key(wave_id)], [*head, *sizes, *lists]))
+
+    def amend(
+        self,
+        wave_id: str,
+        unit: Unit,
+        statuses: str,
+        dependents: Sequence[tuple[Unit, int]],
+        submission: str = "",
+    ) -> None:
+        """Set to finished those entities of a unit that `statuses` says so of, because their pipes stand.
+
+        Late where the unit is done, its wave is closed, or a dependent has started. It is a report of no attempt.
+        """
+        self.report(
+            wave_id,
+            unit,
+            NOBODY,
+            statuses=statuses,
+            late_statuses=statuses,
+            before="",
+            counts={},
+            errors={},
+            dependents=dependents,
+            took=0.0,
+            final=False,
+            submission=submission,
+        )
 
     def due(self, limit: int = 200) -> list[tuple[str, str, Unit]]:
         """Take what somebody must look at now, as (kind, wave id, unit), and move its score forward.
 
         Kinds: send (ready, its timeout has come, or unclaimed), lost (its worker vanished), alone (that was not the
-        first time), overdue (past its time limit); and for the wave itself, as `WAVE_UNIT`, expired and unsent (its
-        submission did not come to an end).
+        first time), overdue (past its time limit); and for the wave itself, as `WAVE_UNIT`, expired, unsent (its
+        submission did not come to an end), and closed (its pipes are to be looked at once more).
         """
         flat = [item.decode() for item in self._run("due", [], [limit])]
         found = []
@@ -239,10 +287,14 @@ class Gate:
         """End a wave for a reason (expired, superseded, cancelled), and drop the deadlines of its units."""
         if not self._run("close", [wave_key(wave_id)], [wave_id, reason]):
             return False
+        self.clear(wave_id, units)
+        return True
+
+    def clear(self, wave_id: str, units: Iterable[Unit]) -> None:
+        """Drop deadlines of a closed wave; of one that somebody has opened again none."""
         names = [str(unit) for unit in units]
         for i in range(0, len(names), CHUNK):
             self._run("clear", [wave_key(wave_id)], [wave_id, *names[i : i + CHUNK]])
-        return True
 
     def begin(self, wave_id: str) -> str | None:
         """Begin to retry a closed wave; returns a token, None unless it is closed. Whoever began before is refused."""

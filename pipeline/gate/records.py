@@ -36,6 +36,7 @@ class WaveInfo:
     ended: float | None
     lost: int  # attempts whose worker vanished
     backfill: bool = False  # of an old hour
+    submission: str = ""  # which one under its id (see WaveSpec)
 
 
 _INFO = ("state", "reason", "open", "submitted", "expires", "ended", "lost", "backfill")
@@ -54,6 +55,7 @@ def _info(values: Sequence[bytes | None]) -> WaveInfo:
         int(ended) / 1000 if ended else None,
         int(lost or 0),
         backfill is not None,
+        submitted.decode(),
     )
 
 
@@ -106,6 +108,17 @@ class Records:
 
         Raises UnreadableError for what cannot be read.
         """
+        found = self.recall(wave_id)
+        if found is None:
+            return None
+        now = self.client.hget(wave_key(wave_id), "submitted")
+        if now is not None and now.decode() == found.submission:
+            return found
+        self.forget()
+        return self.recall(wave_id)
+
+    def recall(self, wave_id: str) -> WaveSpec | None:
+        """Return the same without asking Redis whether the wave was submitted again since: the gate tells of that."""
         try:
             return self._spec(wave_id)
         except LookupError:
@@ -118,22 +131,29 @@ class Records:
         except UnreadableError:
             return None
 
+    def forget(self) -> None:
+        """Read what waves were submitted as again: one was submitted anew under its id."""
+        self._spec.cache_clear()
+
     def _load_spec(self, wave_id: str) -> WaveSpec:
-        data = self.client.hget(wave_key(wave_id), "spec")
-        if data is None:
+        data, submitted = self.client.hmget(wave_key(wave_id), "spec", "submitted")
+        if data is None or submitted is None:
             raise LookupError(wave_id)
         try:
-            return WaveSpec.load(wave_id, data)
+            return WaveSpec.load(wave_id, data, submitted.decode())
         except DAMAGE as error:
             raise error if isinstance(error, UnreadableError) else _damaged(f"wave {wave_id!r}") from None
 
-    def shard(self, wave_id: str, where: str) -> Shard:
+    def shard(self, spec: WaveSpec, where: str) -> Shard:
         """Return the shard of that number. Raises LookupError when Redis does not hold it, and UnreadableError."""
-        return self._shard(wave_id, where)
+        return self._shard(spec.id, spec.submission, where)
 
-    def _load_shard(self, wave_id: str, where: str) -> Shard:
-        data = self.client.hget(f"{wave_key(wave_id)} shards", where)
-        if data is None:
+    def _load_shard(self, wave_id: str, submission: str, where: str) -> Shard:
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hget(f"{wave_key(wave_id)} shards", where)
+            pipe.hget(wave_key(wave_id), "submitted")
+            data, submitted = pipe.execute()
+        if data is None or (submitted or b"").decode() != submission:
             raise LookupError(f"wave {wave_id!r} has no shard {where} in Redis any more")
         try:
             return Shard.load(data)

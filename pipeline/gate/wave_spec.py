@@ -35,6 +35,8 @@ class WaveSpec:
     commit: str | None = None  # of the code that submitted it
     backfill: bool = False  # an old hour: it neither supersedes nor is superseded
     form: int = FORM  # of all its records and messages
+    # Which submission under this id it is: when Redis took it (ms, as text). Not stored with the rest.
+    submission: str = ""
 
     @property
     def flow(self) -> str:
@@ -81,7 +83,7 @@ class WaveSpec:
         )
 
     @classmethod
-    def load(cls, wave_id: str, data: bytes) -> WaveSpec:
+    def load(cls, wave_id: str, data: bytes, submission: str = "") -> WaveSpec:
         """Read what `dump` gave. Raises UnreadableError for a form that this code does not read."""
         values = orjson.loads(data)
         check_form(values.get("form"), f"wave {wave_id!r}")
@@ -89,4 +91,4 @@ class WaveSpec:
         values["plan"] = Plan.load(values["plan"])
         values["partitions"], values["sizes"] = tuple(values["partitions"]), tuple(values["sizes"])
         values["fused"] = tuple(values.get("fused", ()))
-        return cls(**known_fields(cls, values | {"id": wave_id}))
+        return cls(**known_fields(cls, values | {"id": wave_id, "submission": submission}))

@@ -95,13 +95,39 @@ class Store(ABC):
             again = [entity for entity in numbers if entity in refused]
             stored = self._load([f"{prefix}{entity}{tail}" for entity in again], again)
             numbers = {e: n for e, n in numbers.items() if e not in refused} | _numbers(stored)
-        if numbers:
-            (span,) = series.spans(date, 1)
-            tail = span.tail
-            keys = [f"{prefix}{entity}{tail}" for entity in numbers]
-            slots = list(series.cut(series.pack(list(numbers.values()))))
-            self._write_slots(keys, span.offset, slots, self._expiry(span.ends + max(ttl, series_ttl or 0)))
+        self._put_numbers(prefix, date, numbers, max(ttl, series_ttl or 0))
         return refused
+
+    def standing(
+        self,
+        version: str,
+        pipe: str,
+        date: datetime | str,
+        entities: Sequence[str],
+        ttl: float = 0.0,
+        series_ttl: float = 0.0,
+    ) -> set[str]:
+        """Return those entities whose pipe stands in that version, whoever put it, be it readable or not.
+
+        Those that are numbers are put into their series again, as by `put`, for whoever put them may have died before.
+        """
+        date, prefix = hour(date), _prefix(version, pipe)
+        tail = f" {stamp(date)}"
+        blobs = self._read([f"{prefix}{entity}{tail}" for entity in entities])
+        found = {e: blob for e, blob in zip(entities, blobs, strict=True) if blob is not None}
+        numbers = {e: n for e, blob in found.items() if (n := codec.number_in(blob)) is not None}
+        self._put_numbers(prefix, date, numbers, max(ttl, series_ttl))
+        return set(found)
+
+    def _put_numbers(self, prefix: str, date: datetime, numbers: Mapping[str, float], ttl: float) -> None:
+        """Write one slot an entity; the series live for `ttl` seconds from the end of their period."""
+        if not numbers:
+            return
+        (span,) = series.spans(date, 1)
+        tail = span.tail
+        keys = [f"{prefix}{entity}{tail}" for entity in numbers]
+        slots = list(series.cut(series.pack(list(numbers.values()))))
+        self._write_slots(keys, span.offset, slots, self._expiry(span.ends + ttl))
 
     def rebuild(
         self, version: str, pipe: str, entity: str, end: datetime | str, hours: int, series_ttl: float

@@ -95,6 +95,15 @@ def decode(blob: bytes) -> Any:
         raise CodecError(f"stored bytes {blob[:40]!r} are not the value of a pipe: {error}") from None
 
 
+def number_in(blob: bytes) -> float | None:
+    """Return the number that some stored bytes are, None where they are something else, readable or not."""
+    try:
+        value = orjson.loads(blob) if blob[:1].isdigit() or blob[:1] == b"-" else None
+    except orjson.JSONDecodeError:
+        return None
+    return value if is_numeric(value) else None
+
+
 def encode_many(values: Mapping[str, Any], limit: int = MAX_BYTES) -> tuple[Encoded, dict[str, CodecError]]:
     """Encode the values of many entities; give those that could be, and an error for each of the others."""
     blobs = _dump_many(list(values.values()))

@@ -54,7 +54,7 @@ class EntityStatuses:
 
     def place(self, key: str) -> tuple[int, int] | None:
         """Return the number of an entity's shard and its index there; None where the wave does not have it."""
-        shards = (self.records.shard(self.spec.id, str(n)) for n in range(len(self.spec.sizes)))
+        shards = (self.records.shard(self.spec, str(n)) for n in range(len(self.spec.sizes)))
         return next(((n, shard.keys.index(key)) for n, shard in enumerate(shards) if key in shard.keys), None)
 
     def entity(self, number: int, index: int, reason: str | None) -> tuple[dict[str, Status], dict[str, str]]:
@@ -97,7 +97,7 @@ class EntityStatuses:
     def _keys(self, unit: Unit) -> Sequence[str]:
         if unit.where.startswith("@"):
             return (unit.where,)
-        return self.records.shard(self.spec.id, unit.where).keys
+        return self.records.shard(self.spec, unit.where).keys
 
     def _text(self, unit: Unit, index: int, char: str, reason: str | None) -> str:
         """Explain why one entity of a unit failed, was skipped or not run; "" where nothing is to be said."""

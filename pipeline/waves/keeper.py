@@ -16,8 +16,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from pipeline.errors import UnreadableError
 from pipeline.execution.runner import Ran, Runner
+from pipeline.execution.standing import amend
+from pipeline.execution.tools import Tools
 from pipeline.gate.gate import WAVE_UNIT, Gate
 from pipeline.gate.records import Records
+from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import Sender, Single, following
@@ -25,10 +28,12 @@ from pipeline.messaging.lost_messages import EVERY, sweep
 from pipeline.telemetry.logs import get_logger
 from pipeline.telemetry.tracing import OFF, Tracer
 from pipeline.waves.presence import Presence
+from pipeline.waves.runtime import Runtime
 from pipeline.waves.task_costs import learn_costs
 
 log = get_logger("pipeline.keeper")
 
+OPEN = Condition("pending", 0, 0)  # of a unit that has no record
 Held = Callable[[], Sequence[tuple[str, Unit]]]
 
 
@@ -130,7 +135,10 @@ class Keeper:
         if spec is None:
             return
         if kind == "expired":
-            close(self._gate, spec, "expired", self._runner.tools.tracer)
+            close(self._runner.tools, spec, "expired")
+        elif kind == "closed":
+            amend(self._gate, self._runner.tools.store, self._records, spec, spec.units)
+            self._gate.clear(wave_id, [unit])
         elif kind == "unsent":
             arm(self._gate, spec)
             self._gate.open(wave_id)
@@ -174,10 +182,18 @@ def arm(gate: Gate, spec: WaveSpec) -> None:
     gate.arm(spec.id, ((unit, spec.units.need(unit)) for unit in spec.units))
 
 
-def close(gate: Gate, spec: WaveSpec, reason: str, tracer: Tracer = OFF) -> bool:
-    """Close a wave for a reason (expired, superseded, cancelled): what is open is not run any more."""
+def close(tools: Tools | Runtime, spec: WaveSpec, reason: str) -> bool:
+    """Close a wave for a reason (expired, superseded, cancelled): what is open is not run any more.
+
+    Entities whose pipe stands are set to finished before.
+    """
+    gate, records, store = tools.gate, tools.records, tools.store
+    if (info := records.info(spec.id)) is None or info.state == "closed":
+        return False
+    conditions = records.conditions(spec.id)
+    amend(gate, store, records, spec, [u for u in spec.units if conditions.get(u, OPEN).name != "done"])
     closed = gate.close(spec.id, reason, spec.units)
     if closed:
         log.info("wave is closed", wave=spec.id, reason=reason)
-        tracer.ended(spec)
+        tools.tracer.ended(spec)
     return closed

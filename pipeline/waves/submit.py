@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -127,7 +128,7 @@ def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> 
     if before is not None and before < date:
         older = runtime.records.readable_spec(wave_id_of(flow, hour(before), version, None, None, None, None))
         if older is not None:
-            close(runtime.gate, older, "superseded", runtime.tracer)
+            close(runtime, older, "superseded")
     return wave
 
 
@@ -138,9 +139,10 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     units = len(spec.units) if shards else 0
     counted = " ".join(f"{task} {spec.size_of(task)}" for task in spec.plan.steps)
     fields = {"spec": spec.dump(), "tasks": counted} | ({"backfill": 1} if spec.backfill else {})
-    made, state = runtime.gate.create(
+    made, state, submission = runtime.gate.create(
         spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl, spec.form
     )
+    spec = replace(spec, submission=submission)
     if made and len(roots) <= CHUNK:
         if state == "submitting":
             _start(Wave(spec, runtime))

@@ -74,6 +74,8 @@ class Wave:
             raise UnknownName(
                 f"wave {self.id!r} is not in Redis any more: its ttl is over, or Redis lost it."
             )
+        if info.submission != self._spec.submission:  # it was submitted again
+            self._spec = self.runtime.records.spec(self.id) or self._spec
         return info
 
     def wait(self, timeout: float | None = None) -> Wave:
@@ -109,7 +111,8 @@ class Wave:
 
     def statuses(self, task: str) -> dict[str, Status]:
         """Return the status of each entity of a task; of its scope for a partition- or wave-scoped one."""
-        return self._entities.statuses(task, self.info().reason)
+        reason = self.info().reason
+        return self._entities.statuses(task, reason)
 
     def errors(self, task: str | None = None) -> dict[str, dict[str, str]]:
         """Return the texts of what failed or was skipped: task -> entity -> text."""
@@ -117,7 +120,8 @@ class Wave:
 
     def unrun(self, task: str) -> dict[str, str]:
         """Explain of each entity of a task that the wave's early end left without a run why it had none yet."""
-        return self._entities.unrun(task, self.info().reason)
+        reason = self.info().reason
+        return self._entities.unrun(task, reason)
 
     def place(self, key: str) -> tuple[int, int] | None:
         """Return the number of an entity's shard and its index there; None where the wave does not have it."""
@@ -128,7 +132,8 @@ class Wave:
 
         Tasks that run once a partition or wave are those of the entity.
         """
-        return self._entities.entity(number, index, self.info().reason)
+        reason = self.info().reason
+        return self._entities.entity(number, index, reason)
 
     def incidents(self) -> list[Incident]:
         """Return what went otherwise than it should, oldest first, the first thousand: what was lost, hung, late ..."""
@@ -151,7 +156,7 @@ class Wave:
 
     def cancel(self) -> bool:
         """Close it: what is open is not run any more. False when it has ended already."""
-        return close(self.runtime.gate, self._spec, "cancelled", self.runtime.tracer)
+        return close(self.runtime, self._spec, "cancelled")
 
     def retry(self) -> Wave:
         """Run failed, skipped and expired entities again; what is finished is kept.

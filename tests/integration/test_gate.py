@@ -175,13 +175,29 @@ class Watched(Gate):
 
 
 class Pipes(MemoryStore):
-    """A store whose every call is a step."""
+    """A store whose every call is a step: one may die between a pipe and its slot.
 
-    def put_encoded(self, *args: Any, **options: Any) -> Any:
-        return stepped(lambda: super(Pipes, self).put_encoded(*args, **options))
+    `unseen` says whether nobody will look at pipes any more; `hidden` are those that were put then.
+    """
 
-    def get(self, *args: Any, **options: Any) -> Any:
-        return stepped(lambda: super(Pipes, self).get(*args, **options))
+    def __init__(self, unseen: Callable[[], bool]) -> None:
+        super().__init__()
+        self._unseen = unseen
+        self.hidden: set[str] = set()
+
+    def _add(self, keys: Any, blobs: Any, expires: int) -> list[bool]:
+        def do() -> list[bool]:
+            if self._unseen():
+                self.hidden.update(keys)
+            return super(Pipes, self)._add(keys, blobs, expires)
+
+        return stepped(do)
+
+    def _read(self, keys: Any) -> list[bytes | None]:
+        return stepped(lambda: super(Pipes, self)._read(keys))
+
+    def _write_slots(self, *args: Any) -> None:
+        return stepped(lambda: super(Pipes, self)._write_slots(*args))
 
 
 class Queue:
@@ -233,7 +249,7 @@ class Waves(RuleBasedStateMachine):
             script
         ) in self.gate._scripts.values():  # else the first example would make more calls than the next
             self.client.script_load(script.script)
-        self.store = Pipes()
+        self.store = Pipes(self.unseen)
         self.runtime.__dict__.update(
             client=self.client, gate=self.gate, sender=self.queue, records=self.records, store=self.store
         )
@@ -459,6 +475,12 @@ class Waves(RuleBasedStateMachine):
             keys = [k for k, s in self.wave.statuses(name).items() if s.status == "finished" and s.observed]
             assert MemoryStore.get(self.store, "main", name, date, keys).keys() == set(keys)
 
+    def unseen(self) -> bool:
+        """Whether the wave has ended and no keeper will look at it."""
+        with raw(self.client) as client:
+            state = client.hget(wave_key(self.wave.id), "state") if self.wave else None
+            return state == b"closed" and client.zscore(DEADLINES, f"{self.wave.id} {WAVE_UNIT}") is None
+
     # -- the end
 
     def teardown(self) -> None:
@@ -509,10 +531,22 @@ class Waves(RuleBasedStateMachine):
             assert {s.status for s in found.values()} <= {"finished", "failed", "skipped"}
             if self.flow.tasks[name].per is None:
                 assert set(found) == set(self.entities)
+            self.check_pipes(name, found)
         if info.reason == "done":
             assert info.open == 0
             units = list(self.wave.spec.units)
             assert not any(statuses.PENDING_CHAR in s for s in self.records.statuses(self.wave.id, units))
+
+    def check_pipes(self, name: str, found: dict[str, Any]) -> None:
+        """What a status says is what the pipe says, and the window; but for who put it last of all, and died then."""
+        keys = [key for key in found if f"main/{name} {key} {DATE}" not in self.store.hidden]
+        stored = self.store.get("main", name, DATE, keys)
+        finished = {key for key in keys if found[key].status == "finished" and found[key].observed}
+        assert finished == stored.keys(), name
+        assert not finished & self.wave.errors(name).get(name, {}).keys()
+        if name != "seen" and keys:
+            (window,) = self.store.window("main", name, DATE, 1, keys).tolist()
+            assert {k: v for k, v in zip(keys, window, strict=True) if v == v} == stored
 
 
 class SlicesAtOnce(slices.Slices):
