@@ -103,18 +103,30 @@ local function sum_up(wave, id, now, reason)
   redis.call('SADD', 'totals', string.sub(totals, 8))
   redis.call('PEXPIRE', totals, KEPT)
 end
+-- A pipe that stands is the truth: what is finished, and made an observation, is never taken back.
+local function finished(char) return (string.byte(char) - 64) % 16 == 2 end
+local function lacking(wave)
+  if redis.call('HGET', wave, 'open') ~= '0' then return true end
+  local counts = redis.call('HGETALL', wave .. ' counts')
+  for i = 1, #counts, 2 do
+    local char = string.match(counts[i], ' (%S)$')
+    if char and not finished(char) and counts[i + 1] ~= '0' then return true end
+  end
+  return false
+end
 local function close_wave(wave, id, now, reason)
   redis.call('HSET', wave, 'state', 'closed', 'reason', reason, 'ended', int(now))
-  -- Who was lost may still put pipes, and die then: somebody looks at them once more.
-  local doubt = redis.call('EXISTS', wave .. (reason == 'done' and ' incidents' or ' units')) == 1
-  if doubt then look_at(id, '@wave @', now + AGAIN) else redis.call('ZREM', 'deadlines', id .. ' @wave @') end
+  -- Who was lost may still put pipes of what is not finished, and die then: somebody looks for them once more.
+  if lacking(wave) and redis.call('EXISTS', wave .. (reason == 'done' and ' incidents' or ' units')) == 1 then
+    look_at(id, '@wave @', now + AGAIN)
+  else
+    redis.call('ZREM', 'deadlines', id .. ' @wave @')
+  end
   guarded('totals of wave ' .. id, sum_up, wave, id, now, reason)
   local ttl = redis.call('HGET', wave, 'ttl')
   if ttl and now + ttl < tonumber(redis.call('HGET', wave, 'gone')) then keep(wave, id, now + ttl) end
 end
 
--- A pipe that stands is the truth: what is finished, and made an observation, is never taken back.
-local function finished(char) return (string.byte(char) - 64) % 16 == 2 end
 local function marked_late(char)
   local byte = string.byte(char)
   return math.floor((byte - 64) / 16) % 2 == 0 and string.char(byte + 16) or char
@@ -169,7 +181,7 @@ end
 --- create
 -- KEYS: wave, temporary shards. ARGV: id, expiry ms, ttl ms, open units, n, n roots, then field value ...
 local state = state_of(KEYS[1])
-if state then redis.call('DEL', KEYS[2]); return {0, state, redis.call('HGET', KEYS[1], 'submitted')} end
+if state then redis.call('DEL', KEYS[2]); return {0, state} end
 local now = now_ms()
 local expires = expiry(now, ARGV[2])
 local gone = lifetime(expires, now, ARGV[3])
@@ -188,7 +200,7 @@ end
 expire(KEYS[1], '', ' shards')
 redis.call('ZREMRANGEBYSCORE', 'waves', '-inf', int(now))
 redis.call('ZADD', 'waves', int(gone), ARGV[1])
-return {1, state_of(KEYS[1]), int(now)}
+return {1, state_of(KEYS[1])}
 
 --- arm
 -- KEYS: wave. ARGV: id, then unit, need, and again ...
@@ -234,9 +246,9 @@ local function start_clocks(now)
     i = i + 2 + 2 * n
   end
 end
-local state, expires, submitted = unpack(redis.call('HMGET', wave, 'state', 'expires', 'submitted'))
+local state, expires, submission = unpack(redis.call('HMGET', wave, 'state', 'expires', 'submission'))
 if not state then return {'lost', 0} end
-if ARGV[9] ~= '' and ARGV[9] ~= submitted then return {'other', 0} end
+if ARGV[9] ~= '' and ARGV[9] ~= submission then return {'other', 0} end
 local u, now = load(wave, unit, ARGV[3]), now_ms()
 if state == 'closed' or now >= tonumber(expires) then return {'closed', 0} end
 if u.state == 'done' or u.state == 'unreadable' or u.state == 'newer' then return {u.state, 0} end
@@ -313,7 +325,7 @@ return times
 
 --- mark
 -- KEYS: wave. ARGV: unit, attempt, first, stop, submission
-if ARGV[5] ~= '' and ARGV[5] ~= redis.call('HGET', KEYS[1], 'submitted') then return 0 end
+if ARGV[5] ~= '' and ARGV[5] ~= redis.call('HGET', KEYS[1], 'submission') then return 0 end
 local u = load(KEYS[1], ARGV[1], 0)
 if u.state ~= 'running' or u.attempt ~= tonumber(ARGV[2]) then return 0 end
 if state_of(KEYS[1]) == 'closed' then return 0 end
@@ -326,8 +338,8 @@ return 1
 -- n errors, n dependents, n counts, ms since the claim, submission; then errors (index text), dependents (unit need),
 -- counts (char n late-char)
 local wave, id, unit = KEYS[1], ARGV[1], ARGV[2]
-local state, submitted = unpack(redis.call('HMGET', wave, 'state', 'submitted'))
-if not state or (ARGV[13] ~= '' and ARGV[13] ~= submitted) then return {'lost', 0, 0, {}} end
+local state, submission = unpack(redis.call('HMGET', wave, 'state', 'submission'))
+if not state or (ARGV[13] ~= '' and ARGV[13] ~= submission) then return {'lost', 0, 0, {}} end
 local u, now, final = load(wave, unit, 0), now_ms(), ARGV[4] == '1'
 local mine = u.attempt == tonumber(ARGV[3])
 local repeated = mine and final and u.state == 'done'

@@ -38,7 +38,7 @@ Who may do what, and why it is safe:
   each resend; waiting, its timeout; running, the end of its lease. A unit whose shard was not started yet has no
   score of its own: what it waits for has one.
 - The wave has a score too: its expiry; before that, while it is being submitted, 5 s after it was made, so that a
-  keeper arms what a submission that died did not; and where something of it was lost, or it was closed early, 30 s
+  keeper arms what a submission that died did not; and where something of it was lost, or it was closed early, 10 s
   after its end, so that a keeper sees the pipes of who put them last and died before it could report.
 - What went otherwise than it should is written into the list `{wave} incidents`, as `time kind number unit`, where it
   is decided (see `pipeline.gate.incidents`); a wave in which all goes well writes none.
@@ -98,18 +98,18 @@ class Gate:
         expiry: float,
         ttl: float,
         form: int = FORM,
-    ) -> tuple[bool, str, str]:
+    ) -> tuple[bool, str]:
         """Build a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
         now, 0 for none; `ttl` how long its keys are kept after that; `form` is that of all its records. Returns
-        whether this call made it, its condition (submitting, open or closed), and which submission it is.
+        whether this call made it, and its condition: submitting, open or closed.
         """
         pairs = ["form", form, *(item for pair in fields.items() for item in pair)]
         first = [str(unit) for unit in roots[:CHUNK]]
         args = [wave_id, int(expiry * 1000), int(ttl * 1000), units, len(first), *first, *pairs]
-        made, state, submission = self._run("create", [wave_key(wave_id), shards_key], args)
-        return bool(made), state.decode(), submission.decode()
+        made, state = self._run("create", [wave_key(wave_id), shards_key], args)
+        return bool(made), state.decode()
 
     def arm(self, wave_id: str, units: Iterable[tuple[Unit, int]]) -> None:
         """Set a first deadline for those units, given with what they wait for, that are pending and wait for none."""

@@ -1,6 +1,6 @@
 """The keys in the control Redis under which waves stand, and what each holds.
 
-wave:{id}            hash: form, state, open, submitted, expires, ended, reason, spec (JSON, see wave_spec)
+wave:{id}            hash: form, state, open, submitted, expires, ended, reason, submission, spec (JSON, see wave_spec)
 wave:{id} shards     hash: number -> JSON, see shards
 wave:{id} units      hash: "task where" -> record (see unit_record)
 wave:{id} status     hash: "task where" -> a character an entity (see status)

@@ -39,11 +39,11 @@ class WaveInfo:
     submission: str = ""  # which one under its id (see WaveSpec)
 
 
-_INFO = ("state", "reason", "open", "submitted", "expires", "ended", "lost", "backfill")
+_INFO = ("state", "reason", "open", "submitted", "expires", "ended", "lost", "backfill", "submission")
 
 
 def _info(values: Sequence[bytes | None]) -> WaveInfo:
-    state, reason, left, submitted, expires, ended, lost, backfill = values
+    state, reason, left, submitted, expires, ended, lost, backfill, submission = values
     if state is None or submitted is None or expires is None:
         raise LookupError("no such wave")
     return WaveInfo(
@@ -55,7 +55,7 @@ def _info(values: Sequence[bytes | None]) -> WaveInfo:
         int(ended) / 1000 if ended else None,
         int(lost or 0),
         backfill is not None,
-        submitted.decode(),
+        submission.decode() if submission else "",
     )
 
 
@@ -111,8 +111,8 @@ class Records:
         found = self.recall(wave_id)
         if found is None:
             return None
-        now = self.client.hget(wave_key(wave_id), "submitted")
-        if now is not None and now.decode() == found.submission:
+        state, submission = self.client.hmget(wave_key(wave_id), "state", "submission")
+        if state is not None and (submission or b"").decode() == found.submission:
             return found
         self.forget()
         return self.recall(wave_id)
@@ -136,11 +136,11 @@ class Records:
         self._spec.cache_clear()
 
     def _load_spec(self, wave_id: str) -> WaveSpec:
-        data, submitted = self.client.hmget(wave_key(wave_id), "spec", "submitted")
-        if data is None or submitted is None:
+        data, submission = self.client.hmget(wave_key(wave_id), "spec", "submission")
+        if data is None:
             raise LookupError(wave_id)
         try:
-            return WaveSpec.load(wave_id, data, submitted.decode())
+            return WaveSpec.load(wave_id, data, (submission or b"").decode())
         except DAMAGE as error:
             raise error if isinstance(error, UnreadableError) else _damaged(f"wave {wave_id!r}") from None
 
@@ -151,9 +151,9 @@ class Records:
     def _load_shard(self, wave_id: str, submission: str, where: str) -> Shard:
         with self.client.pipeline(transaction=False) as pipe:
             pipe.hget(f"{wave_key(wave_id)} shards", where)
-            pipe.hget(wave_key(wave_id), "submitted")
-            data, submitted = pipe.execute()
-        if data is None or (submitted or b"").decode() != submission:
+            pipe.hget(wave_key(wave_id), "submission")
+            data, now = pipe.execute()
+        if data is None or (now or b"").decode() != submission:
             raise LookupError(f"wave {wave_id!r} has no shard {where} in Redis any more")
         try:
             return Shard.load(data)

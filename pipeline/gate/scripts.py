@@ -15,7 +15,7 @@ from pipeline.gate.flow_totals import KEPT_MS, RUN_BOUNDS, WAVE_BOUNDS
 from pipeline.gate.status import CANCELLED, EXPIRED, char
 
 READY_MS = 5_000  # how soon a unit that is ready is looked at
-AGAIN_MS = 30_000  # how soon the pipes of a closed wave are looked at where something of it was lost
+AGAIN_MS = 10_000  # how soon the pipes of a closed wave are looked at where something of it was lost
 RESEND_MAX_MS = 300_000  # the longest time between two resends
 TOLD = 1000  # incidents of a wave that are written down; what comes after them is only counted
 UNTAKEN = 3  # resends of a ready unit that nobody has claimed, after which that is an incident: 35 s

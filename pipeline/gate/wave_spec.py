@@ -35,8 +35,7 @@ class WaveSpec:
     commit: str | None = None  # of the code that submitted it
     backfill: bool = False  # an old hour: it neither supersedes nor is superseded
     form: int = FORM  # of all its records and messages
-    # Which submission under this id it is: when Redis took it (ms, as text). Not stored with the rest.
-    submission: str = ""
+    submission: str = ""  # which one under this id it is, a text of its own; not stored with the rest
 
     @property
     def flow(self) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -104,6 +103,7 @@ def submit_wave(
             commit=_commit(),
             backfill=backfill,
             form=form_to_write(runtime.client),
+            submission=uuid4().hex,
         )
         made = _made(runtime, spec, shards)
         tracer.submitted(spec, began)
@@ -138,11 +138,12 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     runtime.records.put_shards(key, shards, SHARDS_TTL, spec.form)
     units = len(spec.units) if shards else 0
     counted = " ".join(f"{task} {spec.size_of(task)}" for task in spec.plan.steps)
-    fields = {"spec": spec.dump(), "tasks": counted} | ({"backfill": 1} if spec.backfill else {})
-    made, state, submission = runtime.gate.create(
+    fields = {"spec": spec.dump(), "submission": spec.submission, "tasks": counted} | (
+        {"backfill": 1} if spec.backfill else {}
+    )
+    made, state = runtime.gate.create(
         spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl, spec.form
     )
-    spec = replace(spec, submission=submission)
     if made and len(roots) <= CHUNK:
         if state == "submitting":
             _start(Wave(spec, runtime))

@@ -110,6 +110,7 @@ def measure(stage: Scene, usual: float, restarts: int, stormy: int) -> dict[str,
         "expired": sum(i.reason == "expired" for i in info),
         "status_errors": checks.total(checks.status_errors, waves),
         "pipe_errors": pipe_errors,
+        "window_errors": checks.total(lambda wave: checks.window_errors(wave, stage.runtime), waves),
         "overwritten": checks.overwritten(folder, waves),
         "leftovers": sum(left.values()) + claims,
         "left": ", ".join(f"{name}: {n}" for name, n in left.items()),
@@ -129,7 +130,11 @@ def measure(stage: Scene, usual: float, restarts: int, stormy: int) -> dict[str,
 
 def failures(figures: dict[str, Any]) -> list[str]:
     """Name the figures that are not as they must be."""
-    bad = [n for n in ("status_errors", "pipe_errors", "overwritten", "leftovers", "orphans") if figures[n]]
+    bad = [
+        n
+        for n in ("status_errors", "pipe_errors", "window_errors", "overwritten", "leftovers", "orphans")
+        if figures[n]
+    ]
     if figures["ended_by_deadline"] < figures["waves"]:
         bad.append("ended_by_deadline")
     return bad + ["surplus_share"] * (figures["surplus_share"] > SURPLUS)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from redis import Redis
 
 from pipeline import Wave
@@ -15,6 +16,7 @@ from pipeline.flows.pipe import stamp
 from pipeline.gate.keys import DEADLINES
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
+from pipeline.store.codec import is_numeric
 from pipeline.waves.runtime import Runtime
 from tests.chaos.aof import written
 
@@ -61,6 +63,19 @@ def pipes(wave: Wave, runtime: Runtime) -> tuple[int, int, int]:
         errors += len(due - stored)
         surplus += len(stored - due)
     return finished, errors, surplus
+
+
+def window_errors(wave: Wave, runtime: Runtime) -> int:
+    """Count the entities of tasks whose window differs from their pipe: another number, or only one of the two."""
+    found = 0
+    for name in wave.spec.plan.steps:
+        keys = list(wave.statuses(name))
+        stored = runtime.store.get("main", name, wave.date, keys)
+        if not stored or any(is_numeric(value) for value in stored.values()):
+            (window,) = runtime.store.window("main", name, wave.date, 1, keys)
+            pipes = np.array([stored.get(key, np.nan) for key in keys], dtype=float)
+            found += int((~np.isclose(window, pipes, rtol=0, atol=0, equal_nan=True)).sum())
+    return found
 
 
 def attempts(wave: Wave, client: Redis) -> tuple[int, int]:

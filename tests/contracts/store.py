@@ -22,6 +22,7 @@ HOUR, DAY = 3600.0, 86400.0
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 THEN = datetime(2013, 6, 25, 13, tzinfo=UTC)
 FUTURE = datetime(2099, 6, 25, 13, tzinfo=UTC)
+NEVER = 4_102_444_800  # the year 2100
 BORDER = datetime(2013, 6, 20, 0, tzinfo=UTC)  # where a period of series begins
 
 VALUES = {
@@ -275,6 +276,21 @@ class WindowContract:
         assert store.put("main", "delay", THEN, {"A": 99, "B": 99, "C": 3}, ttl=DAY) == {"A", "B"}
         window = store.window("main", "delay", THEN, 1, ["A", "B", "C"])
         np.testing.assert_array_equal(window, [[1.5, math.nan, 3]])
+
+    def test_pipes_that_stand_are_known_and_their_numbers_are_in_their_series_again(self, store):
+        blobs = {
+            "N": codec.encode(5),
+            "T": codec.encode("text"),
+            "bad": b"5 is no number",
+            "far": codec.encode(2**63),
+        }
+        store._add([f"main/delay {key} {THEN:%Y-%m-%dT%H}" for key in blobs], list(blobs.values()), NEVER)
+        store.put("main", "delay", shift(-1), {"N": 4}, ttl=DAY)
+        store.put("base", "delay", THEN, {"B": 1}, ttl=DAY)
+        assert np.isnan(store.window("main", "delay", THEN, 1, ["N"])).all()
+        assert store.standing("main", "delay", THEN, ["A", "B", *blobs]) == set(blobs)
+        window = store.window("main", "delay", THEN, 2, ["N", "T", "far"])
+        assert np.array_equal(window, [[4, math.nan, math.nan], [5, math.nan, 2.0**63]], equal_nan=True)
 
     def test_a_series_is_rebuilt_from_its_pipes(self, store):
         hours = [-700, -680, -1, 0]
