@@ -79,7 +79,7 @@ def _called(pipe: str, kind: str, function: Callable[..., Any], *args: Any) -> A
     """Call a user's function; what it raises holds for all entities, so that none is tried alone."""
     try:
         return function(*args)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DataError(
             f"{_name(function)}, the {kind} inputs of {pipe!r}, raised {type(error).__name__}: {error}"
         ) from error

@@ -3,6 +3,9 @@
 A time limit is kept in two ways. In a process' main thread, which is where a prefork child runs its tasks, an alarm
 interrupts the call. Everywhere else, and for tasks that ask for threads of their own, calls run in daemon threads
 that are left alone when the time is over: what they still answer is not used.
+
+Whatever a call raises is its entity's error, an exit too. Only what a signal raises into it goes further: Ctrl-C, and
+the exit of a pool's child that was told to end.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
+from types import FrameType
 from typing import Any
 
 from pipeline.errors import AnswerError, TimedOut
 from pipeline.execution.django_databases import close_connections
+from pipeline.flows.exits import told_to_end
 
 Answer = tuple[int, Any, BaseException | None]  # index of the call, its value, or what it raised
 Function = Callable[..., Any]
@@ -58,6 +63,27 @@ def _alarm(seconds: float, strike: Callable[..., None]) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(rest - (time.monotonic() - since), 0.001), interval)
 
 
+@contextmanager
+def _ctrl_c() -> Iterator[list[int]]:
+    """Note each Ctrl-C in the block, to tell a KeyboardInterrupt of the user's own from it."""
+    heard: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):  # a pool's child ignores it
+        yield heard
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, hear)
+    try:
+        yield heard
+    finally:
+        if signal.getsignal(signal.SIGINT) is hear:  # else `before` has set what the next one does
+            signal.signal(signal.SIGINT, before)
+
+
 def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Iterator[Answer]:
     """Call in this thread. The alarm strikes only inside a call, never while its answer is used."""
     inside = fired = False
@@ -68,7 +94,7 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
         if inside:
             raise _Interrupt
 
-    with _alarm(limit, strike):
+    with _ctrl_c() as heard, _alarm(limit, strike):
         for index, row in enumerate(rows):
             value = error = None
             if fired:
@@ -79,23 +105,15 @@ def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Itera
                     inside = True
                     value = fn(*row)
                     inside = False
-                except (_Interrupt, KeyboardInterrupt):
+                except _Interrupt:
                     raise
-                except BaseException as raised:  # a CancelledError, say: no reason to fail the others
-                    if _told_to_end(raised):
+                except BaseException as raised:  # an exit or a CancelledError: no reason to fail the others
+                    if (heard and isinstance(raised, KeyboardInterrupt)) or told_to_end():
                         raise
                     inside, error = False, raised
             except _Interrupt:
                 inside, error = False, over(limit)
             yield index, value, error
-
-
-def _told_to_end(error: BaseException) -> bool:
-    """Return whether the pool's signal handler raised this exit into a child, rather than a user's sys.exit()."""
-    trace = error.__traceback__ if isinstance(error, SystemExit) else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("billiard.")
 
 
 def _threaded(fn: Function, rows: Sequence[Sequence[Any]], limit: float, threads: int) -> Iterator[Answer]:

@@ -92,7 +92,7 @@ class Work:
                     yield n, None, error
                 elif keys[n] not in value:
                     yield n, None, unanswered(self.task, keys[n])
-                elif isinstance(value[keys[n]], Exception):  # what kept this entity alone from a value
+                elif isinstance(value[keys[n]], BaseException):  # what kept this entity alone from a value
                     yield n, None, value[keys[n]]
                 else:
                     yield n, value[keys[n]], None
@@ -192,7 +192,7 @@ def unanswered(task: Task, key: str) -> AnswerError:
 def describe(error: BaseException, limit: int = 2000) -> str:
     """Write an error as one short text: its kind, what it says, and where in the user's code it was raised."""
     try:
-        said = str(error).strip()
+        said = "" if error.args == (None,) else str(error).strip()  # exit() with nothing to say
     except Exception:  # a user's own exception may fail at this too
         said = ""
     text = said.encode(errors="backslashreplace").decode()[: limit - 200]  # Redis takes no lone surrogates

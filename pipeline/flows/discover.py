@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.errors import FlowError, UnknownName, listed, near
+from pipeline.flows.exits import no_exit
 from pipeline.flows.flow import Flow
 from pipeline.flows.own_modules import clash_behind, prefer_own
 from pipeline.flows.task import Task
@@ -101,7 +102,10 @@ def _import(name: str) -> ModuleType:
     folder = _folder_of(name)
     prefer_own(folder)
     try:
-        return _import_file(Path(name).resolve()) if name.endswith(".py") else importlib.import_module(name)
+        with no_exit(f"importing {name!r}"):
+            return (
+                _import_file(Path(name).resolve()) if name.endswith(".py") else importlib.import_module(name)
+            )
     except ImportError as error:
         if (clash := clash_behind(error)) is not None:
             raise clash from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.errors import CodecError, KeyFormatError, UnknownName, listed, near
 from pipeline.flows.entity import check_entity_key
+from pipeline.flows.exits import no_exit
 from pipeline.flows.state import Entities, State
 from pipeline.store import codec
 
@@ -75,7 +76,8 @@ class Registry:
         if self.state.source is None:
             return 0
         try:
-            given = _features_of(self.state.source())
+            with no_exit(f"the source of state {self.name!r}"):
+                given = _features_of(self.state.source())
             self.update(given)
         except Exception as error:
             error.add_note(f"raised while the state {self.name!r} was filled from its source")

@@ -174,7 +174,7 @@ def submit(flow: str, date: str, **_: Any) -> None:
             log.info("not started: a newer wave was due or has started", flow=flow, date=date)
     except PipelineError as error:
         log.error("cannot start the wave", flow=flow, date=date, error=str(error))
-    except Exception:
+    except (Exception, KeyboardInterrupt):  # the user's own: a worker hears Ctrl-C otherwise
         log.exception("cannot start the wave", flow=flow, date=date)
 
 

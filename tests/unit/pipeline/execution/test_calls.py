@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AnswerError, TimedOut
 from pipeline.execution.calls import halving, in_turn
+
+
+class Ends(BaseException):
+    """What a user made to pass every `except Exception`."""
+
 
 LIMIT = 30.0  # seconds, where the limit is not what is looked at
 
@@ -62,7 +68,8 @@ def test_no_rows_are_no_calls(call):
 
 
 @pytest.mark.parametrize(
-    "raised", [ValueError, SystemExit, MemoryError, asyncio.CancelledError, GeneratorExit]
+    "raised",
+    [ValueError, SystemExit, MemoryError, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, Ends],
 )
 def test_what_one_call_raises_leaves_the_others_alone(call, raised):
     def fn(i):
@@ -80,11 +87,26 @@ def test_an_exit_of_the_users_is_that_entitys_error(call):
 
 
 def test_ctrl_c_ends_a_run_that_is_guarded_in_this_thread():
-    def fn(i):
-        raise KeyboardInterrupt
-
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        list(in_turn(fn, [(0,), (1,)], LIMIT))
+        list(in_turn(lambda i: os.kill(os.getpid(), signal.SIGINT), [(0,), (1,)], LIMIT))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_worker_that_hears_ctrl_c_goes_on_with_the_run():
+    """Its handler raises nothing: it ends once what runs has ended."""
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    try:
+
+        def fn(i):
+            os.kill(os.getpid(), signal.SIGINT)
+            raise ValueError(i)
+
+        assert kinds(in_turn(fn, [(0,), (1,)], LIMIT)) == [ValueError, ValueError]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [1, 1]
 
 
 def test_a_call_that_takes_too_long_is_cut_off_with_those_after_it(call):

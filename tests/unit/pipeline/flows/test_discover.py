@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from pipeline import Flow
-from pipeline.errors import ClashError, FlowError, UnknownName
+from pipeline.errors import ClashError, DefinitionError, FlowError, UnknownName
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.own_modules import prefer_own
 from tests.support.graphs import make
@@ -320,3 +320,22 @@ def test_modules_of_other_names_and_the_shipped_ones_are_no_clash(write, tmp_pat
 
 def test_a_clash_is_an_error_of_imports_too():
     assert issubclass(ClashError, ImportError)
+
+
+@pytest.mark.parametrize("last", ["sys.exit('no licence')", "raise SystemExit('no licence')"])
+def test_a_module_that_exits_when_it_is_imported_is_an_error_that_names_it(tmp_path, last):
+    path = tmp_path / "leaving.py"
+    path.write_text(f"import sys\n{last}\n")
+    with pytest.raises(DefinitionError) as raised:
+        load_flows([str(path)])
+    assert str(raised.value) == (
+        f"importing {str(path)!r} raised SystemExit: no licence. It is run by processes that must go on: let it raise "
+        'an Exception, or leave what ends a program below `if __name__ == "__main__":`.'
+    )
+
+
+def test_ctrl_c_while_a_module_is_imported_ends_the_program(tmp_path):
+    path = tmp_path / "slow_to_import.py"
+    path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    with pytest.raises(KeyboardInterrupt):
+        load_flows([str(path)])
