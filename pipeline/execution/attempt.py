@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,11 @@ from pipeline.gate.wave_spec import WaveSpec
 from pipeline.telemetry.logs import get_logger
 
 log = get_logger("pipeline.attempt")
+
+TURN = (
+    1.5  # seconds after which a run alone begins no further piece; less than a message lives past its limit
+)
+AGAIN = "again"  # the receipt of a run alone that has more to do
 
 
 def report(
@@ -93,7 +98,8 @@ class Attempt:
     def _run_as(self, alone: bool) -> Receipt:
         scope = self.unit.where.startswith("@")
         if not alone:
-            return self._run_scope() if scope else self._run_shard(self._work())
+            with self._watched():
+                return self._run_scope() if scope else self._run_shard(self._work())
         if self.claim.mark is not None:
             self._blame(*self.claim.mark)
             # At once: should this worker die before its first report, the blame would be forgotten.
@@ -102,7 +108,8 @@ class Attempt:
         if not scope:
             return self._run_alone(self._work())
         if self.tally.open() and self._mark(0, 1):
-            return self._run_scope()
+            with self._watched(alone=True):
+                return self._run_scope()
         return self._report(final=True)
 
     # -- a shard
@@ -140,7 +147,10 @@ class Attempt:
     # -- alone, after it has killed workers
 
     def _run_alone(self, work: Work) -> Receipt:
-        """Run some entities at a time, with a mark before each, so that a death tells whose it was."""
+        """Run some entities at a time, with a mark before each, so that a death tells whose it was.
+
+        After a turn the rest is left to another message, so that each piece has all of its time limit.
+        """
         left, size = self.tally.open(), self._piece()
         while left:
             first = left[0]
@@ -148,10 +158,12 @@ class Attempt:
             left = left[len(piece) :]
             if not self._mark(first, piece[-1] + 1):
                 return Receipt("stale")
-            with closing(self._outcomes(work, piece)) as outcomes:
+            with self._watched(alone=True), closing(self._outcomes(work, piece)) as outcomes:
                 self.settlement.settle(work, list(outcomes))
             if left and not self._report(final=False).ok:
                 return Receipt("stale")
+            if left and time.perf_counter() - self.began > TURN:
+                return Receipt(AGAIN)
         return self._report(final=True)
 
     def _mark(self, first: int, stop: int) -> bool:
@@ -199,6 +211,9 @@ class Attempt:
             return {}, error
 
     # -- both
+
+    def _watched(self, alone: bool = False) -> AbstractContextManager[None]:
+        return self.tools.watch(self.spec.id, self.unit, self.task.time_limit, alone)
 
     def _report(self, final: bool) -> Receipt:
         now = time.perf_counter()

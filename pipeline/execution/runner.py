@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.execution.attempt import Attempt, report
+from pipeline.execution.attempt import AGAIN, Attempt, report
 from pipeline.execution.standing import standing
 from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
@@ -14,12 +14,15 @@ from pipeline.gate.unit_statuses import Tally
 from pipeline.gate.units import Unit
 from pipeline.gate.wave_spec import WaveSpec
 
+RESENT = 5.0  # seconds until a keeper sends what goes on alone, should its message be lost
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What came of running a unit."""
 
-    answer: str  # granted; why the claim was refused (see Claim); or unknown: this worker has no such task
+    # granted; why the claim was refused (see Claim), or alone: it goes on so; unknown: no such task is known here
+    answer: str
     spec: WaveSpec | None = None
     ready: tuple[Unit, ...] = ()  # dependents that this run's report made ready
     closed: bool = False  # the wave ended with it
@@ -53,10 +56,15 @@ class Runner:
         if not claim.granted:
             return Ran(claim.answer, spec)
         receipt = Attempt(self.tools, spec, flow, task, unit, claim).run(alone)
+        if receipt.answer == AGAIN:
+            return self._alone_again(spec, unit)
         return Ran("granted", spec, receipt.ready, receipt.closed)
 
     def end(self, wave_id: str, unit: Unit) -> Ran:
-        """End a run that is past its time limit: entities that it has not reported are failed as timed out."""
+        """End a run that is past its time limit: entities that it has not reported are failed as timed out.
+
+        Where it ran alone, those that it was at; the others go on alone.
+        """
         spec = self.tools.records.spec(wave_id)
         if spec is None:
             return Ran("lost")
@@ -64,14 +72,32 @@ class Runner:
         claim = self._claim(spec, unit, limit, "seize")
         if not claim.granted:
             return Ran(claim.answer, spec)
-        tally = Tally.start(spec.size(unit), claim.statuses)
+        size = spec.size(unit)
+        tally = Tally.start(size, claim.statuses)
+        first, stop = claim.mark or (0, size)
+        if (
+            1 < stop - first < size
+        ):  # a part of a batch that may be split: whose fault it was is not known yet
+            self.tools.gate.drop(self.owner, [(wave_id, unit)])
+            return Ran("granted", spec)
         flow = self.flows.get(spec.flow)
         found = standing(self.tools.store, self.tools.records, spec, unit, tally.open(), flow)
         tally.set(found, FINISHED)
         for i in tally.open():
-            tally.fail(i, TIMED_OUT, f"not done within the time limit of {limit:g} s; its worker was stopped")
-        receipt = report(self.tools, spec, unit, claim.attempt, tally, 0.0, limit, final=True)
+            if first <= i < stop:
+                tally.fail(
+                    i, TIMED_OUT, f"not done within the time limit of {limit:g} s; its worker was stopped"
+                )
+        more = bool(tally.open())
+        receipt = report(self.tools, spec, unit, claim.attempt, tally, 0.0, limit, final=not more)
+        if more and receipt.ok:
+            return self._alone_again(spec, unit)
         return Ran("granted", spec, receipt.ready, receipt.closed)
+
+    def _alone_again(self, spec: WaveSpec, unit: Unit) -> Ran:
+        """Leave the rest of a run alone to the next message."""
+        self.tools.gate.release(self.owner, [(spec.id, unit)], delay=RESENT)
+        return Ran("alone", spec)
 
     def _claim(self, spec: WaveSpec, unit: Unit, limit: float, mode: str) -> Claim:
         return self.tools.gate.claim(

@@ -272,7 +272,7 @@ if lost then
 end
 if u.need > 0 then note(wave, unit, 'timeout', u.need) end
 if ARGV[8] == 'alone' and u.suspicion >= ALONE then note(wave, unit, 'alone', u.attempt + 1) end
-if not lost then redis.call('HDEL', wave .. ' marks', unit) end
+if u.state ~= 'running' then redis.call('HDEL', wave .. ' marks', unit) end
 u.state, u.attempt, u.owner = 'running', u.attempt + 1, ARGV[7]
 u.lease, u.limit = now + tonumber(ARGV[5]), now + tonumber(ARGV[6])
 save(wave, unit, u)
@@ -292,11 +292,15 @@ return each_held(function(u)
 end)
 
 --- lose
--- See each_held. ARGV: owner, died or hung.   What it ran died with its process, or was stopped at its time limit.
+-- See each_held. ARGV: owner, died, hung or frozen.   What it ran died with its process, or was stopped at its time
+-- limit, or ran where all stood still.
 local now = now_ms()
 return each_held(function(u)
   if ARGV[2] == 'hung' then
     if now >= u.limit - GRACE then return hang(u, now) end
+  elseif ARGV[2] == 'frozen' then
+    u.suspicion, u.lease, u.owner = ALONE, now, '-'
+    return now, 'frozen'
   elseif u.lease > now then
     u.suspicion, u.lease, u.owner = u.suspicion + 1, now, '-'
     return now, 'died'
@@ -304,12 +308,13 @@ return each_held(function(u)
 end)
 
 --- release
--- See each_held. ARGV: owner, delay ms.   This owner stops: no loss.
+-- See each_held. ARGV: owner, delay ms.   This owner stops: no loss. What runs alone goes on so in turns, which is no
+-- incident.
 local now = now_ms()
 return each_held(function(u)
   if u.limit == 0 then return end
   u.state, u.owner, u.lease = 'pending', '-', 0
-  return now + tonumber(ARGV[2]), 'returned'
+  return now + tonumber(ARGV[2]), u.suspicion < ALONE and 'returned'
 end)
 
 --- decline

@@ -179,6 +179,10 @@ class Gate:
         """Report that what `owner` ran was stopped at its time limit: a keeper is to end it."""
         self._held("lose", [owner, "hung"], held)
 
+    def freeze(self, owner: str, held: Sequence[tuple[str, Unit]]) -> None:
+        """Report that the process in which `owner` ran all this stood still, and is ended: each runs alone next."""
+        self._held("lose", [owner, "frozen"], held)
+
     def release(self, owner: str, held: Sequence[tuple[str, Unit]], delay: float = 0.0) -> None:
         """Hand back what `owner` will not finish though it lives; it is sent again after `delay` seconds."""
         self._held("release", [owner, _ms(delay)], held)

@@ -15,6 +15,7 @@ _TEXTS: Mapping[str, str] = {
     "lost": "its worker vanished; run again when its lease had ended",
     "died": "the process that ran it died; run again at once",
     "hung": "it ran past its time limit and was stopped",
+    "frozen": "its worker stood still, held by it or by what ran beside it, and was ended; run alone",
     "returned": "given back by a worker that stopped or had lost Redis; run again",
     "alone": "run alone: workers had died with it",
     "timeout": "started at its timeout, with inputs still open",
@@ -30,7 +31,7 @@ class Incident:
     """One thing that went otherwise than it should."""
 
     at: float  # seconds since the epoch, by Redis' clock
-    kind: str  # lost, died, hung, returned, alone, timeout, late, unknown or untaken
+    kind: str  # lost, died, hung, frozen, returned, alone, timeout, late, unknown or untaken
     number: int  # of the attempt; for `timeout` how many inputs were open
     unit: Unit
 

@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any
 
 from celery import signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
 from celery.worker.request import Request
@@ -32,7 +33,7 @@ from pipeline.app import app, settings
 from pipeline.connections.sync_clients import WORKER_PATIENCE
 from pipeline.errors import PipelineError, UnreadableError
 from pipeline.execution.runner import Runner
-from pipeline.execution.tools import Tools
+from pipeline.execution.tools import Tools, Watch, unwatched
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.task import SOLO
 from pipeline.forms import name_unreadable
@@ -45,6 +46,7 @@ from pipeline.waves.presence import REFUSED, WORKER, Presence, Process
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.submit import submit_scheduled
 from pipeline.workers.timers import tidy_timers
+from pipeline.workers.watchdog import Runs, Watchdog
 
 log = get_logger("pipeline.worker")
 
@@ -56,6 +58,9 @@ REMEMBERED = 64  # units that a worker remembers having run, and twice as many a
 
 # Who holds a lease: this worker's main process. Children inherit it by fork, so that it renews what they hold.
 OWNER = uuid.uuid4().hex[:12]
+
+
+_watch: list[Watch] = [unwatched]  # of what this process runs
 
 
 @cache
@@ -71,7 +76,9 @@ def runtime() -> Runtime:
 
 def make_runner(found: Runtime) -> Runner:
     """Put a runner together from a process' clients."""
-    tools = Tools(found.gate, found.records, found.store, found.rates, found.states.bind, found.tracer)
+    tools = Tools(
+        found.gate, found.records, found.store, found.rates, found.states.bind, found.tracer, _watch[0]
+    )
     return Runner(tools, known_flows(), OWNER, settings.lease)
 
 
@@ -244,10 +251,25 @@ def _keep(sender: Any = None, **_: Any) -> None:
     slots = getattr(sender.pool, "num_processes", 0) or 1
     held.limit = REMEMBERED + 2 * slots
     tidy_timers(getattr(sender, "hub", None))
+    if not isinstance(sender.pool, PreforkPool):  # which has a parent that ends a child at its time limit
+        _watch[0] = Watchdog.start(_renew, _end_frozen, settings.lease / 3)
     presence = Presence(runtime().client, Process.this(WORKER, settings.own_version(), queues, slots))
     keeper = Keeper(make_runner(runtime()), runtime().sender, held, settings.keeper, presence)
     keeper.start()
     signals.worker_shutdown.connect(lambda **_: keeper.stop(), weak=False)
+
+
+def _renew(runs: Runs) -> None:
+    """Renew the leases of a worker that stands still; called in its watchdog."""
+    runtime().gate.renew(OWNER, settings.lease, [(run.wave_id, run.unit) for run in runs])
+
+
+def _end_frozen(runs: Runs) -> None:
+    """Report a worker that stands still past a time limit: what ran alone there hung, all else is to run alone."""
+    gate = runtime().gate
+    log.error("the worker stands still past a time limit and is ended", runs=[str(run.unit) for run in runs])
+    for tell, alone in ((gate.hang, True), (gate.freeze, False)):
+        tell(OWNER, [(run.wave_id, run.unit) for run in runs if run.alone == alone])
 
 
 @signals.worker_shutting_down.connect

@@ -68,7 +68,8 @@ def check(wave) -> None:
             assert str(statuses[key]) == "failed: error"
             assert errors[key].startswith(text), (name, key)
     assert wave.errors("scoped")["scoped"]["@all"].startswith("SystemExit: no licence for all (exits.py:")
-    assert {key for key, found in wave.statuses("after").items() if str(found) == "finished"} <= set(FINE)
+    after = wave.statuses("after")
+    assert {key for key, found in after.items() if str(found) == "finished"} == after.keys() & set(FINE)
 
 
 def test_an_exit_is_the_error_of_its_entity_in_a_moment_and_no_process_ends(runtime, workers, flows):
