@@ -13,15 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from pipeline.errors import WaveError
+from pipeline.errors import FlowError, WaveError
 from pipeline.execution.runner import Runner
 from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.flows.flow import Flow
+from pipeline.flows.makers import check_makers, same_task, two_makers
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
+from pipeline.flows.task import Task
 from pipeline.gate.answers import Claim, Receipt
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.shards import Shard, cut_shards, own_entities
@@ -34,6 +37,8 @@ from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Wave
 
 SHARD_SIZE = 500
+
+_makers: WeakKeyDictionary[Store, dict[tuple[str, str], tuple[str, Task]]] = WeakKeyDictionary()
 
 
 @dataclass
@@ -124,10 +129,13 @@ def run_wave(
     states      where tasks that ask for `state` find it; an empty registry by default
     shard_size  entities of one shard, that is of one call of a batch task
 
-    Raises FlowError and KeyFormatError as `submit_wave` does. What tasks raise is in the wave's errors.
+    Raises FlowError and KeyFormatError as `submit_wave` does, so that two flows do not make one pipe of a store.
+    What tasks raise is in the wave's errors.
     """
     when = floor(datetime.now(UTC)) if date is None else hour(date)
     plan = compile_flow(flow, only)
+    store = MemoryStore() if store is None else store
+    _check_makers(store, version, flow, plan.steps)
     shards = cut_shards(own_entities(entities, flow.state or State("entities")), shard_size)
     spec = WaveSpec(
         id=f"{check_version(version)}/{flow.name} {stamp(when)}",
@@ -140,13 +148,23 @@ def run_wave(
         sizes=tuple(len(shard.keys) for shard in shards),
         expiry=0.0,
     )
-    local = _LocalRuntime(
-        _LocalRecords(spec, shards), store if store is not None else MemoryStore(), states or MemoryStates()
-    )
+    local = _LocalRuntime(_LocalRecords(spec, shards), store, states or MemoryStates())
     runner = local.runner(Flows([flow], ["this test"]))
     for unit in spec.units:
         runner.run(spec.id, unit)
     return _LocalWave(spec, local)
+
+
+def _check_makers(store: Store, version: str, flow: Flow, steps: Iterable[str]) -> None:
+    """Hold a flow against those that made pipes in the same store, in one version."""
+    check_makers([flow])
+    makers = _makers.setdefault(store, {})
+    for name in steps:
+        task = flow.tasks[name]
+        other, its = makers.get((version, name), (flow.name, task))
+        if other != flow.name and not same_task(task, its):
+            raise FlowError(two_makers(name, (other, its.place), (flow.name, task.place)))
+        makers[version, name] = flow.name, task
 
 
 class _LocalWave(Wave):

@@ -14,6 +14,7 @@ from types import ModuleType
 from pipeline.errors import FlowError, UnknownName, listed, near
 from pipeline.flows.exits import no_exit
 from pipeline.flows.flow import Flow
+from pipeline.flows.makers import check_makers
 from pipeline.flows.own_modules import clash_behind, prefer_own
 from pipeline.flows.task import Task
 
@@ -32,6 +33,7 @@ class Flows(Mapping[str, Flow]):
                     f"two flows are named {flow.name!r} in {listed(self.searched)}. A wave is found by its flow's "
                     "name: rename one."
                 )
+        check_makers(self._flows.values())
 
     def __getitem__(self, name: str) -> Flow:
         return self._flows[name]
@@ -66,7 +68,8 @@ def load_flows(names: Iterable[str]) -> Flows:
     Modules are also looked for in the working folder. A file inside a package is imported as a module of it.
 
     Raises ClashError when a module of the user's is named pipeline, or hides a package of ours that is needed;
-    FlowError when a module cannot be found or holds no flow; UnknownName when it does not hold the one that is named.
+    FlowError when a module cannot be found or holds no flow, or when two flows make one pipe by different tasks;
+    UnknownName when it does not hold the one that is named.
     """
     names = tuple(names)
     if names:

@@ -25,6 +25,8 @@ TIMEOUT_STEP = 60.0  # by how much a default timeout is later than the latest of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
+known: dict[str, Flow] = {}  # the newest flow of each name that this process has made
+
 
 @dataclass(frozen=True, eq=False, init=False)
 class Flow:
@@ -84,6 +86,7 @@ class Flow:
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
+        known[name] = self
 
     def __repr__(self) -> str:
         return f"Flow({self.name!r}, [{', '.join(self.tasks)}])"

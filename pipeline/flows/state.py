@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import DefinitionError, KeyFormatError
 from pipeline.flows import durations
 from pipeline.flows.durations import Duration
 from pipeline.flows.entity import check_entity_key
+from pipeline.flows.place import Place
 
 DEFAULT_PARTITION = "default"  # of the entities of a state that is not partitioned
 _WAVE = "all"  # "@all" is the key of what runs once a wave
@@ -38,6 +39,7 @@ class State:
     partition_by: str | None = None
     source: Callable[[], Entities] | None = None
     ttl: Duration | None = None
+    place: Place = field(init=False, repr=False, compare=False)  # where it is declared
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -51,6 +53,17 @@ class State:
             raise DefinitionError(f"{what}: source={self.source!r} cannot be called. Give a function.")
         if self.ttl is not None:
             durations.seconds(self.ttl, f"{what}: ttl")
+        object.__setattr__(self, "place", Place.of(self.source))
+
+    @property
+    def bare(self) -> bool:
+        """Whether it only names a state, which is defined elsewhere or not at all."""
+        return (self.partition_by, self.source, self.ttl) == (None, None, None)
+
+    def same(self, other: State) -> bool:
+        """Return whether both define one state, as in a module that is imported under two names."""
+        mine, its = ((s.name, s.partition_by, s.ttl_seconds) for s in (self, other))
+        return mine == its and (self.source == other.source or self.place.same(other.place))
 
     @property
     def ttl_seconds(self) -> float | None:

@@ -17,6 +17,7 @@ from typing import Any, Literal, overload
 from pipeline.errors import DurationError, TaskError, listed, near
 from pipeline.flows import durations
 from pipeline.flows.durations import Duration
+from pipeline.flows.place import Place
 
 RESERVED = ("entity", "date", "state")
 COLLECT, COMPUTE = "collect", "compute"
@@ -49,6 +50,7 @@ class Task:
     queue: str = COMPUTE  # the kind of worker that runs it
     concurrency: int = 1  # threads that call it, within one shard
     rate: float | None = None  # calls a second over all workers
+    place: Place | None = field(default=None, repr=False)  # where it is declared
 
     def __post_init__(self) -> None:
         # What functools.update_wrapper does, past the frozen dataclass: help() and inspect show the function.
@@ -168,6 +170,7 @@ def _declare(
         queue=queue or (COMPUTE if inputs else COLLECT),
         concurrency=concurrency,
         rate=None if rate is None else durations.per_second(rate, f"{what}: rate"),
+        place=Place.of(fn),
     )
 
 

@@ -15,6 +15,7 @@ deadlines            sorted set: "id task where" by when somebody must look at i
 waves                sorted set: the ids of all waves, by when Redis forgets them (ms)
 totals:{version}/{flow}  hash: sums over all waves (see flow_totals); the set `totals` has their names
 scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
+makers:{version}     hash: flow -> who makes its pipes (see pipeline.waves.makers)
 costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
 """
 

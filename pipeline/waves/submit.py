@@ -35,6 +35,7 @@ from pipeline.gate.wave_spec import WaveSpec
 from pipeline.messaging.canvas import first_messages
 from pipeline.telemetry.logs import get_logger
 from pipeline.waves.keeper import arm, close
+from pipeline.waves.makers import note_makers
 from pipeline.waves.presence import form_to_write
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.task_costs import read_costs
@@ -84,6 +85,7 @@ def submit_wave(
         known = runtime.records.spec(wave_id)
         if known is not None:
             return _continued(Wave(known, runtime))
+        note_makers(runtime, flow, version, plan.steps, source)
         groups = own if own is not None else _snapshot(runtime, source)
         costs = read_costs(runtime.client, version, flow.name)
         share = fair_share(flow, sum(len(keys) for _, keys, _ in groups))

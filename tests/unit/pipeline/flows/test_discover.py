@@ -61,7 +61,8 @@ def refused(*names: str, error=FlowError) -> str:
 def test_a_module_is_found_in_the_working_folder_and_by_its_dotted_name(write):
     write("my_flows_a.py", DELAYS)
     write("my_package/__init__.py", "")
-    write("my_package/flows.py", DELAYS.replace("'delays'", "'other'"))
+    others = DELAYS.replace("'delays'", "'other'").replace("delay", "gap").replace("departures", "starts")
+    write("my_package/flows.py", others)
     found = load_flows(["my_flows_a", "my_package.flows"])
     assert list(found) == ["delays", "other"]
     assert list(found["delays"].tasks) == ["departures", "delay"]
@@ -113,7 +114,7 @@ def test_a_task_is_found_where_flow_and_task_are_known():
 
 
 def test_an_unknown_flow_is_answered_with_where_it_was_looked_for_and_the_near_ones():
-    flows = Flows([Flow("delays", [make("a")]), Flow("training", [make("a")])], ["my_flows", "others"])
+    flows = Flows([Flow("delays", [make("a")]), Flow("training", [make("b")])], ["my_flows", "others"])
     assert flows.find("delays").name == "delays"
     with pytest.raises(UnknownName) as caught:
         flows.find("delay")
