@@ -20,6 +20,7 @@ from pipeline.execution.runner import Runner
 from pipeline.execution.tools import Tools
 from pipeline.flows.discover import Flows
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.makers import check_makers, same_task, two_makers
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
@@ -50,6 +51,7 @@ class _LocalRecords:
     chars: dict[Unit, str] = field(default_factory=dict)
     texts: dict[tuple[str, str, int], str] = field(default_factory=dict)
     tallies: dict[str, dict[str, int]] = field(default_factory=dict)
+    left: LeftOut = field(default_factory=LeftOut)
 
     def recall(self, wave_id: str) -> WaveSpec | None:
         return self.wave
@@ -65,6 +67,12 @@ class _LocalRecords:
 
     def counts(self, wave_id: str) -> dict[str, dict[str, int]]:
         return self.tallies
+
+    def leave_out(self, wave_id: str, left: LeftOut) -> None:
+        self.left.take(left)
+
+    def left_out(self, wave_id: str) -> LeftOut:
+        return self.left
 
     def info(self, wave_id: str) -> WaveInfo:
         return WaveInfo("closed", "done" if self.shards else "empty", 0, 0.0, 0.0, 0.0, 0)
@@ -136,7 +144,8 @@ def run_wave(
     plan = compile_flow(flow, only)
     store = MemoryStore() if store is None else store
     _check_makers(store, version, flow, plan.steps)
-    shards = cut_shards(own_entities(entities, flow.state or State("entities")), shard_size)
+    left = LeftOut()
+    shards = cut_shards(own_entities(entities, flow.state or State("entities"), left), shard_size)
     spec = WaveSpec(
         id=f"{check_version(version)}/{flow.name} {stamp(when)}",
         version=version,
@@ -148,7 +157,7 @@ def run_wave(
         sizes=tuple(len(shard.keys) for shard in shards),
         expiry=0.0,
     )
-    local = _LocalRuntime(_LocalRecords(spec, shards), store, states or MemoryStates())
+    local = _LocalRuntime(_LocalRecords(spec, shards, left=left), store, states or MemoryStates())
     runner = local.runner(Flows([flow], ["this test"]))
     for unit in spec.units:
         runner.run(spec.id, unit)

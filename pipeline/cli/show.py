@@ -23,6 +23,7 @@ from pipeline.waves.wave import Wave
 MARKS = ("late", "empty", "degraded")  # of what is finished
 INCIDENTS_SHOWN = 8  # kinds, without --errors
 REASONS_SHOWN = 3  # of a task, without --errors
+LEFT_SHOWN = 5  # entities that were left out, without --errors
 
 
 @click.command()
@@ -49,6 +50,7 @@ def show(session: Session, wave: tuple[str, ...], errors: bool, as_json: bool) -
     )
     for task, its in found_reasons.items():
         _reasons(task, its, errors)
+    _left_out(found, errors)
     _incidents(found, errors)
 
 
@@ -107,6 +109,18 @@ def _incidents(wave: Wave, everything: bool) -> None:
         click.echo(f"  and {untold:,} more that were not written down")
 
 
+def _left_out(wave: Wave, everything: bool) -> None:
+    """Name the entities that it goes on without, and why."""
+    left = wave.left_out()
+    lines = left.lines()
+    if lines:
+        click.echo(f"\nleft out: {plural(left.count, 'entity', 'entities')}")
+    for line in lines if everything else lines[:LEFT_SHOWN]:
+        click.echo(f"  {line}")
+    if not everything and len(lines) > LEFT_SHOWN:
+        click.echo(f"  and {left.count - LEFT_SHOWN:,} more: --errors shows them")
+
+
 def _reasons(task: str, its: list[Reason], everything: bool) -> None:
     click.echo(f"\n{task}")
     for reason in its if everything else its[:REASONS_SHOWN]:
@@ -145,6 +159,7 @@ def _as_json(
             {"at": i.at, "kind": i.kind, "task": i.unit.task, "shard": i.unit.where, "text": i.text}
             for i in wave.incidents()
         ],
+        "left_out": {"count": (left := wave.left_out()).count, "entities": left.reasons},
         "work_seconds": {task: n / 1e6 for task, n in micros.items()},
         "reasons": {
             task: [

@@ -59,7 +59,11 @@ def ls(session: Session, as_json: bool) -> None:
 @with_session
 def show(session: Session, name: str, partition: str | None, number: int, as_json: bool) -> None:
     """Show the partitions of STATE, and its entities with their features."""
-    groups = [g for g in _registry(session, name).snapshot() if partition in (None, g[0])]
+    registry = _registry(session, name)
+    groups = [g for g in registry.snapshot() if partition in (None, g[0])]
+    registry.left_out.take(session.runtime.states.left_out(name))
+    for line in registry.left_out.lines():
+        click.echo(f"wave: left out: {line}", err=True)
     if as_json:
         write_json({p: {key: features.get(key, {}) for key in keys} for p, keys, features in groups})
         return

@@ -13,6 +13,8 @@ from pipeline.cli.output import write_json
 from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_session
 from pipeline.cli.waiting import busy
 from pipeline.cli.watching import exit_code, follow, outcome
+from pipeline.errors import PipelineError
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.state import State
 from pipeline.formatting import plural
 from pipeline.monitoring.queue_coverage import slots_of, untaken
@@ -61,7 +63,8 @@ def submit(
         check_past(date, "Give an earlier one, or --force if it is meant.")
     found, runtime = session.flow(flow), session.runtime
     over = None if state is None else session.state(state, found)
-    own = _features(session, over or found.state, entities) if entities else None
+    left = LeftOut()
+    own = _features(session, over or found.state, entities, left) if entities else None
     began = runtime.client.time()
     with busy("submitting"):
         wave = submit_wave(found, date, over, own, version, base, only or None, runtime=runtime)
@@ -78,18 +81,33 @@ def submit(
         write_json(outcome(wave.progress()) | {"new": new})
     elif not wait:
         _say(wave, new)
-    if wait:
-        raise click.exceptions.Exit(exit_code(wave.progress()))
+    left.take(wave.left_out())
+    for line in left.lines():
+        click.echo(f"wave: left out: {line}", err=True)
+    lacking = bool(entities and left)  # of those that were named here
+    if wait or lacking:
+        raise click.exceptions.Exit(1 if lacking else exit_code(wave.progress()))
 
 
-def _features(session: Session, state: State | None, entities: Sequence[str]) -> Mapping[str, Any]:
-    """Take the entities' features from the state, where it holds them. Raises UnknownName."""
-    if state is None:
+def _features(
+    session: Session, state: State | None, entities: Sequence[str], left: LeftOut
+) -> Mapping[str, Any]:
+    """Take the entities' features from the state, where it holds them; whom it does not hold is left out.
+
+    Raises UnknownName where it holds none of them.
+    """
+    registry = None if state is None else session.runtime.states.bind(state)
+    if registry is None or (registry.state.partition_by is None and not len(registry)):
         return {key: {} for key in entities}
-    registry = session.runtime.states.bind(state)
-    if state.partition_by is None and not len(registry):
-        return {key: {} for key in entities}
-    return {key: registry.features(key) for key in entities}
+    found = {}
+    for key in entities:
+        try:
+            found[key] = registry.features(key)
+        except PipelineError as error:
+            left.add(key, error)
+    if left.error is not None and not found:
+        raise left.error
+    return found
 
 
 def _say(wave: Wave, new: bool) -> None:

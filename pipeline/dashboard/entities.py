@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.pipe import hour
 from pipeline.gate.status import Status
 from pipeline.gate.units import ALL
@@ -30,6 +31,7 @@ class Page:
     count: int  # entities that match
     total: int  # entities in the state
     entities: Sequence[tuple[str, Mapping[str, Any]]]  # with their features
+    left_out: LeftOut  # what its source gave the last time and was left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ class Keys:
         shown = found[(number - 1) * PAGE : number * PAGE]
         features = self._runtime.states.features_of(state, shown)
         return Page(
-            state, query, number, pages, len(found), len(keys), list(zip(shown, features, strict=True))
+            state,
+            query,
+            number,
+            pages,
+            len(found),
+            len(keys),
+            list(zip(shown, features, strict=True)),
+            self._runtime.states.left_out(state),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.dashboard.colours import shares, verdict
 from pipeline.dashboard.layout import WIDTH, Drawing, draw
 from pipeline.dashboard.timeline import Timeline, timeline
+from pipeline.flows.left_out import LeftOut
 from pipeline.gate.incidents import Incident, grouped
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind
@@ -37,6 +38,7 @@ class WaveView:
     incidents: Sequence[tuple[str, Sequence[Incident]]]  # task, and those of one kind
     timeline: Timeline
     cost: Cost | None  # where there is a PIPELINE_PRICE
+    left_out: LeftOut
 
     @property
     def open(self) -> bool:
@@ -60,6 +62,7 @@ def view(wave: Wave) -> WaveView:
         [(task, its) for (task, _), its in grouped(found).items()][:INCIDENTS],
         timeline(records.starts(wave.id), records.conditions(wave.id), wave.info().submitted),
         Cost.of(counts, progress.count("finished") + progress.count("failed"), price) if price else None,
+        wave.left_out(),
     )
 
 

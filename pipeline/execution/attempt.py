@@ -17,6 +17,7 @@ from pipeline.execution.task_run import Outcome, Work, describe, scoped
 from pipeline.execution.tools import Tools
 from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.task import Task
 from pipeline.gate.answers import Claim, Receipt
 from pipeline.gate.status import ERROR
@@ -75,6 +76,7 @@ class Attempt:
             self.flow.makers,
             frozenset(self.spec.plan.steps),
         )
+        self.left = LeftOut()  # entities that the task's answer or its state went on without
         self.clock = self.began = time.perf_counter()
 
     def run(self, alone: bool) -> Receipt:
@@ -117,7 +119,15 @@ class Attempt:
     def _work(self) -> Work:
         shard = self.tools.records.shard(self.spec, self.unit.where)
         entities = shard.entities() if "entity" in self.task.wants else shard.keys
-        return Work(self.task, self.source, entities, shard.partition, self._state(), self._throttle())
+        return Work(
+            self.task,
+            self.source,
+            entities,
+            shard.partition,
+            self._state(),
+            self._throttle(),
+            left=self.left,
+        )
 
     def _run_shard(self, work: Work) -> Receipt:
         slices = Slices(
@@ -197,7 +207,7 @@ class Attempt:
         values, error = self._scoped_values(entity, [(shard.partition, shard.keys) for shard in shards])
         found = {key: value for key, value in values.items() if value is not None}
         if error is None and found:
-            self.settlement.put_scope(found)
+            self.settlement.put_scope(found, self.left)
         else:
             self.settlement.miss({0: error})
         return self._report(final=True)
@@ -206,7 +216,7 @@ class Attempt:
         self, entity: Entity, shards: Sequence[tuple[str, Sequence[str]]]
     ) -> tuple[Mapping[str, Any], BaseException | None]:
         try:
-            return scoped(self.task, self.source, entity, shards, self._state(), self._throttle())
+            return scoped(self.task, self.source, entity, shards, self._state(), self._throttle(), self.left)
         except PipelineError as error:
             return {}, error
 
@@ -216,6 +226,9 @@ class Attempt:
         return self.tools.watch(self.spec.id, self.unit, self.task.time_limit, alone)
 
     def _report(self, final: bool) -> Receipt:
+        if final and self.left:
+            log.warning("entities were left out", count=self.left.count, first=self.left.lines()[0])
+            self.tools.records.leave_out(self.spec.id, self.left)
         now = time.perf_counter()
         took, self.clock = now - self.clock, now
         return report(
@@ -225,7 +238,7 @@ class Attempt:
     def _state(self) -> Any:
         if "state" not in self.task.wants or self.flow.state is None:
             return None
-        return self.tools.bind_state(self.flow.state)
+        return self.tools.bind_state(self.flow.state, self.left)
 
     def _throttle(self) -> Callable[[], None] | None:
         rate = self.task.rate

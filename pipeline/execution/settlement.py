@@ -12,6 +12,7 @@ from pipeline.execution.standing import standing
 from pipeline.execution.task_run import MissingInput, Outcome, Work, describe
 from pipeline.execution.tools import Tools
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.task import Task
 from pipeline.gate import status
 from pipeline.gate.status import EMPTY, ERROR, FINISHED, MISSING, PENDING_CHAR, TIMED_OUT, WORKER_LOST
@@ -55,14 +56,23 @@ class Settlement:
         self.miss(missed | {places[key]: error for key, error in errors.items()})
         self._mark_degraded(work, gathered)
 
-    def put_scope(self, values: dict[str, Any]) -> None:
-        """Put what a scoped task made: one pipe, or one an entity, of which any that cannot be put fails the scope."""
-        stored, errors = self.put(values)
+    def put_scope(self, values: dict[str, Any], left: LeftOut) -> None:
+        """Put what a scoped task made: one pipe, or one an entity.
+
+        Of several those that cannot be put are left out with `left`, unless no other is there.
+        """
+        raised = {k: v for k, v in values.items() if self.task.batch and isinstance(v, Exception)}
+        stored, errors = self.put({k: v for k, v in values.items() if k not in raised})
         if stored:
             self.tally.set([0], FINISHED)
-        for key, error in errors.items():
+        for key, error in {**raised, **errors}.items():
             named = CodecError(f"{str(key)!r}: {error}") if isinstance(error, CodecError) else error
-            self.fail(0, named) if self.task.batch else self.miss({0: named})
+            if not self.task.batch:
+                self.miss({0: named})
+            elif stored:
+                left.add(key, error)
+            else:
+                self.fail(0, named)
 
     def miss(self, missed: Mapping[int, BaseException | None]) -> None:
         """Note why entities have no value, None for no observation.

@@ -12,6 +12,7 @@ from pipeline.errors import AnswerError, RunError
 from pipeline.execution.calls import halving, in_turn
 from pipeline.execution.inputs import Read, Source, batch_input, column, read, scoped_input
 from pipeline.flows.entity import Entity
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.task import Task
 
 Outcome = tuple[int, Any, BaseException | None]  # index of the entity, its value, or why there is none
@@ -38,6 +39,7 @@ class Work:
     state: Any = None  # what a task that asks for `state` gets
     throttle: Throttle | None = None  # waits until the next call is allowed
     without: dict[str, list[str]] = field(default_factory=dict)  # optional input -> who went without it
+    left: LeftOut = field(default_factory=LeftOut)  # what a batch answered for and was not asked for
 
     def outcomes(self, positions: Sequence[int]) -> Iterator[Outcome]:
         """Run the task for the entities at those positions, and give what came of each, as it comes."""
@@ -84,7 +86,7 @@ class Work:
                 self._batch_argument(name, found, chosen, [places[n] for n in part])
                 for name in parameters(self.task)
             ]
-            return checked(self.task, function(*arguments), chosen)
+            return checked(self.task, function(*arguments), chosen, self.left)
 
         for part, value, error in halving(call, len(keys), self.task.time_limit):
             for n in part:
@@ -114,8 +116,10 @@ def scoped(
     shards: Sequence[tuple[str, Sequence[str]]],
     state: Any = None,
     throttle: Throttle | None = None,
+    left: LeftOut | None = None,
 ) -> tuple[Mapping[str, Any], BaseException | None]:
     """Run a partition- or wave-scoped task once, and give {key: value} to put, or why there is none."""
+    left = LeftOut() if left is None else left
     reserved = {"entity": entity, "date": source.date, "state": state}
     try:
         arguments = [
@@ -132,7 +136,7 @@ def scoped(
     if not task.batch:
         return {entity: value}, None
     try:
-        return checked(task, value, [key for _, keys in shards for key in keys]), None
+        return checked(task, value, [key for _, keys in shards for key in keys], left), None
     except AnswerError as error:
         return {}, error
 
@@ -163,22 +167,28 @@ def throttled(fn: Callable[..., Any], throttle: Throttle | None) -> Callable[...
     return call
 
 
-def checked(task: Task, answer: Any, keys: Sequence[str]) -> Mapping[str, Any]:
-    """Check that a batch task's answer is a mapping and for no other entities. Raises AnswerError."""
+def checked(task: Task, answer: Any, keys: Sequence[str], left: LeftOut) -> Mapping[str, Any]:
+    """Return a batch task's answer for those that it was asked for; what it says of others is left out.
+
+    Raises AnswerError for what is not a mapping, and for an answer for others alone.
+    """
     if not hasattr(answer, "items"):
         raise AnswerError(
             f"batch task {task.name!r} answered with a {type(answer).__name__}. Return a mapping {{entity: value}}, "
             "with None where there is no observation."
         )
     answered = dict(answer.items())
-    foreign = sorted(repr(str(key)) for key in answered.keys() - set(keys))
-    if foreign:
+    asked = {key: answered.pop(key) for key in keys if key in answered}
+    foreign = sorted(repr(str(key)) for key in answered)
+    if foreign and not asked:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise AnswerError(
             f"batch task {task.name!r} answered for what it was not asked for: {', '.join(foreign[:3])}{more}. Use the "
             "keys that it was given."
         )
-    return answered
+    for key, value in answered.items():
+        left.add(key, value if isinstance(value, RunError) else f"task {task.name!r} was not asked for it")
+    return asked
 
 
 def unanswered(task: Task, key: str) -> AnswerError:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.state import State
 from pipeline.gate.gate import Gate
 from pipeline.gate.rate_limiter import RateLimiter
@@ -32,6 +33,6 @@ class Tools:
     records: Records
     store: Store
     rates: RateLimiter
-    bind_state: Callable[[State], Any]  # what a task that asks for `state` gets
+    bind_state: Callable[[State, LeftOut], Any]  # what a task that asks for `state` gets
     tracer: Tracer = OFF
     watch: Watch = unwatched

@@ -72,7 +72,7 @@ end
 local function keep(wave, id, gone)
   redis.call('HSET', wave, 'gone', int(gone))
   expire(wave, '', ' shards', ' units', ' status', ' errors', ' counts', ' starts', ' resends', ' marks', ' incidents',
-         ' told')
+         ' told', ' left')
   redis.call('ZADD', 'waves', int(gone), id)
 end
 local function expiry(now, after) return tonumber(after) > 0 and now + tonumber(after) or FAR end

@@ -10,6 +10,7 @@ wave:{id} starts     hash: where -> when its first unit was claimed (ms)
 wave:{id} resends    hash: "task where" -> how often a keeper has sent it
 wave:{id} marks      hash: "task where" -> the piece that an attempt running alone is at
 wave:{id} incidents  list: what went otherwise than it should (see incidents)
+wave:{id} left       hash: entity that was left out -> why, "" -> how many these are
 wave:{id} told       hash: the counts that were added to the totals before a retry
 deadlines            sorted set: "id task where" by when somebody must look at it (ms)
 waves                sorted set: the ids of all waves, by when Redis forgets them (ms)

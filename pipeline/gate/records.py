@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from pipeline.errors import UnreadableError
+from pipeline.flows.left_out import KEPT, LeftOut
 from pipeline.forms import DAMAGE, FORM, readable
 from pipeline.gate.incidents import Incident
 from pipeline.gate.keys import WAVES, wave_key
@@ -84,6 +85,11 @@ def _condition(item: tuple[bytes, bytes]) -> tuple[Unit, Condition]:
 
 def _incidents(lines: Sequence[bytes]) -> list[Incident]:
     return list(readable(lambda line: Incident.read(line.decode()), lines))
+
+
+def _left_out(fields: Mapping[bytes, bytes]) -> LeftOut:
+    reasons = {key.decode(): why.decode() for key, why in fields.items() if key}
+    return LeftOut(reasons, int(fields.get(b"", 0)))
 
 
 def name_of(wave_id: str) -> tuple[str, str, str]:
@@ -247,6 +253,32 @@ class Records:
         """Return those of several waves, without how many more there were."""
         found = self._of_each(wave_ids, lambda pipe, key: pipe.lrange(f"{key} incidents", 0, -1))
         return {wave_id: _incidents(lines) for wave_id, lines in found}
+
+    def leave_out(self, wave_id: str, left: LeftOut) -> None:
+        """Note entities that a wave goes on without; those of which it is noted already count no more."""
+        key = f"{wave_key(wave_id)} left"
+        gone = self.client.hget(wave_key(wave_id), "gone")
+        if not left or gone is None:
+            return
+        room = max(KEPT + 1 - self.client.hlen(key), 0)
+        with self.client.pipeline(transaction=True) as pipe:
+            for name, why in list(left.reasons.items())[:room]:
+                pipe.hsetnx(key, name, why)
+            known = [not new for new in pipe.execute()] if room else []
+            pipe.hincrby(key, "", left.count - sum(known))
+            pipe.pexpireat(key, int(gone))
+            pipe.execute()
+
+    def left_out(self, wave_id: str) -> LeftOut:
+        """Return the entities that a wave goes on without."""
+        return self.left_out_of([wave_id])[wave_id]
+
+    def left_out_of(self, wave_ids: Sequence[str]) -> dict[str, LeftOut]:
+        """Return what `left_out` gives, of several waves."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for wave_id in wave_ids:
+                pipe.hgetall(f"{wave_key(wave_id)} left")
+            return {i: _left_out(fields) for i, fields in zip(wave_ids, pipe.execute(), strict=True)}
 
     def newest_scheduled(self, version: str, flow: str) -> str | None:
         """Return the hour of the newest wave that a flow's schedule has started, None before the first."""

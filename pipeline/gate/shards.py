@@ -9,14 +9,15 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import CodecError, KeyFormatError
-from pipeline.flows.entity import Entity, check_entity_key
+from pipeline.errors import KeyFormatError
+from pipeline.flows.entity import Entity
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.plan import Plan, members
 from pipeline.flows.state import Entities, State
 from pipeline.forms import FORM, check_form
 from pipeline.settings import Settings
-from pipeline.store import codec
+from pipeline.states.sifting import decode, encode, sift
 
 Group = tuple[str, Sequence[str], Mapping[str, Mapping[str, Any]]]  # partition, keys, features by key
 
@@ -125,35 +126,24 @@ def cut_shards(groups: Iterable[Group], size: int) -> list[Shard]:
     return shards
 
 
-def own_entities(entities: Entities, state: State) -> list[Group]:
+def own_entities(entities: Entities, state: State, left: LeftOut) -> list[Group]:
     """Group entities that were given at submission, keys or key -> features, as their state would.
 
-    Raises KeyFormatError for a key that cannot be one, and for an entity without the feature that partitions;
-    CodecError for features that cannot be kept.
+    Those that a state would leave out are left out. Where none is left, what is wrong with the first is raised:
+    KeyFormatError for a key that cannot be one, and for an entity without the feature that partitions; CodecError for
+    features that cannot be kept.
     """
     if isinstance(entities, str) or not isinstance(entities, Iterable):
         raise KeyFormatError(f"entities={entities!r} is not a list of entities. Give one: entities=['...'].")
-    keys = {check_entity_key(key) for key in entities} if not isinstance(entities, Mapping) else set(entities)
-    features = _features(entities) if isinstance(entities, Mapping) else {}
+    given = dict(sorted(dict(sift(entities, left)).items()))
     groups: dict[str, list[str]] = {}
-    for key in sorted(keys):
-        groups.setdefault(state.partition_of(key, features.get(key, {})), []).append(key)
+    # As a state would give features back: numpy's numbers plain, tuples as lists.
+    features = dict(decode(encode(state, given, left), left))
+    for key, its in features.items():
+        groups.setdefault(state.partition_of(key, its), []).append(key)
+    if left.error is not None and not groups:
+        raise left.error
     return [
-        (name, keys, {k: features[k] for k in keys if k in features}) for name, keys in sorted(groups.items())
+        (name, keys, {k: features[k] for k in keys if isinstance(entities, Mapping)})
+        for name, keys in sorted(groups.items())
     ]
-
-
-def _features(entities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Take features as a state would give them back: numpy's numbers plain, tuples as lists."""
-    plain = {}
-    for key, features in entities.items():
-        check_entity_key(key)
-        if not isinstance(features, Mapping):
-            raise KeyFormatError(
-                f"the features of entity {key!r} are of type {type(features).__name__}. Give a dictionary by name."
-            )
-        plain[key] = dict(features)
-    encoded, errors = codec.encode_many(plain)
-    for key, error in errors.items():
-        raise CodecError(f"features of entity {key!r}: {error}")
-    return dict(zip(encoded.entities, codec.decode_many(encoded.blobs), strict=True))

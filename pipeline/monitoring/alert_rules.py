@@ -41,7 +41,8 @@ class Alert:
     """One thing to look at."""
 
     level: str  # critical or warning
-    what: str  # late, failed, incidents, untaken, memory, keeper, cover, unreadable or redis
+    # late, failed, entities, incidents, untaken, memory, keeper, cover, unreadable or redis
+    what: str
     about: str  # a flow, a task of one, a queue or a server
     text: str  # what is wrong, and what to do
 
@@ -64,6 +65,7 @@ def alerts(
         *(alert for wave_id, tasks in counts.items() for alert in _failed(wave_id, tasks, bounds)),
         *(alert for covered in covers for alert in _uncovered(covered, bounds)),
         *(alert for name, kinds in (incidents or {}).items() for alert in _rising(name, kinds, bounds)),
+        *_left_out(observed),
         *_untaken(observed),
         *_memory(observed, bounds),
         *_unreadable(observed),
@@ -128,6 +130,19 @@ def _rising(name: str, kinds: Mapping[str, int], bounds: Bounds) -> Iterator[Ale
             name,
             f"{count:,} runs of {name} went otherwise than they should within 15 minutes: {which}. They are run again "
             f"by themselves. `wave show {name}` tells of each why.",
+        )
+
+
+def _left_out(observed: Observed) -> Iterator[Alert]:
+    for wave_id, left in observed.left_out.items():
+        first, *more = left.reasons.items()
+        others = f", and {left.count - 1:,} more" if more else ""
+        yield Alert(
+            WARNING,
+            "entities",
+            wave_id.split(" ")[0],
+            f"{wave_id} goes on without {first[0]}{others}: {first[1].rstrip('.')}. `wave show {wave_id}` names "
+            "who was left out, and why.",
         )
 
 

@@ -160,6 +160,14 @@ def _flows(observed: Observed) -> Iterator[Metric]:
     yield gauge("waves_open", text, FLOW, opened)
     text = "Seconds since the end of the newest wave that ended well."
     yield gauge("waves_newest_age_seconds", text, FLOW, [(*n, now - at) for n, at in ended if at is not None])
+    text, left = (
+        "Entities that the newest wave goes on without.",
+        {
+            tuple(wave_id.split(" ")[0].rsplit("/", 1)): its.count
+            for wave_id, its in observed.left_out.items()
+        },
+    )
+    yield gauge("waves_left_out", text, FLOW, [(*name, left.get(name, 0)) for name, _ in found])
 
 
 def _newest(waves: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Metric:

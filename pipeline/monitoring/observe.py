@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.pipe import floor, stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.forms import named_unreadable
@@ -66,6 +67,8 @@ class Observed:
     deadlines: int  # units and waves that somebody must look at, at some time
     redis: Mapping[str, Mapping[str, Any]]  # INFO of the control Redis and of the store's servers, by role
     unreadable: Sequence[str] = ()  # what could not be read within the last day, and why
+    # of the newest wave of each flow that goes on without some: its id -> who was left out
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
     def slots(self, queue: str) -> int:
         """Return how many units the workers of a queue run at a time."""
@@ -82,14 +85,18 @@ def observe(runtime: Runtime, flows: Iterable[Flow] = ()) -> Observed:
     now = datetime.fromtimestamp(seconds + micros / 1e6, UTC)
     processes = present(client)
     version = runtime.settings.version or "main"
+    stand = standings(runtime, version, tuple(flows), now)
+    newest = [f"{one.version}/{one.flow} {date}" for one in stand for date in list(one.waves)[:1]]
+    left = runtime.records.left_out_of(newest)
     return Observed(
         now,
-        standings(runtime, version, tuple(flows), now),
+        stand,
         backlogs(runtime, _queues(version, processes)),
         processes,
         client.zcard(DEADLINES),
         _servers(runtime),
         named_unreadable(client),
+        {wave_id: found for wave_id, found in left.items() if found},
     )
 
 

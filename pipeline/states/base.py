@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from pipeline.errors import CodecError, KeyFormatError, UnknownName, listed, near
-from pipeline.flows.entity import check_entity_key
+import orjson
+
+from pipeline.errors import PipelineError, UnknownName, listed, near
 from pipeline.flows.exits import no_exit
+from pipeline.flows.left_out import LeftOut, said
 from pipeline.flows.state import Entities, State
+from pipeline.states.sifting import decode, encode, sift
 from pipeline.store import codec
 
 Group = tuple[str, list[str], dict[str, dict[str, Any]]]  # partition, keys, features of those with any
@@ -26,13 +29,15 @@ _NEAR = 2000  # entities among which a misspelt one is looked for
 class Registry:
     """The entities of one state. Tasks get it as their parameter `state`, and threads may share it.
 
-    Methods raise KeyFormatError, which names the entity, for a key that no pipe's key can hold, and for an
-    entity that lacks the feature by which the state is partitioned.
+    An entity with a key that no pipe's key can hold, with features that cannot be kept, or without the feature by
+    which the state is partitioned is left out, and the others are not: `left_out` names it. Where none is left,
+    what is wrong with the first is raised: KeyFormatError or CodecError.
     """
 
-    def __init__(self, states: States, state: State) -> None:
+    def __init__(self, states: States, state: State, left_out: LeftOut | None = None) -> None:
         self._states = states
         self.state = state
+        self.left_out = LeftOut() if left_out is None else left_out
 
     @property
     def name(self) -> str:
@@ -45,21 +50,35 @@ class Registry:
 
     def update(self, entities: Entities) -> None:
         """Add many: entity -> features, or keys alone. One without features keeps those that it has."""
-        given = _features_of(entities)
+        left = LeftOut()
+        self._add(dict(sift(entities, left)), left)
+
+    def _add(self, given: Mapping[str, Mapping[str, Any]], left: LeftOut) -> int:
+        """Add those that can be; returns how many these were. Raises the first error where there are none."""
         bare = self.touch(*[key for key, features in given.items() if not features])
-        put = [(key, dict(features)) for key, features in given.items() if features or key in bare]
-        for blobs in [self._encode(dict(part)) for part in _slices(put)]:
+        put = [(key, features) for key, features in given.items() if features or key in bare]
+        parts = [encode(self.state, dict(part), left) for part in _slices(put)]
+        for blobs in filter(None, parts):
             self._states._put(self.name, blobs)
+        added = len(given) - len(put) + sum(map(len, parts))
+        self._leave(left, added)
+        return added
+
+    def _leave(self, left: LeftOut, others: int) -> None:
+        if left.error is not None and not others:
+            raise left.error
+        self.left_out.take(left)
 
     def touch(self, *keys: str) -> set[str]:
         """See entities again, so that they do not drop out; give those that the state does not hold."""
         if not keys:
             return set()
-        for key in keys:
-            check_entity_key(key)
+        left = LeftOut()
+        given = [key for key, _ in sift(keys, left)]
+        self._leave(left, len(given))
         self._drop_old()
         unknown: set[str] = set()
-        for part in _slices(keys):
+        for part in _slices(given):
             unknown |= self._states._touch(self.name, part)
         return unknown
 
@@ -72,17 +91,29 @@ class Registry:
         self._states._clear(self.name)
 
     def fill(self) -> int:
-        """Add what the state's source gives, if it has one; give how many entities that were."""
+        """Add what the state's source gives, if it has one; give how many entities that were.
+
+        What it gave before it raised is added too, and then the error is raised.
+        """
         if self.state.source is None:
             return 0
+        given: dict[str, dict[str, Any]] = {}
+        left, failed = LeftOut(), None
         try:
             with no_exit(f"the source of state {self.name!r}"):
-                given = _features_of(self.state.source())
-            self.update(given)
+                for key, features in sift(self.state.source(), left):
+                    given[key] = features
         except Exception as error:
             error.add_note(f"raised while the state {self.name!r} was filled from its source")
-            raise
-        return len(given)
+            left.add("(the rest of its source)", said(error))
+            left.error = failed = error
+        try:
+            added = self._add(given, left)
+        finally:
+            self._states._leave(self.name, _dump(left))
+        if failed is not None:
+            raise failed
+        return added
 
     def features(self, key: str) -> dict[str, Any]:
         """Return the features of an entity. Raises UnknownName."""
@@ -112,7 +143,10 @@ class Registry:
         """Return all entities as (partition, keys, features of those keys that have any), all of it sorted."""
         groups: dict[str, dict[str, dict[str, Any]]] = {}
         for key, features in self._scan():
-            groups.setdefault(self.state.partition_of(key, features), {})[key] = features
+            try:
+                groups.setdefault(self.state.partition_of(key, features), {})[key] = features
+            except PipelineError as error:
+                self.left_out.add(key, error)
         found = []
         for partition, members in sorted(groups.items()):
             keys = sorted(members)
@@ -134,19 +168,11 @@ class Registry:
         for page in self._states._pages(self.name):
             new = {key: blob for key, blob in page.items() if key not in given}
             given.update(new)
-            yield from zip(new, codec.decode_many(list(new.values())), strict=True)
+            yield from decode(new, self.left_out)
 
     def _drop_old(self) -> None:
         if self.state.ttl_seconds is not None:
             self._states._drop(self.name, self.state.ttl_seconds)
-
-    def _encode(self, features: Mapping[str, Mapping[str, Any]]) -> dict[str, bytes]:
-        for key, found in features.items():
-            self.state.partition_of(key, found)
-        encoded, errors = codec.encode_many(features)
-        for key, error in errors.items():
-            raise CodecError(f"features of entity {key!r} of state {self.name!r}: {error}")
-        return dict(zip(encoded.entities, encoded.blobs, strict=True))
 
     def _unknown(self, key: str) -> UnknownName:
         names = [name for name, _ in islice(self._scan(), _NEAR)]
@@ -156,9 +182,9 @@ class Registry:
 class States(ABC):
     """All states of one place. Methods with an underscore do their part for one state and some entities."""
 
-    def bind(self, state: State | str) -> Registry:
-        """Return the registry of a state."""
-        return Registry(self, State(state) if isinstance(state, str) else state)
+    def bind(self, state: State | str, left_out: LeftOut | None = None) -> Registry:
+        """Return the registry of a state, which names in `left_out` the entities that it leaves out."""
+        return Registry(self, State(state) if isinstance(state, str) else state, left_out)
 
     def check(self, name: str, declared: Iterable[str] = ()) -> str:
         """Return `name` back if a state of that name holds entities or is declared by a flow.
@@ -173,11 +199,17 @@ class States(ABC):
     def keys(self, name: str) -> list[str]:
         """Return the keys of a state's entities, in no order. Raises UnknownName."""
         self.check(name)
-        return self._keys(name)
+        return [key for key, _ in sift(self._keys(name), LeftOut())]
 
     def features_of(self, name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the features of entities of a state; none for those that it does not hold."""
-        return [dict(codec.decode(blob)) if blob else {} for blob in self._get_many(name, keys)]
+        """Return the features of entities of a state; none for those that it does not hold, or cannot read."""
+        blobs = zip(keys, self._get_many(name, keys), strict=True)
+        found = dict(decode({key: blob for key, blob in blobs if blob}, LeftOut()))
+        return [found.get(key, {}) for key in keys]
+
+    def left_out(self, name: str) -> LeftOut:
+        """Return what a state's source gave the last time that could not be added."""
+        return _load(self._left(name))
 
     @abstractmethod
     def names(self) -> list[str]:
@@ -205,20 +237,19 @@ class States(ABC):
     def _count(self, name: str) -> int: ...
     @abstractmethod
     def _pages(self, name: str) -> Iterator[Mapping[str, bytes]]: ...
+    @abstractmethod
+    def _leave(self, name: str, left: bytes | None) -> None: ...
+    @abstractmethod
+    def _left(self, name: str) -> bytes | None: ...
 
 
-def _features_of(entities: Entities) -> dict[str, Mapping[str, Any]]:
-    """Take entity -> features, or keys alone, and check both."""
-    if isinstance(entities, str):
-        raise KeyFormatError(f"{entities!r} is one text. Give a list of entities: [{entities!r}].")
-    given = entities if isinstance(entities, Mapping) else {key: {} for key in entities}
-    for key, features in given.items():
-        check_entity_key(key)
-        if not isinstance(features, Mapping):
-            raise KeyFormatError(
-                f"the features of entity {key!r} are of type {type(features).__name__}. Give a dictionary by name."
-            )
-    return dict(given)
+def _dump(left: LeftOut) -> bytes | None:
+    return orjson.dumps({"count": left.count, "reasons": left.reasons}) if left else None
+
+
+def _load(data: bytes | None) -> LeftOut:
+    found = orjson.loads(data) if data else {}
+    return LeftOut(found.get("reasons"), found.get("count", 0))
 
 
 def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -16,6 +16,7 @@ class MemoryStates(States):
         self._clock = clock
         self._lock = RLock()
         self._held: dict[str, dict[str, tuple[bytes, float]]] = {}  # state -> entity -> features, last seen
+        self._left_out: dict[str, bytes] = {}
 
     def names(self) -> list[str]:
         """List the names of the states that ever held an entity and were not cleared, sorted."""
@@ -43,6 +44,7 @@ class MemoryStates(States):
 
     def _clear(self, name: str) -> None:
         self._held.pop(name, None)
+        self._left_out.pop(name, None)
 
     def _get(self, name: str, key: str) -> bytes | None:
         return self._held.get(name, {}).get(key, (None, 0.0))[0]
@@ -63,3 +65,11 @@ class MemoryStates(States):
         with self._lock:
             page = {key: blob for key, (blob, _) in self._held.get(name, {}).items()}
         yield page
+
+    def _leave(self, name: str, left: bytes | None) -> None:
+        self._left_out |= {name: left} if left else {}
+        if not left:
+            self._left_out.pop(name, None)
+
+    def _left(self, name: str) -> bytes | None:
+        return self._left_out.get(name)

@@ -2,6 +2,7 @@
 
 state:{name}         hash: entity -> its features as JSON
 state:{name} seen    sorted set: the entities by when they were last added or touched
+state:{name} left    text: what its source gave the last time that was left out, as JSON (see flows.left_out)
 states               set: the names of all states that ever held an entity
 """
 
@@ -13,6 +14,8 @@ from typing import Any
 from redis import Redis
 
 from pipeline.states.base import SLICE, States
+
+LEFT_TTL = 7 * 86400  # seconds
 
 # In one piece, so that an entity that is seen again at the same moment stays.
 _DROP = """
@@ -66,7 +69,7 @@ class RedisStates(States):
 
     def _clear(self, name: str) -> None:
         with self._client.pipeline(transaction=True) as pipe:
-            pipe.unlink(_hash(name), _zset(name))
+            pipe.unlink(_hash(name), _zset(name), _left(name))
             pipe.srem("states", name)
             pipe.execute()
 
@@ -75,7 +78,7 @@ class RedisStates(States):
         return blob
 
     def _keys(self, name: str) -> list[str]:
-        return [key.decode() for key in self._client.zrange(_zset(name), 0, -1)]
+        return [_text(key) for key in self._client.zrange(_zset(name), 0, -1)]
 
     def _get_many(self, name: str, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = self._client.hmget(_hash(name), keys) if keys else []
@@ -92,11 +95,30 @@ class RedisStates(States):
         cursor = None
         while cursor != 0:
             cursor, page = self._client.hscan(_hash(name), cursor or 0, count=SLICE)
-            yield {key.decode(): blob for key, blob in page.items()}
+            yield {_text(key): blob for key, blob in page.items()}
+
+    def _leave(self, name: str, left: bytes | None) -> None:
+        if left:
+            self._client.set(_left(name), left, ex=LEFT_TTL)
+        else:
+            self._client.delete(_left(name))
+
+    def _left(self, name: str) -> bytes | None:
+        found: bytes | None = self._client.get(_left(name))
+        return found
 
     def _server_clock(self) -> float:
         seconds, micros = self._client.time()
         return float(seconds + micros / 1e6)
+
+
+def _text(key: bytes) -> str:
+    """Read a key; one that is not UTF-8 becomes one that is refused as an entity's."""
+    return key.decode(errors="surrogateescape")
+
+
+def _left(name: str) -> str:
+    return f"state:{name} left"
 
 
 def _hash(name: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.errors import WaveError
 from pipeline.flows.cron import Cron, due_hour
 from pipeline.flows.durations import Duration, seconds
 from pipeline.flows.flow import Flow
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.pipe import check_version, floor, hour, stamp
 from pipeline.flows.plan import compile_flow
 from pipeline.flows.state import State
@@ -63,7 +64,7 @@ def submit_wave(
 
     date      the hour (UTC) that it is about; this hour by default
     state     whose entities it is run for; the flow's by default
-    entities  keys, or key -> features, instead of a state's
+    entities  keys, or key -> features, instead of a state's; those that cannot be are left out and named
     version   the code's version, under which its pipes are written; PIPELINE_VERSION, else the git branch, else main
     base      the version whose pipes are read where this one has none
     only      names of the tasks to run; other inputs are read from the store
@@ -79,14 +80,15 @@ def submit_wave(
     only = None if only is None else tuple(only)
     plan = compile_flow(flow, only)
     source = _state_of(flow, state, entities is not None)
-    own = None if entities is None else own_entities(entities, source or State("entities"))
+    left = LeftOut()
+    own = None if entities is None else own_entities(entities, source or State("entities"), left)
     wave_id = wave_id_of(flow, when, version, base, only, own, None if state is None else source)
     with runtime.reachable():
         known = runtime.records.spec(wave_id)
         if known is not None:
             return _continued(Wave(known, runtime))
         note_makers(runtime, flow, version, plan.steps, source)
-        groups = own if own is not None else _snapshot(runtime, source)
+        groups = own if own is not None else _snapshot(runtime, source, left)
         costs = read_costs(runtime.client, version, flow.name)
         share = fair_share(flow, sum(len(keys) for _, keys, _ in groups))
         batch = frozenset(name for name, task in flow.tasks.items() if task.batch)
@@ -107,7 +109,7 @@ def submit_wave(
             form=form_to_write(runtime.client),
             submission=uuid4().hex,
         )
-        made = _made(runtime, spec, shards)
+        made = _made(runtime, spec, shards, left)
         tracer.submitted(spec, began)
         if not shards:
             tracer.ended(spec)
@@ -134,7 +136,7 @@ def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> 
     return wave
 
 
-def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
+def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard], left: LeftOut) -> Wave:
     """Write a wave to Redis and start it, or continue the one that somebody else wrote in the meantime."""
     key, roots = f"wave-shards:{uuid4().hex}", spec.units.roots() if shards else []
     runtime.records.put_shards(key, shards, SHARDS_TTL, spec.form)
@@ -146,6 +148,9 @@ def _made(runtime: Runtime, spec: WaveSpec, shards: Sequence[Shard]) -> Wave:
     made, state = runtime.gate.create(
         spec.id, key, fields, units, roots, spec.expiry, runtime.settings.wave_ttl, spec.form
     )
+    if made and left:
+        log.warning("entities were left out", wave=spec.id, count=left.count, first=left.lines()[0])
+        runtime.records.leave_out(spec.id, left)
     if made and len(roots) <= CHUNK:
         if state == "submitting":
             _start(Wave(spec, runtime))
@@ -171,13 +176,13 @@ def _start(wave: Wave) -> None:
     wave.runtime.gate.open(wave.id)
 
 
-def _snapshot(runtime: Runtime, state: State | None) -> list[Group]:
+def _snapshot(runtime: Runtime, state: State | None, left: LeftOut) -> list[Group]:
     """Return the entities that are active now; a state with a source is filled from it first.
 
     A source that fails does not stop the wave while the state holds entities from before.
     """
     assert state is not None
-    registry = runtime.states.bind(state)
+    registry = runtime.states.bind(state, left)
     try:
         registry.fill()
     except Exception as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.app import settings as app_settings
 from pipeline.errors import UnknownName, WaveError, near
+from pipeline.flows.left_out import LeftOut
 from pipeline.gate.incidents import Incident
 from pipeline.gate.records import WaveInfo
 from pipeline.gate.status import Status
@@ -138,6 +139,10 @@ class Wave:
     def incidents(self) -> list[Incident]:
         """Return what went otherwise than it should, oldest first, the first thousand: what was lost, hung, late ..."""
         return self.runtime.records.incidents(self.id)[0]
+
+    def left_out(self) -> LeftOut:
+        """Return the entities that it goes on without, as one of them was not as it has to be: who, and why."""
+        return self.runtime.records.left_out(self.id)
 
     def result(self, task: str, entity: str) -> Any:
         """Return the value of a task for an entity. Raises UnknownName, with the status, when there is no pipe."""

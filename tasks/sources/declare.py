@@ -70,3 +70,13 @@ def answered(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
             raise errors[0]
         raise SourceError(str(errors[0]))
     return result
+
+
+def one_value(what: str, read: Callable[[Any], Any], row: Any) -> Any:
+    """Read the value of one entity's row; what goes wrong is its value, so that it fails alone."""
+    try:
+        return read(row)
+    except RunError as error:
+        return error
+    except Exception as error:  # of a driver's types, whatever they raise
+        return RunError(f"{what}: a value cannot be read: {type(error).__name__}: {error}")

@@ -50,6 +50,7 @@ class Rows:
     keys: np.ndarray  # the entity of each row, as text
     hours: Mapping[int, np.ndarray]  # seconds since 1970 -> the places of that hour's rows
     size: int  # bytes, about
+    undated: Mapping[str, str] = field(default_factory=dict)  # entity -> which of its rows has no date
 
     def at(self, date: datetime | None, entities: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
         """Return the rows of some entities in an hour (None where rows have none), and the entity of each."""
@@ -87,9 +88,11 @@ def _stamp(path: str, layout: Layout) -> tuple[int, int, int]:
 def _parse(path: str, layout: Layout) -> Rows:
     frame = _read(path, layout)
     keys = _keys(frame[layout.entity])
-    hours = _hours(path, frame[layout.date], layout) if layout.date else {_NO_HOUR: np.arange(len(keys))}
+    undated: dict[str, str] = {}
+    everything = {_NO_HOUR: np.arange(len(keys))}
+    hours = _hours(path, frame[layout.date], layout, keys, undated) if layout.date else everything
     size = int(frame.memory_usage(deep=True).sum()) + 80 * len(keys)
-    return Rows(frame[list(layout.values)], keys, hours, size)
+    return Rows(frame[list(layout.values)], keys, hours, size, undated)
 
 
 def _read(path: str, layout: Layout) -> pd.DataFrame:
@@ -151,8 +154,13 @@ def _keys(column: pd.Series) -> np.ndarray:
     return np.array([str(key) for key in texts], dtype=object)
 
 
-def _hours(path: str, column: pd.Series, layout: Layout) -> dict[int, np.ndarray]:
-    """Group the places of the rows by hour. A time without a zone is UTC."""
+def _hours(
+    path: str, column: pd.Series, layout: Layout, keys: np.ndarray, undated: dict[str, str]
+) -> dict[int, np.ndarray]:
+    """Group the places of the rows by hour. A time without a zone is UTC.
+
+    Whose rows have what is not a date is noted in `undated`; where all have, it is a SourceError.
+    """
     import pandas as pd  # noqa: PLC0415 - as above
 
     where = f"{layout.what}: the column {layout.date!r} of {path}"
@@ -163,13 +171,23 @@ def _hours(path: str, column: pd.Series, layout: Layout) -> dict[int, np.ndarray
                 "are written: date_format='%Y%m%d%H'."
             )
         column = column.astype("Int64").astype("string")
+    form = layout.date_format or "ISO8601"
     try:
-        when = pd.to_datetime(column, utc=True, format=layout.date_format or "ISO8601")
+        when = pd.to_datetime(column, utc=True, format=form)
     except (ValueError, TypeError) as error:
-        raise SourceError(
+        text = (
             f"{where} holds what is not a date: {_reason(error)}. Say how dates are written: "
             "date_format='%d.%m.%Y %H:%M'."
-        ) from None
+        )
+        when = pd.to_datetime(column, utc=True, format=form, errors="coerce")
+        if not when.notna().any():
+            raise SourceError(text) from None
+        for place in np.flatnonzero(when.isna() & column.notna()):
+            undated.setdefault(
+                keys[place],
+                f"{where} holds what is not a date in row {place + 1}, of {keys[place]!r}: "
+                f"{str(column.iloc[place])[:80]!r}.",
+            )
     present = np.flatnonzero(when.notna())
     seconds = when.dt.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.int64)[present]
     hours, first = np.unique(seconds // 3600 * 3600, return_inverse=True)

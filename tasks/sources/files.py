@@ -24,7 +24,7 @@ from typing import Any, Unpack
 from pipeline.errors import MissingExtra, RunError, TaskError, listed, near
 from pipeline.flows.task import Task
 from tasks.errors import SourceError
-from tasks.sources.declare import TaskOptions, answered, declare
+from tasks.sources.declare import TaskOptions, answered, declare, one_value
 from tasks.sources.template import TIMES, Template
 from tasks.sources.values import plain
 
@@ -134,7 +134,10 @@ class _Asked:
             keys = frame.index.to_numpy()
         found: dict[str, Any] = {}
         for key, row in zip(keys, frame.astype(object).to_dict("records"), strict=True):
-            found[key] = self._twice(path, key) if key in found else self._value(row)
+            found[key] = (
+                self._twice(path, key) if key in found else one_value(self.layout.what, self._value, row)
+            )
+        found |= {key: RunError(text) for key, text in rows.undated.items() if key not in found}
         return answered(found, entity)
 
     def _part(self, text: str) -> str:

@@ -24,7 +24,7 @@ from sqlalchemy import exc
 from pipeline.errors import RunError, TaskError, listed, near
 from pipeline.flows.task import Task
 from tasks.errors import SourceError
-from tasks.sources.declare import TaskOptions, answered, declare
+from tasks.sources.declare import TaskOptions, answered, declare, one_value
 from tasks.sources.values import plain
 
 Url = str | sa.URL | Callable[[], str | sa.URL]
@@ -166,6 +166,7 @@ class _Asked:
         """Ask for some entities at an hour. Raises SourceError."""
         wanted = {str(key) for key in entity}
         found: dict[str, Any] = {}
+        foreign: dict[str, SourceError] = {}
         for row in self.database.rows(self.statement, self._parts(entity, date)):
             values = dict(row._mapping)
             self._check_columns(values)
@@ -174,13 +175,15 @@ class _Asked:
                 continue
             key = str(key).strip() if str(key) not in wanted else str(key)  # CHAR(n) is padded
             if key in wanted:
-                found[key] = self._twice(key) if key in found else self._value(values)
+                found[key] = self._twice(key) if key in found else one_value(self.what, self._value, values)
             elif "entities" in self.names:
-                raise SourceError(
+                foreign[key] = SourceError(
                     f"{self.what}: the query answered for {key!r}, which is not one of :entities. Make it give the "
                     "keys as they were asked for; mind upper and lower case."
                 )
-        return answered(found, entity)
+        if foreign and not found:
+            raise next(iter(foreign.values()))
+        return answered(found, entity) | foreign
 
     def _parts(self, entity: Sequence[str], date: datetime) -> list[dict[str, Any]]:
         """Return the parameters of each query."""

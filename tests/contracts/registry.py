@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +13,14 @@ from pipeline.flows.state import State
 from tests.contracts import Clock
 
 HOUR = 3600.0
+NOW = datetime(2013, 6, 25, tzinfo=UTC)
+
+
+class Unwritable:
+    """A value of which no text can be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("cannot be written")
 
 
 def no_source():
@@ -150,9 +160,10 @@ class RegistryContract:
         assert zones.partitions() == {"10": 1, "2": 1}
 
     def test_entities_stored_before_the_state_was_partitioned_are_named(self, states, shops):
-        shops.add("S1", city="Bern")
-        with pytest.raises(KeyFormatError, match="entity 'S1' lacks the feature 'region'"):
-            states.bind(State("shops", partition_by="region")).snapshot()
+        shops.update({"S1": {"city": "Bern"}, "S2": {"region": "x"}})
+        found = states.bind(State("shops", partition_by="region"))
+        assert [(p, keys) for p, keys, _ in found.snapshot()] == [("x", ["S2"])]
+        assert found.left_out.reasons["S1"].startswith("entity 'S1' lacks the feature 'region'")
 
     # -- bad input
 
@@ -167,18 +178,24 @@ class RegistryContract:
             (7, "7 has the type int"),
         ],
     )
-    def test_keys_that_no_pipe_can_carry_are_refused_and_none_is_added(self, shops, key, text):
-        with pytest.raises(KeyFormatError, match=text):
-            shops.update({"good": {}, key: {}})
-        with pytest.raises(KeyFormatError, match=text):
-            shops.touch(key)
-        assert shops.entities() == []
+    def test_a_key_that_no_pipe_can_carry_is_left_out_and_alone_refused(self, shops, key, text):
+        shops.update({"good": {}, key: {}})
+        (why,) = shops.left_out.reasons.values()
+        assert re.search(text, why)
+        assert shops.touch("good", key, "new") == {"new"}
+        for call in (shops.touch, shops.add, lambda one: shops.update([one])):
+            with pytest.raises(KeyFormatError, match=text):
+                call(key)
+        assert shops.entities() == ["good"]
 
-    def test_an_entity_without_its_partition_is_refused_and_none_is_added(self, routes):
-        with pytest.raises(
-            KeyFormatError, match="entity 'B' lacks the feature 'origin', by which state 'routes'"
-        ):
-            routes.update({"A": {"origin": "JFK"}, "B": {"miles": 3}})
+    def test_an_entity_without_its_partition_is_left_out_and_alone_refused(self, routes):
+        routes.update({"A": {"origin": "JFK"}, "B": {"miles": 3}})
+        assert routes.left_out.lines() == [
+            "B: entity 'B' lacks the feature 'origin', by which state 'routes' is partitioned. Give it: add('B', "
+            "origin=...)."
+        ]
+        assert routes.entities() == ["A"]
+        routes.remove("A")
         with pytest.raises(
             KeyFormatError, match=r"'origin' of entity 'A' names its partition: .*'New York' has a"
         ):
@@ -215,6 +232,92 @@ class RegistryContract:
 
     def test_without_a_source_there_is_nothing_to_fill(self, shops):
         assert shops.fill() == 0
+
+    @pytest.mark.parametrize(
+        ("key", "features", "text"),
+        [
+            ("", {}, "is empty"),
+            ("a b", {"origin": "JFK"}, "has a space"),
+            ("a\x00b", {"origin": "JFK"}, "a control character"),
+            ("\ud800", {"origin": "JFK"}, "a control character"),
+            ("@JFK", {"origin": "JFK"}, "begins with '@'"),
+            ("x" * 300, {"origin": "JFK"}, "longer than 200 bytes"),
+            (None, {"origin": "JFK"}, "has the type NoneType"),
+            (("A", "B"), {"origin": "JFK"}, "has the type tuple"),
+            (b"A", {"origin": "JFK"}, "has the type bytes"),
+            ("C", None, "of type NoneType"),
+            ("C", "JFK", "of type str"),
+            ("C", {}, "lacks the feature 'origin'"),
+            ("C", {"origin": None}, "lacks the feature 'origin'"),
+            ("C", {"origin": "New York"}, "has a space"),
+            ("C", {"origin": "all"}, "kept for the whole wave"),
+            ("C", {"origin": ""}, "is empty"),
+            ("C", {"origin": Unwritable()}, "RuntimeError: cannot be written"),
+            ("C", {"origin": "JFK", "n": math.nan}, "is nan"),
+            ("C", {"origin": "JFK", "n": 2**70}, "more than 64 bits"),
+            ("C", {"origin": "JFK", "n": {1}}, "of type set"),
+            ("C", {"origin": "JFK", "n": NOW}, "of type datetime"),
+            ("C", {"origin": "JFK", 5: 1}, "the key 5"),
+            ("C", {"origin": "JFK", "n": "\ud800"}, "cannot be written as JSON"),
+            ("C", {"origin": "JFK", "n": "x" * 2_000_000}, "2,000"),
+        ],
+    )
+    def test_one_bad_entity_of_a_source_is_left_out_and_the_others_stay(
+        self, states, clock, key, features, text
+    ):
+        given: dict = {"A": {"origin": "JFK"}, key: features, "B": {"origin": "LGA"}}
+        routes = states.bind(State("routes", partition_by="origin", ttl="2h", source=lambda: given))
+        for _ in range(3):
+            assert routes.fill() == 2
+            clock.advance(1.5 * HOUR)
+        assert routes.partitions() == {"JFK": 1, "LGA": 1}, "with a ttl it does not drop the others"
+        assert routes.left_out.count == 1
+        (line,) = routes.left_out.lines()
+        assert text in line
+        assert len(line) < 450
+        assert states.left_out("routes").lines() == [line]
+        del given[key]
+        routes.fill()
+        assert not states.left_out("routes")
+
+    def test_what_a_source_gave_before_it_raised_counts(self, states, clock):
+        def source():
+            yield "S1"
+            yield "S 2"
+            raise RuntimeError("the source is down")
+
+        shops = states.bind(State("shops", ttl="2h", source=source))
+        shops.update(["S0", "S1"])
+        clock.advance(1.5 * HOUR)
+        with pytest.raises(RuntimeError, match="the source is down"):
+            shops.fill()
+        assert shops.entities() == ["S0", "S1"]
+        clock.advance(HOUR)
+        assert shops.entities() == ["S1"], "seen again by the half that it gave"
+        assert list(states.left_out("shops").reasons) == ["S 2", "(the rest of its source)"]
+        assert states.left_out("shops").lines()[1] == (
+            "(the rest of its source): RuntimeError: the source is down"
+        )
+
+    def test_a_source_of_bad_entities_alone_is_an_error(self, states):
+        shops = states.bind(State("shops", source=lambda: ["S 1", 5]))
+        with pytest.raises(KeyFormatError, match="'S 1' has a space"):
+            shops.fill()
+        assert states.left_out("shops").count == 2
+
+    @pytest.mark.parametrize(
+        "blob", [b"\xff\xfe", b"", b"[1]", b"5", b'{"origin":', b"\x02arrow", b"\x01raw"]
+    )
+    def test_a_stored_entity_that_cannot_be_read_is_left_out_and_named(self, states, routes, blob):
+        routes.update({"A": {"origin": "JFK"}, "C": {"origin": "LGA"}})
+        states._put("routes", {"B": blob, "B C": b'{"origin":"JFK"}'})
+        assert [(p, keys) for p, keys, _ in routes.snapshot()] == [("JFK", ["A"]), ("LGA", ["C"])]
+        assert sorted(routes.left_out.reasons) == ["B", "B C"]
+        assert routes.entities() == ["A", "C"]
+        assert states.features_of("routes", ["A", "B", "C"]) == [{"origin": "JFK"}, {}, {"origin": "LGA"}]
+        assert sorted(states.keys("routes")) == ["A", "B", "C"]
+        with pytest.raises(UnknownName, match="no entity 'X'"):
+            routes.features("X")
 
     def test_what_a_source_raises_says_of_which_state_it_was(self, states):
         with pytest.raises(RuntimeError, match="the source is down") as raised:

@@ -587,14 +587,55 @@ def test_a_scoped_task_whose_own_input_is_missing_is_skipped_and_names_it():
     assert wave.errors("scores")["scores"]["@JFK"] == "missing input: model (failed: error)"
 
 
-def test_a_scoped_answer_that_no_codec_takes_fails_and_names_the_entity():
+def test_one_bad_value_of_a_scoped_answer_is_left_out_and_named():
     @task(per="wave", batch=True)
     def ranks(number):
-        return {"A": 1, "B": {2}}
+        return {"A": 1, "B": {2}, "C": ValueError("no rank"), "Z": 4}
+
+    @task
+    def shown(ranks):
+        return ranks
+
+    wave = run(number, ranks, shown)
+    assert texts(wave, "ranks") == {"@all": "finished"}
+    assert texts(wave, "shown") == {
+        "A": "finished",
+        "B": "skipped: missing input",
+        "C": "skipped: missing input",
+    }
+    assert wave.left_out().count == 3
+    assert wave.left_out().reasons["B"].startswith("the value is of type set")
+    assert wave.left_out().reasons["C"] == "ValueError: no rank"
+    assert wave.left_out().reasons["Z"] == "task 'ranks' was not asked for it"
+
+
+def test_a_scoped_answer_of_bad_values_alone_fails_and_names_one():
+    @task(per="wave", batch=True)
+    def ranks(number):
+        return {"A": {1}, "B": {2}}
 
     wave = run(number, ranks)
     assert texts(wave, "ranks") == {"@all": "failed: error"}
     assert wave.errors()["ranks"]["@all"].startswith("CodecError: 'B': the value is of type set")
+
+
+def test_one_bad_entity_is_left_out_and_the_others_run():
+    wave = run(number, entities=["A", "B C", 5])
+    assert texts(wave, "number") == {"A": "finished"}
+    assert list(wave.left_out().reasons) == ["B C", "5"]
+
+
+def test_what_a_task_adds_to_its_state_is_left_out_alone():
+    @task
+    def found(entity, state):
+        state.update({"new": {"origin": "JFK"}, "not so": {"origin": "JFK"}})
+        return 1
+
+    states = MemoryStates()
+    wave = run(found, entities={"A": {"origin": "JFK"}}, state=ROUTES, states=states)
+    assert texts(wave, "found") == {"A": "finished"}
+    assert states.bind(ROUTES).entities() == ["new"]
+    assert list(wave.left_out().reasons) == ["not so"]
 
 
 # The wave as a whole

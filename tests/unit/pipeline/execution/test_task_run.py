@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 
@@ -154,10 +155,24 @@ def test_a_batch_answer_that_is_no_mapping_is_refused(answer, kind):
     }
 
 
-def test_a_batch_answer_for_foreign_entities_is_refused():
+def test_what_a_batch_answers_for_foreign_entities_is_left_out():
+    @task(batch=True)
+    def more(entity):
+        return {"Z": 1} | dict.fromkeys(entity, 1) | {5: 2, math.nan: RunError("why")}
+
+    work = Work(more, source(), ["A", "B"], None)
+    assert [value for _, value, _ in work.outcomes([0, 1])] == [1, 1]
+    assert work.left.reasons == {
+        "Z": "task 'more' was not asked for it",
+        "5": "task 'more' was not asked for it",
+        "nan": "why",
+    }
+
+
+def test_a_batch_answer_for_foreign_entities_alone_is_refused():
     @task(batch=True)
     def wrong(entity):
-        return dict.fromkeys([*entity, "Z", "Y", "X", 5, "W"], 1)
+        return dict.fromkeys(["Z", "Y", "X", 5, "W"], 1)
 
     assert outcomes(wrong, source())["A"] == (
         AnswerError,
@@ -285,10 +300,11 @@ def test_a_scoped_batch_may_answer_for_the_entities_of_its_scope_only():
     def share(a):
         return {"A": 1, "Z": 2}
 
-    values, error = scoped(share, source(make("a")), Entity("@P", partition="P"), shards(("P", "AB")))
-    assert values == {}
-    assert "'share' answered for what it was not asked for: 'Z'" in str(error)
-    assert checked(share, {"A": 1}, ["A", "B"]) == {"A": 1}, "a scoped task may leave entities out"
+    left = LeftOut()
+    scope = Entity("@P", partition="P")
+    assert scoped(share, source(make("a")), scope, shards(("P", "AB")), left=left) == ({"A": 1}, None)
+    assert left.lines() == ["Z: task 'share' was not asked for it"]
+    assert checked(share, {"A": 1}, ["A", "B"], LeftOut()) == {"A": 1}, "a scoped task may leave entities out"
 
 
 # The texts of errors

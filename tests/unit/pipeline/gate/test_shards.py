@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline import Flow, State, task
 from pipeline.errors import CodecError, KeyFormatError
+from pipeline.flows.left_out import LeftOut
 from pipeline.flows.plan import compile_flow
-from pipeline.gate.shards import cut_shards, fair_share, fused_segments, own_entities, shard_size
+from pipeline.gate import shards
+from pipeline.gate.shards import cut_shards, fair_share, fused_segments, shard_size
 from pipeline.settings import Settings
 from tests.support.graphs import flow_of
 
@@ -115,6 +117,10 @@ def test_a_shard_without_features_carries_none():
 # Entities that are given at submission
 
 
+def own_entities(entities, state):
+    return shards.own_entities(entities, state, LeftOut())
+
+
 def test_keys_are_sorted_and_each_is_taken_once():
     assert own_entities(["B", "A", "B"], ANY) == [("default", ["A", "B"], {})]
     assert own_entities(iter(["B", "A"]), ANY) == [("default", ["A", "B"], {})]
@@ -168,8 +174,19 @@ def test_features_that_are_no_dictionary_are_refused():
 
 
 def test_features_that_cannot_be_kept_name_the_entity():
-    with pytest.raises(CodecError, match=r"features of entity 'b': the value\['seen'\] is of type set"):
-        own_entities({"a": {"n": 1}, "b": {"seen": {1}}}, ANY)
+    with pytest.raises(
+        CodecError, match=r"features of entity 'b' of state 'entities': the value\['seen'\] is"
+    ):
+        own_entities({"b": {"seen": {1}}}, ANY)
+
+
+def test_one_bad_entity_is_left_out_and_named_and_the_others_are_not():
+    given = {"a": {"origin": "JFK"}, "b c": {"origin": "LGA"}, 5: {}, "d": {"miles": 3}, "e": {"origin": {1}}}
+    left = LeftOut()
+    assert shards.own_entities(given, ROUTES, left) == [("JFK", ["a"], {"a": {"origin": "JFK"}})]
+    assert left.count == 4
+    assert list(left.reasons) == ["b c", "5", "d", "e"]
+    assert left.reasons["5"] == "entity key 5 has the type int. Give a text."
 
 
 def test_a_segment_is_fused_only_when_all_its_costs_are_known_and_small():
