@@ -14,6 +14,7 @@ from pipeline import Entity, task
 from pipeline.errors import AnswerError, CodecError, RunError, TimedOut
 from pipeline.execution.inputs import Chunks, Source
 from pipeline.execution.task_run import MissingInput, Work, checked, describe, scoped
+from pipeline.flows.left_out import LeftOut
 from pipeline.store import MemoryStore
 from tests.support.graphs import THEN, make
 
