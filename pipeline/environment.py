@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
+from inspect import cleandoc
 from typing import Any, TypeVar
 
 from pipeline.errors import DurationError, SettingsError
@@ -30,6 +31,13 @@ def setting(
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def explained(kind: type[T]) -> type[T]:
+    """Append an `Args:` section to a settings class' docstring: each field's meaning and variable."""
+    shown = [f"    {f.name}: {f.metadata['meaning']} ({f.metadata['variable']})." for f in fields(kind)]  # type: ignore[arg-type]
+    kind.__doc__ = "\n".join([cleandoc(kind.__doc__ or ""), "", "Args:", *shown])
+    return kind
 
 
 def read(kind: type[T], environ: Mapping[str, str] | None = None) -> T:

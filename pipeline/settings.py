@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.environment import count, number, read, seconds, setting
+from pipeline.environment import count, explained, number, read, seconds, setting
 from pipeline.errors import KeyFormatError, SettingsError
 from pipeline.flows.pipe import check_version
 from pipeline.local_session import nearby, nearby_flows
@@ -70,9 +70,15 @@ def _price(value: str, name: str) -> float:
     return found
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What differs between a laptop, a test and production. Lengths of time are seconds."""
+    """What differs between a laptop, a test and production. Lengths of time are seconds.
+
+    Example:
+        >>> Settings.from_env({"REDIS_URL": "redis://10.0.0.1:6379/0", "PIPELINE_LEASE": "1m"}).lease
+        60.0
+    """
 
     redis_url: str = setting(
         "REDIS_URL",

@@ -13,7 +13,18 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Entity(str):
-    """An entity's key, a plain text, that also knows the entity's features and partition."""
+    """An entity's key, a plain text, that also knows the entity's features and partition.
+
+    Args:
+        key: Its unique name.
+        features: As the state held them when the wave was submitted.
+        partition: The one that it lies in, `partition_name` as an attribute; None for `@all`.
+
+    Example:
+        >>> entity = Entity("JFK-LAX", {"origin": "JFK"}, "JFK")
+        >>> entity.lower(), entity.features["origin"], entity.partition_name
+        ('jfk-lax', 'JFK', 'JFK')
+    """
 
     __slots__ = ("features", "partition_name")
 

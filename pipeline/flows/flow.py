@@ -30,7 +30,34 @@ known: dict[str, Flow] = {}  # the newest flow of each name that this process ha
 
 @dataclass(frozen=True, eq=False, init=False)
 class Flow:
-    """A named graph of tasks, the state it is run over and when."""
+    """A named graph of tasks, the state that it is run over, and when.
+
+    Args:
+        name: Letters, digits and . _ -: it is part of the wave's name.
+        tasks: In any order; inputs are found by their names.
+        state: Whose entities it is run for; None: given at submission.
+        schedule: Five cron fields, UTC.
+        expiry: From a wave's submission to its closing; one period of the schedule by default.
+        reads: Flows whose stored pipes are inputs here; nothing of them is run.
+        keep: {"pipe": "60d"}: how long the past of a pipe is kept for windows of such flows.
+
+    Raises:
+        FlowError: The graph cannot be run; it names the flow and the tasks.
+        DurationError: A length of time cannot be read.
+
+    Example:
+        >>> @task
+        ... def celsius(entity, date):
+        ...     return date.hour + len(entity)
+        >>> @task
+        ... def feels_like(celsius):
+        ...     return 0.5 * celsius
+        >>> flow = Flow("weather", [feels_like, celsius], state="cities", schedule="5 * * * *")
+        >>> list(flow.tasks)
+        ['celsius', 'feels_like']
+        >>> run_wave(flow, entities=["oslo"], date="2026-01-01T12").result("feels_like", "oslo")
+        8.0
+    """
 
     name: str
     tasks: Mapping[str, Task]  # by name, in an order in which each comes after its inputs
@@ -53,11 +80,7 @@ class Flow:
         reads: Flow | Iterable[Flow] = (),
         keep: Mapping[str, Duration] | None = None,
     ) -> None:
-        """Check the graph and put it in order. Raises FlowError, which names the flow and the tasks.
-
-        reads  flows whose stored pipes are inputs here; nothing of them is run
-        keep   {"pipe": "60d"}: how long the past of a pipe is kept for windows of such flows
-        """
+        """Check the graph and put it in order."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise FlowError(
                 f"flow name {name!r}: use letters, digits and . _ - (it is part of the wave's name)."

@@ -16,10 +16,13 @@ ONE_HOUR = timedelta(hours=1)
 
 
 def hour(value: datetime | str) -> datetime:
-    """Check that `value` is a whole hour with a time zone, and give it in UTC.
+    """Return a whole hour with a time zone in UTC.
 
-    Texts are read as ISO 8601; one without a zone ("2013-06-25T13") is taken as UTC, because that is how keys
-    are written. Raises KeyFormatError.
+    Args:
+        value: Texts are read as ISO 8601, without a zone ("2013-06-25T13") as UTC: keys are written so.
+
+    Raises:
+        KeyFormatError: It cannot be read, has no time zone, or is not on the hour.
     """
     if isinstance(value, str):
         value = _parse(value)
@@ -68,12 +71,26 @@ def check_version(version: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PipeKey:
-    """The key of one pipe: the output of the task `pipe` for `entity` at `date`, made by `version`."""
+    """The key of one pipe.
 
-    version: str  # the branch or tag of the code that made it
-    pipe: str  # the name of the task that made it
-    entity: str  # an entity key, or @partition, or @all
-    date: datetime  # UTC, on the hour
+    Args:
+        version: The branch or tag of the code that made it.
+        pipe: The name of the task that made it.
+        entity: An entity's key, or @partition, or @all.
+        date: The hour that it is about; kept in UTC.
+
+    Raises:
+        KeyFormatError: One of them cannot be part of a key.
+
+    Example:
+        >>> str(PipeKey("main", "delay", "JFK-LAX", hour("2013-06-25T13")))
+        'main/delay JFK-LAX 2013-06-25T13'
+    """
+
+    version: str
+    pipe: str
+    entity: str
+    date: datetime
 
     def __post_init__(self) -> None:
         check_version(self.version)

@@ -27,12 +27,20 @@ Entities = Mapping[str, Mapping[str, Any]] | Iterable[str]
 class State:
     """Names a registry of entities, and says how it is partitioned, filled and cleaned.
 
-    name          what flows, commands and errors call it
-    partition_by  the feature that partitions it; None: all entities lie in the partition "default"
-    source        gives entity -> features, or just entities; called before each wave's snapshot is taken
-    ttl           an entity that was not added or touched for so long drops out; None: never
+    Args:
+        name: What flows, commands and errors call it.
+        partition_by: The feature that partitions it; None: all entities lie in the partition "default".
+        source: Returns entity -> features, or just entities; called before each wave's snapshot is taken.
+        ttl: An entity that was not added or touched for so long drops out; None: never.
 
-    Raises DefinitionError or DurationError.
+    Raises:
+        DefinitionError: The name, the feature or the source cannot be one.
+        DurationError: `ttl` cannot be read.
+
+    Example:
+        >>> routes = State("routes", partition_by="origin", source=lambda: {"JFK-LAX": {"origin": "JFK"}}, ttl="7d")
+        >>> routes.partition_of("JFK-LAX", {"origin": "JFK"})
+        'JFK'
     """
 
     name: str
@@ -73,7 +81,8 @@ class State:
     def partition_of(self, key: str, features: Mapping[str, Any]) -> str:
         """Return the partition that an entity with these features lies in.
 
-        Raises KeyFormatError when it lacks the feature, or when its value cannot be part of a key.
+        Raises:
+            KeyFormatError: It lacks the feature, or the feature's value cannot be part of a key.
         """
         if self.partition_by is None:
             return DEFAULT_PARTITION

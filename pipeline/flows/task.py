@@ -33,24 +33,50 @@ _QUEUE = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One node of a flow. Made by `@task`; calling it calls the function that was decorated."""
+    """One node of a flow. Made by `@task`; calling it calls the function that was decorated.
 
-    name: str  # the name of the pipe that it yields
+    Args:
+        name: The name of the pipe that it yields.
+        fn: The function.
+        required: Inputs without a default.
+        optional: Input -> what it gets when there is no pipe.
+        wants: Which of the reserved names it takes.
+        batch: Called once for a whole shard, with mappings.
+        per: The scope that it is called for; None: each entity.
+        window: Input -> hours of it, this one included.
+        timeout: Seconds that it waits for its inputs; None: the flow's default.
+        time_limit: Seconds that one run over one shard may take.
+        ttl: Seconds after their date that its pipes are kept.
+        splittable: Batch: whether one that killed its worker may be run again by halves.
+        queue: The kind of worker that runs it.
+        concurrency: Threads that call it, within one shard.
+        rate: Calls a second over all workers.
+        place: Where it is declared.
+
+    Example:
+        >>> @task(window={"delay": "3h"})
+        ... def worst(delay, weather=None):
+        ...     return max(delay)
+        >>> worst.inputs, worst.window["delay"], worst([8.0, 12.5, 3.0])
+        (('delay', 'weather'), 3, 12.5)
+    """
+
+    name: str
     fn: Callable[..., Any]
-    required: tuple[str, ...] = ()  # inputs without a default
-    optional: Mapping[str, Any] = field(default_factory=dict)  # input -> what it gets when there is no pipe
-    wants: frozenset[str] = frozenset()  # which of the reserved names it takes
-    batch: bool = False  # called once for a whole shard, with mappings
-    per: Scope | None = None  # None: for each entity
-    window: Mapping[str, int] = field(default_factory=dict)  # input -> hours of it, this one included
-    timeout: float | None = None  # seconds that it waits for its inputs; None: the flow's default
-    time_limit: float = 600.0  # seconds that one run over one shard may take
-    ttl: float = 30 * 86400.0  # seconds after their date that its pipes are kept
-    splittable: bool = False  # batch: whether a worker that dies of a batch may be given it again by halves
-    queue: str = COMPUTE  # the kind of worker that runs it
-    concurrency: int = 1  # threads that call it, within one shard
-    rate: float | None = None  # calls a second over all workers
-    place: Place | None = field(default=None, repr=False)  # where it is declared
+    required: tuple[str, ...] = ()
+    optional: Mapping[str, Any] = field(default_factory=dict)
+    wants: frozenset[str] = frozenset()
+    batch: bool = False
+    per: Scope | None = None
+    window: Mapping[str, int] = field(default_factory=dict)
+    timeout: float | None = None
+    time_limit: float = 600.0
+    ttl: float = 30 * 86400.0
+    splittable: bool = False
+    queue: str = COMPUTE
+    concurrency: int = 1
+    rate: float | None = None
+    place: Place | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         # What functools.update_wrapper does, past the frozen dataclass: help() and inspect show the function.
@@ -96,23 +122,27 @@ def task(
 
 
 def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Build a function a task. Used bare, or with options:
+    """Make a function a task of flows. Used bare, or with options.
 
-    name         the pipe's name; the function's by default
-    batch        called once a shard with mappings entity -> value, and answers with one, in which an exception
-                 fails its entity alone; else called once an entity
-    per          "partition" or "wave": runs once over all entities of that scope, each input an iterable of chunks
-    window       {"pipe": "28d"}: read the pipe's hours of that length, this one included, instead of one value
-    timeout      how long after the shard's start it waits for its inputs (default "10m", later than each input's)
-    time_limit   how long one run over one shard may take (default "10m")
-    ttl          how long its pipes are kept after their date (default "30d")
-    splittable   a batch task that kills its worker is run again by halves, until the entity that does it is alone;
-                 without it all entities of the shard are failed
-    queue        the kind of worker: "collect" without inputs, "compute" with them, or a name of your own
-    concurrency  threads that call a task that waits for a network (not with batch or per)
-    rate         "50/s": calls over all workers together
+    Args:
+        fn: Its parameters are the pipes that it reads, and `entity`, `date` and `state`.
+        name: The pipe's name; the function's by default.
+        batch: Called once a shard with mappings entity -> value, and answers with one, in which an exception fails
+            its entity alone; else called once an entity.
+        per: "partition" or "wave": runs once over all entities of that scope, each input an iterable of chunks.
+        window: {"pipe": "28d"}: read the pipe's hours of that length, this one included, instead of one value.
+        timeout: How long after the shard's start it waits for its inputs; "10m", later than each input's.
+        time_limit: How long one run over one shard may take.
+        ttl: How long its pipes are kept after their date.
+        splittable: A batch task that kills its worker is run again by halves, until the entity that does it is
+            alone; without it all entities of the shard are failed.
+        queue: The kind of worker: "collect" without inputs, "compute" with them, or a name of your own.
+        concurrency: Threads that call a task that waits for a network (not with batch or per).
+        rate: "50/s": calls over all workers together.
 
-    Raises TaskError or DurationError, naming the task.
+    Raises:
+        TaskError: The declaration cannot work; it names the task.
+        DurationError: A length of time or the rate cannot be read.
     """
     for option in options:
         if option not in _OPTIONS:

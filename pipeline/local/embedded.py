@@ -41,10 +41,20 @@ _NO_PORT = "No free port was found for the embedded Redis. Set REDIS_URL to a se
 class EmbeddedRedis:
     """A redis-server of one's own, for as long as the `with` block lasts.
 
-    `options` are lines of redis.conf, such as {"appendonly": "yes"}. Nothing is saved by default. Processes
-    that know `url` may use it; the server is in a session of its own, so that Ctrl-C in the terminal does not
-    end it before its users are done. Raises SettingsError when no server is installed, UnreachableError when
-    it does not start.
+    Processes that know `url` may use it; the server is in a session of its own, so that Ctrl-C in the terminal does
+    not end it before its users are done.
+
+    Args:
+        options: Lines of redis.conf, such as {"appendonly": "yes"}. Nothing is saved by default.
+
+    Raises:
+        SettingsError: No server is installed.
+        UnreachableError: It does not start.
+
+    Example:
+        >>> with EmbeddedRedis() as redis, redis.client() as client:  # doctest: +SKIP
+        ...     client.ping()
+        True
     """
 
     def __init__(self, options: Mapping[str, str] | None = None) -> None:

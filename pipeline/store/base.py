@@ -25,13 +25,20 @@ DAY = 86400.0
 class Store(ABC):
     """Keeps pipes, written once, and the series of those that are numbers.
 
-    min_ttl     seconds that a pipe is kept at least, however old its date
-    max_value   bytes that one encoded value may take
-    clock       gives the time in seconds since 1970
+    Dates are aware datetimes on the hour, or texts as `hour` reads them. `base` is a second version, read for what
+    `version` does not have. Methods raise KeyFormatError for a date or version that no key can hold.
 
-    Dates are aware datetimes on the hour, or texts as `pipe.hour` reads them. `base` is a second version,
-    read for what `version` does not have. Methods raise KeyFormatError for a date or version that no key can
-    hold.
+    Args:
+        min_ttl: Seconds that a pipe is kept at least, however old its date.
+        max_value: Bytes that one encoded value may take.
+        clock: Returns the time in seconds since 1970.
+
+    Example:
+        >>> store: Store = MemoryStore(min_ttl=3600)
+        >>> for date, delay in [("2013-06-25T12", 8.0), ("2013-06-25T13", 12.5)]:
+        ...     refused = store.put("main", "delay", date, {"JFK-LAX": delay}, ttl=86400)
+        >>> store.window("main", "delay", "2013-06-25T13", 3, ["JFK-LAX"]).tolist()
+        [[nan], [8.0], [12.5]]
     """
 
     def __init__(
@@ -48,7 +55,7 @@ class Store(ABC):
     # -- writing
 
     def encode(self, values: Mapping[str, Any]) -> tuple[Encoded, dict[str, CodecError]]:
-        """Encode entity -> value for `put_encoded`; for those that no codec takes, give entity -> error."""
+        """Encode entity -> value for `put_encoded`; return with it entity -> error for those that no codec takes."""
         return codec.encode_many(values, self.max_value)
 
     def put(
@@ -60,10 +67,15 @@ class Store(ABC):
         ttl: float,
         series_ttl: float | None = None,
     ) -> set[str]:
-        """Write one pipe an entity; give the entities whose pipe was there already and keeps its value.
+        """Write one pipe an entity; return the entities whose pipe was there already and keeps its value.
 
-        Pipes live for `ttl` seconds from their date; see `put_encoded`. Raises CodecError, which names the
-        pipe, when one value cannot be stored, and then writes none.
+        Args:
+            values: Entity -> what a pipe holds: plain values as JSON has them, bytes, a pandas DataFrame or Series.
+            ttl: Seconds from their date that pipes live.
+            series_ttl: Seconds from the end of its period that a series of numbers lives; at least `ttl`.
+
+        Raises:
+            CodecError: A value cannot be stored; it names the pipe, and none is written.
         """
         encoded, errors = self.encode(values)
         for entity, error in errors.items():
@@ -81,9 +93,8 @@ class Store(ABC):
     ) -> set[str]:
         """Do the same with values that are encoded already.
 
-        Numbers also go into their series, which live for `series_ttl` seconds (at least `ttl`) from the end
-        of their period. Where a pipe was there already, what it holds is what goes into the series: a run
-        that died between the two is so repaired by the next one.
+        Where a pipe was there already, what it holds is what goes into the series: a run that died between the two is
+        so repaired by the next one.
         """
         date, prefix = hour(date), _prefix(version, pipe)
         tail = f" {stamp(date)}"
@@ -190,11 +201,19 @@ class Store(ABC):
         base: str | None = None,
         own_last: bool = False,
     ) -> series.Floats:
-        """Read the numbers of `hours` hours up to and including `end`.
+        """Read the numbers of some hours.
 
-        Returns an array (hours, entities) of float64, the oldest hour first, NaN where there is none. Slots
-        that `version` has not are filled from `base`; with `own_last` those of `end` are not. Raises
-        WindowError when the pipe turns out to hold no numbers.
+        Args:
+            end: The last one.
+            hours: How many, up to and including `end`.
+            base: The version that fills the slots that `version` does not have.
+            own_last: Whether those of `end` are not filled.
+
+        Returns:
+            An array (hours, entities) of float64, the oldest hour first, NaN where there is none.
+
+        Raises:
+            WindowError: The pipe turns out to hold no numbers, or `hours` is below 1.
         """
         end = hour(end)
         if hours < 1:

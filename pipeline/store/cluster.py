@@ -60,12 +60,15 @@ def _told(place: str, error: Exception) -> StoreError:
 
 
 class ClusterStore(Store):
-    """Keeps pipes in Redis.
+    """Keeps pipes in a Redis Cluster.
 
-    client   must not decode responses; or what makes one when it is first needed
-    place    its address for error texts: errors of Redis are then raised as StoreError, else as they are
+    Args:
+        client: One that does not decode responses, or a function that makes it when it is first needed.
+        place: Its address for error texts: Redis' errors are then raised as StoreError, else as they are.
+        **options: Those of Store.
 
-    See Store for the other options.
+    Example:
+        >>> store = ClusterStore(lambda: RedisCluster.from_url("redis://10.0.0.1:6379"))  # doctest: +SKIP
     """
 
     def __init__(

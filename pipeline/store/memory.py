@@ -11,7 +11,18 @@ from pipeline.store.base import Store
 
 
 class MemoryStore(Store):
-    """Keeps pipes in a dictionary. Threads may share it."""
+    """Keeps pipes in a dictionary. Threads may share it.
+
+    Args:
+        **options: Those of Store.
+
+    Example:
+        >>> store = MemoryStore()
+        >>> store.put("main", "delay", "2013-06-25T13", {"JFK-LAX": 12.5}, ttl=86400)
+        set()
+        >>> store.get("main", "delay", "2013-06-25T13", ["JFK-LAX", "JFK-BOS"])
+        {'JFK-LAX': 12.5}
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

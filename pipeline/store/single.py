@@ -14,7 +14,15 @@ from pipeline.store.wire import Batch, Wire, argument, arguments
 
 
 class RedisStore(ClusterStore):
-    """Keeps pipes in one Redis. See ClusterStore for the options."""
+    """Keeps pipes in one Redis.
+
+    Args:
+        client: One that does not decode responses.
+        **options: Those of ClusterStore and Store.
+
+    Example:
+        >>> store = RedisStore(Redis.from_url("redis://127.0.0.1:6379/0"))  # doctest: +SKIP
+    """
 
     def __init__(self, client: Redis, **options: Any) -> None:
         super().__init__(client, **options)

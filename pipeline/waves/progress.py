@@ -12,15 +12,30 @@ from pipeline.gate.wave_spec import WaveSpec
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a wave is, in entities of tasks."""
+    """How far a wave is, in entities of tasks.
+
+    Args:
+        wave: The wave's id.
+        state: submitting, open or closed.
+        reason: Why it is closed: done, empty, expired, superseded or cancelled.
+        tasks: Task -> status ("finished", "failed: error", ...) -> entities.
+        total: Entities of all tasks.
+        ended: Of these, how many have a terminal status.
+        seconds: Since it was submitted, or until it ended.
+
+    Example:
+        >>> counts = {"delay": {"finished": 1, "pending": 1}}
+        >>> print(Progress("main/delays 2013-06-25T13", "open", None, counts, total=2, ended=1, seconds=0.5))
+        main/delays 2013-06-25T13: open, 1 of 2 ended: 1 finished, 1 pending
+    """
 
     wave: str
-    state: str  # submitting, open or closed
-    reason: str | None  # why it is closed: done, empty, expired, superseded or cancelled
-    tasks: Mapping[str, Mapping[str, int]]  # task -> status ("finished", "failed: error", ...) -> entities
-    total: int  # entities of all tasks
-    ended: int  # of these, how many have a terminal status
-    seconds: float  # since it was submitted, or until it ended
+    state: str
+    reason: str | None
+    tasks: Mapping[str, Mapping[str, int]]
+    total: int
+    ended: int
+    seconds: float
 
     @classmethod
     def of(

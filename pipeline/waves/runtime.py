@@ -31,10 +31,19 @@ from pipeline.telemetry.tracing import OFF, Tracer, check
 
 @dataclass(frozen=True)
 class Runtime:
-    """Everything that talks to Redis. Each part is made when it is first asked for."""
+    """Everything that talks to Redis. Each part is made when it is first asked for.
+
+    Args:
+        settings: Where Redis is.
+        patience: Seconds that Redis may be gone before an error is raised.
+
+    Example:
+        >>> Wave.find("main/weather 2026-01-01T12", Runtime(Settings.from_env()))  # doctest: +SKIP
+        Wave('main/weather 2026-01-01T12')
+    """
 
     settings: Settings
-    patience: float = PATIENCE  # seconds that Redis may be gone before an error is raised
+    patience: float = PATIENCE
 
     @cached_property
     def client(self) -> Redis:
@@ -87,7 +96,7 @@ class Runtime:
 
     @cached_property
     def tracer(self) -> Tracer:
-        """Tells a collector of waves, where the settings name one. Raises SettingsError."""
+        """The sender of spans to a collector, where the settings name one. Raises SettingsError."""
         if not self.settings.traces:
             return OFF
         check(self.settings)

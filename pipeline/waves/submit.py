@@ -60,17 +60,30 @@ def submit_wave(
     backfill: bool = False,
     runtime: Runtime | None = None,
 ) -> Wave:
-    """Start a wave of a flow; returns the wave, which may be one that was submitted before.
+    """Start a wave of a flow.
 
-    date      the hour (UTC) that it is about; this hour by default
-    state     whose entities it is run for; the flow's by default
-    entities  keys, or key -> features, instead of a state's; those that cannot be are left out and named
-    version   the code's version, under which its pipes are written; PIPELINE_VERSION, else the git branch, else main
-    base      the version whose pipes are read where this one has none
-    only      names of the tasks to run; other inputs are read from the store
-    expiry    how long from now until it is closed ("30m", or seconds); 0 for never; the flow's by default
+    Args:
+        flow: What is run.
+        date: The hour (UTC) that it is about; this hour by default.
+        state: Whose entities it is run for; the flow's by default.
+        entities: Keys, or key -> features, instead of a state's; those that cannot be are left out and named.
+        version: The code's, under which its pipes are written; PIPELINE_VERSION, else the git branch, else main.
+        base: The version whose pipes are read where this one has none.
+        only: Names of the tasks to run; other inputs are read from the store.
+        expiry: From now until it is closed ("30m", or seconds); 0 for never; the flow's by default.
+        backfill: Whether it is of an old hour: it never expires by default, and is left out of durations.
+        runtime: The Redis that it runs on; the settings' by default.
 
-    Raises UnknownName, KeyFormatError, FlowError, DurationError or UnreachableError.
+    Returns:
+        The wave, which may be one that was submitted before.
+
+    Raises:
+        WaveError: Neither the flow nor the call names a state or entities.
+        UnknownName: No state of that name holds entities.
+        FlowError: `only` names no task, or one that the flow does not have.
+        KeyFormatError: The date, a version or an entity cannot be part of a key.
+        DurationError: `expiry` cannot be read.
+        UnreachableError: Redis does not answer.
     """
     runtime, began = runtime or process_runtime(app_settings), time.time()
     tracer = runtime.tracer

@@ -27,15 +27,29 @@ def compare(
     *,
     store: Store | None = None,
 ) -> pd.DataFrame:
-    """Return one pipe as several versions made it, in the long format: unique_id, ds, version, value.
+    """Return one pipe as several versions made it, in the long format.
 
-    pipe      the name of the task that made it; its values may be of any kind
-    dates     hours, each aware and on the hour, or a text like 2013-06-25T13
-    store     the pipe store; the process' own by default
+    Args:
+        pipe: The name of the task that made it; its values may be of any kind.
+        versions: Each is read by itself, nothing from a base version, in one pipelined read.
+        entities: Their keys.
+        dates: Hours, each aware and on the hour, or a text like 2013-06-25T13.
+        store: The pipe store; the process' own by default.
 
-    There is a row for each entity, date and version, in this order; the value is missing (NaN, or None beside values
-    that are not numbers) where the version has no pipe: nothing is taken from a base version. One pipelined read a
-    version. Raises UnknownName for a version that has none of these pipes, KeyFormatError for a bad date or version.
+    Returns:
+        unique_id, ds, version, value: a row for each entity, date and version, in this order. The value is missing
+        (NaN, or None beside values that are not numbers) where the version has no pipe.
+
+    Raises:
+        UnknownName: A version has none of these pipes.
+        KeyFormatError: A date or a version cannot be part of a key.
+
+    Example:
+        >>> store = MemoryStore()
+        >>> for version, delay in [("main", 12.5), ("faster", 11.0)]:
+        ...     refused = store.put(version, "delay", "2013-06-25T13", {"JFK-LAX": delay}, ttl=86400)
+        >>> compare("delay", ["main", "faster"], ["JFK-LAX"], ["2013-06-25T13"], store=store)["value"].tolist()
+        [12.5, 11.0]
     """
     store = store or process_runtime(settings).store
     hours = [hour(date) for date in dates]

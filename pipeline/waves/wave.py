@@ -23,7 +23,22 @@ PAUSE = 0.05  # of the time waited so far, until Redis is asked again: what is t
 
 
 class Wave:
-    """One execution of a flow over a state at a date."""
+    """One execution of a flow over a state at a date. `submit_wave` and `find` return it.
+
+    Args:
+        spec: What it was submitted as.
+        runtime: The Redis that holds it.
+
+    Example:
+        >>> @task
+        ... def delay(entity, date):
+        ...     return 2.5 * date.hour
+        >>> wave = run_wave(Flow("delays", [delay]), entities=["JFK-LAX"], date="2013-06-25T13")
+        >>> print(wave.progress())
+        test/delays 2013-06-25T13: closed, 1 of 1 ended: 1 finished
+        >>> wave.result("delay", "JFK-LAX")
+        32.5
+    """
 
     def __init__(self, spec: WaveSpec, runtime: Runtime) -> None:
         self._spec = spec
@@ -129,9 +144,13 @@ class Wave:
         return self._entities.place(key)
 
     def entity(self, number: int, index: int) -> tuple[dict[str, Status], dict[str, str]]:
-        """Return how the entity at a place stands in each task, and the texts of where it failed or was skipped.
+        """Return how an entity stands in each task, and the texts of where it failed or was skipped.
 
         Tasks that run once a partition or wave are those of the entity.
+
+        Args:
+            number: Its shard's, as `place` returns it.
+            index: Its place there.
         """
         reason = self.info().reason
         return self._entities.entity(number, index, reason)
@@ -166,7 +185,8 @@ class Wave:
     def retry(self) -> Wave:
         """Run failed, skipped and expired entities again; what is finished is kept.
 
-        Raises WaveError while the wave is open.
+        Raises:
+            WaveError: The wave is open.
         """
         retry_wave(self._spec, self.runtime)
         return self
