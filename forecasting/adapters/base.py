@@ -24,10 +24,11 @@ SCALE = 672  # hours over which the size of a series' changes is measured
 class Adapter(ABC):
     """A forecaster of another library.
 
-    horizon   the largest lead, in hours
-    seasons   periods in hours; the first is the main one
-    held_out  hours at the end of the history that a first fit, without them, is measured on for the intervals; 0 for a
-              model without intervals
+    Args:
+        horizon: The largest lead, in hours.
+        seasons: Periods in hours; the first is the main one.
+        held_out: Hours at the end of the history that a first fit, without them, is measured on for the intervals; 0
+            for a model without intervals.
     """
 
     def __init__(self, horizon: int = 24, seasons: tuple[int, ...] = (24, 168), held_out: int = 168) -> None:

@@ -28,7 +28,12 @@ _FILE = "regressors.json"
 class MlforecastForecaster(Adapter):
     """An MLForecast; where it has several regressors, the mean of them.
 
-    make  "module:function" that makes an MLForecast of freq="h" that is not fitted
+    Args:
+        make: "module:function" that makes an MLForecast of freq="h" that is not fitted.
+        **options: Those of Adapter.
+
+    Example:
+        >>> model = MlforecastForecaster("my_models:make", horizon=48).fit(panel)  # doctest: +SKIP
     """
 
     def __init__(self, make: str, **options: Any) -> None:

@@ -30,9 +30,18 @@ FARTHEST = 30.0  # scales: a target that is farther off counts as this far
 class RegressorForecaster(Adapter):
     """A regressor of scikit-learn, or XGBoost's with that interface.
 
-    regressor  not fitted; a copy of it is
-    max_rows   rows that are drawn from the history
-    seed       of the draw
+    Args:
+        regressor: One that is not fitted; a copy of it is.
+        max_rows: Rows that are drawn from the history.
+        seed: Of the draw.
+        **options: Those of Adapter.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=14 * 24, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": hours.hour, "lima": hours.hour + 5}, index=hours))
+        >>> model = RegressorForecaster(xgboost.XGBRegressor(n_jobs=1), held_out=0).fit(panel)
+        >>> model.predict(panel).shape
+        (48, 4)
     """
 
     def __init__(self, regressor: Any, max_rows: int = 50_000, seed: int = 1, **options: Any) -> None:

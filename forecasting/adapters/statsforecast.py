@@ -23,7 +23,12 @@ from forecasting.features.panel import Floats, Panel
 class StatsforecastForecaster(Adapter):
     """A StatsForecast; where it has several models, the mean of them.
 
-    make  "module:function" that makes a StatsForecast of freq="h"
+    Args:
+        make: "module:function" that makes a StatsForecast of freq="h".
+        **options: Those of Adapter.
+
+    Example:
+        >>> model = StatsforecastForecaster("my_models:make", held_out=0).fit(panel)  # doctest: +SKIP
     """
 
     def __init__(self, make: str, **options: Any) -> None:

@@ -24,10 +24,20 @@ Ages = Mapping[str, tuple[int, int]]  # name -> smallest and largest lead
 class Backtest:
     """How a backtest is made. All lengths in hours.
 
-    train    length of the history that a model is fitted to
-    test     length of what is forecast after each cutoff
-    horizon  the largest lead
-    stride   every so many hours are scored; have no divisor in common with 24, so that all hours of the day are
+    Args:
+        train: Length of the history that a model is fitted to.
+        test: Length of what is forecast after each cutoff.
+        horizon: The largest lead.
+        stride: Every so many hours are scored; without a divisor in common with 24, all hours of the day are.
+        season: Errors are scaled by the changes from one season to the next.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=240, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(240)}, index=hours))
+        >>> backtest = Backtest(train=120, test=48, horizon=6)
+        >>> scores = backtest.run(panel, [hours[150]], {"naive": lambda panel: SeasonalNaive()})
+        >>> by_age(scores, {"fresh": (1, 3), "older": (4, 6)})["mae"].tolist()
+        [24.0, 24.0]
     """
 
     train: int = 1440
@@ -45,20 +55,25 @@ class Backtest:
         *,
         by_entity: bool = False,
     ) -> pd.DataFrame:
-        """Score models, each given as a function that fits one to a panel.
+        """Score models.
 
-        The hours weigh as much as `weight` says, an array like the panel's; by default as the panel's own. Returns one
-        row a model, cutoff and lead, in it sums over the hours with a truth:
+        Args:
+            panel: What is forecast.
+            cutoffs: The last hours that models are fitted to.
+            models: Each a function that fits one to a panel.
+            weight: How much each hour counts, an array like the panel's; by default the panel's own.
+            by_entity: One row a model, cutoff, lead and entity (`unique_id`).
 
-        weight, count        the weights and the number of the hours
-        error, squared       weighted absolute and squared errors
-        smape, smape_weight  weighted symmetric percentage errors, and the weights of the hours where one is defined
-        scaled, scaled_weight  weighted errors in mean seasonal changes, and the weights of the entities that have one
-        in-80, in-95         how many hours each interval covered
-        pinball-80, ...      the weighted mean pinball loss of both bounds
-        score-80, ...        weighted interval scores in mean seasonal changes, of the weights `scaled_weight`
+        Returns:
+            One row a model, cutoff and lead, in it sums over the hours with a truth.
 
-        With `by_entity` it is one row a model, cutoff, lead and entity (`unique_id`).
+            - weight, count: the weights and the number of the hours
+            - error, squared: weighted absolute and squared errors
+            - smape, smape_weight: weighted symmetric percentage errors, the weights of the hours where one is defined
+            - scaled, scaled_weight: weighted errors in mean seasonal changes, the weights of the entities that have one
+            - in-80, in-95: how many hours each interval covered
+            - pinball-80, ...: the weighted mean pinball loss of both bounds
+            - score-80, ...: weighted interval scores in mean seasonal changes, of the weights `scaled_weight`
         """
         weights = np.where(panel.weight > 0, panel.weight if weight is None else weight, 0.0)
         parts = [self._one(panel, weights, cutoff, models) for cutoff in cutoffs]
@@ -164,8 +179,13 @@ def _summed(scores: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def by_age(scores: pd.DataFrame, ages: Ages) -> pd.DataFrame:
     """Sum up by model and age.
 
-    Columns: model, age, mae, rmse, mase, smape, cover-80, cover-95, pinball-80, ..., msis-80, ..., hours; NaN where a
-    model gives no intervals, or where a measure is not defined.
+    Args:
+        scores: What `Backtest.run` returned.
+        ages: Name -> the smallest and the largest lead.
+
+    Returns:
+        model, age, mae, rmse, mase, smape, cover-80, cover-95, pinball-80, ..., msis-80, ..., hours; NaN where a model
+        has no intervals, or where a measure is not defined.
     """
     rows = []
     for (model, age), part in _aged(scores, ages).groupby(["model", "age"], sort=False):
@@ -192,9 +212,12 @@ def _measures(total: pd.Series) -> dict[str, float]:
 
 
 def relative(table: pd.DataFrame, rival: str) -> pd.DataFrame:
-    """Add `owa` to what `by_age` gave: the mean of sMAPE and MASE, each relative to the rival's of the same age.
+    """Add `owa` to what `by_age` returned: the mean of sMAPE and MASE, each relative to the rival's of the same age.
 
-    In the M4 competition the rival is Naive2. NaN where a measure is not defined. Raises ValueError for an unknown one.
+    In the M4 competition the rival is Naive2. NaN where a measure is not defined.
+
+    Raises:
+        ValueError: No such rival was scored.
     """
     if rival not in set(table["model"]):
         raise ValueError(f"no model {rival!r} was scored. There is {', '.join(sorted(set(table['model'])))}.")

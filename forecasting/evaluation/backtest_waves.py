@@ -51,10 +51,16 @@ def fold(
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the folds of one partition's backtest say together."""
+    """What the folds of one partition's backtest say together.
 
-    recipe: str  # of the model that was measured
-    live: str | None  # the version that it was measured against
+    Args:
+        recipe: Of the model that was measured.
+        live: The version that it was measured against.
+        metrics: What the gate reads.
+    """
+
+    recipe: str
+    live: str | None
     metrics: Mapping[str, float]
 
     @classmethod
@@ -87,7 +93,8 @@ def _frame(columns: Mapping[str, Any]) -> pd.DataFrame:
 def backtest_folds(wave: Wave) -> dict[str, list[dict[str, Any]]]:
     """Return what a backtest's wave has found: partition -> its folds.
 
-    Raises ModelError when a fold failed or is still open: the others alone would be another backtest.
+    Raises:
+        ModelError: A fold failed or is still open (the others alone would be another backtest), or it is none.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for task in wave.spec.plan.steps:

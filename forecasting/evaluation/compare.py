@@ -33,19 +33,24 @@ COLUMNS = (MEAN, *BOUNDS)
 class Scores:
     """How versions of one forecast did, on the targets that all of them answered.
 
-    table   a row a version: answers, mae, rmse, scaled (mean of |error| in units of the entity's mean change from
-            one day to the next, that is MASE), cover-80, cover-95, interval-95 (interval score, in the same units)
-    leads   the same by version and lead
-    tests   a row a version beside the first: change (of scaled, relative), p (Holm), verdict
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        table: A row a version: answers, mae, rmse, scaled (mean of |error| in units of the entity's mean change from
+            one day to the next, that is MASE), cover-80, cover-95, interval-95 (interval score, in the same units).
+        leads: The same by version and lead.
+        tests: A row a version beside the first: change (of scaled, relative), p (Holm), verdict.
+        answers: Pairs of target and lead that all versions answered and that have a truth.
+        left_out: Those with a truth that only some answered.
+        hours: Target hours.
     """
 
     pipe: str
     table: pd.DataFrame
     leads: pd.DataFrame
     tests: pd.DataFrame
-    answers: int  # pairs of target and lead that all versions answered and that have a truth
-    left_out: int  # those with a truth that only some answered
-    hours: int  # target hours
+    answers: int
+    left_out: int
+    hours: int
 
     @property
     def verdict(self) -> str:
@@ -65,20 +70,26 @@ def score_versions(
     store: Store | None = None,
     seen: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Scores:
-    """Score several versions of a forecast on the same targets; the first is what the others are tested against.
+    """Score several versions of a forecast on the same targets.
 
-    pipe      the name of the task that makes the forecasts
-    dates     issue dates: the hours of the waves that made them
-    observed  the numeric pipe that is forecast; by default what the forecasts name
-    truth     the version whose observations count; by default the first one of `versions` that has any
-    leads     the smallest and the largest lead that count; all by default
-    store     the pipe store; the process' own by default
-    seen      gets the blocks of entities that are scored one by one, and gives them back: to show how far it is
+    An answer (entity, issue date, lead) counts when all versions gave it and the truth is known. The test is
+    `paired.diebold_mariano` on scaled absolute errors, averaged over entities and leads by target hour: entities of one
+    hour share their weather, and so are not many witnesses but one.
 
-    Only forecasts of the version itself count, none of a base version. An answer (entity, issue date, lead) counts
-    when all versions gave it and the truth is known. The test is `paired.diebold_mariano` on scaled absolute errors,
-    averaged over entities and leads by target hour: entities of one hour share their weather, and so are not many
-    witnesses but one. Raises UnknownName for a version without any such forecast, DataError when no answer counts.
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        versions: The first is what the others are tested against. Only a version's own forecasts count, none of a base.
+        entities: Their keys.
+        dates: Issue dates: the hours of the waves that made them.
+        observed: The numeric pipe that is forecast; by default what the forecasts name.
+        truth: The version whose observations count; by default the first one of `versions` that has any.
+        leads: The smallest and the largest lead that count; all by default.
+        store: The pipe store; the process' own by default.
+        seen: Gets the blocks of entities that are scored one by one, and returns them: to show how far it is.
+
+    Raises:
+        UnknownName: A version has no such forecast.
+        DataError: No answer counts.
     """
     store = store or process_runtime(settings).store
     names = [check_version(name) for name in dict.fromkeys(versions)]

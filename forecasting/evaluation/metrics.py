@@ -8,19 +8,37 @@ from forecasting.features.panel import Floats
 
 
 def mae(y: Floats, forecast: Floats, weight: Floats | None = None) -> float:
-    """Mean absolute error, in the unit of y."""
+    """Return the mean absolute error, in the unit of y.
+
+    Args:
+        y: The truth.
+        forecast: Of the same shape.
+        weight: How much each hour counts; alike by default.
+    """
     return _mean(np.abs(y - forecast), weight)
 
 
 def coverage(y: Floats, low: Floats, high: Floats, weight: Floats | None = None) -> float:
-    """Return the share of the hours whose truth lies within the bounds, these included."""
+    """Return the share of the hours whose truth lies within the bounds, these included.
+
+    Args:
+        y: The truth.
+        low: Of the same shape.
+        high: Of the same shape.
+        weight: How much each hour counts; alike by default.
+    """
     return _mean(np.where(np.isnan(y + low + high), np.nan, (low <= y) & (y <= high)), weight)
 
 
 def seasonal_scale(history: Floats, season: int = 24) -> Floats:
-    """Mean absolute change from one season to the next, of each entity: history (hours, entities) -> (entities,).
+    """Return the mean absolute change from one season to the next, of each entity.
 
-    NaN for an entity that has no two values a season apart, or never changed.
+    Args:
+        history: (hours, entities).
+        season: Its length, in hours.
+
+    Returns:
+        (entities,); NaN for an entity that has no two values a season apart, or never changed.
     """
     change = np.abs(history[season:] - history[:-season])
     count = (~np.isnan(change)).sum(axis=0)

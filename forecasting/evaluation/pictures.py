@@ -15,13 +15,16 @@ INKS = ("#2563a8", "#c2410c", "#4d7c0f", "#7e22ce", "#475569", "#be123c")
 
 
 def draw_backtest(scores: pd.DataFrame, path: Path | str, *, measure: str = "mae", unit: str = "") -> Path:
-    """Draw what `Backtest.run` gave: each model's error by lead, and what its intervals covered.
+    """Draw what `Backtest.run` returned: each model's error by lead, and what its intervals covered.
 
-    measure  a column of `by_age`: mae, rmse, mase or smape
-    unit     of the error, for the axis
-    path     where the picture goes; its ending says which kind: .png, .svg, .pdf
+    Args:
+        scores: What it returned.
+        path: Where the picture goes; its ending says which kind: .png, .svg, .pdf.
+        measure: A column of `by_age`: mae, rmse, mase or smape.
+        unit: Of the error, for the axis.
 
-    Raises ValueError for an unknown measure.
+    Raises:
+        ValueError: There is no such measure.
     """
     if measure not in (known := ("mae", "rmse", "mase", "smape")):
         raise ValueError(f"measure={measure!r} cannot be drawn. Use {', '.join(known)}.")

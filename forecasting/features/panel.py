@@ -26,16 +26,31 @@ _NOTHING: Mapping[str, Floats] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Series of the same hours. Each array has the shape (hours, entities); NaN is a missing value."""
+    """Series of the same hours. NaN is a missing value.
 
-    hours: pd.DatetimeIndex  # UTC, one row an hour, no hole
+    Args:
+        hours: UTC, one row an hour, no hole.
+        entities: Their keys.
+        y: What is to be forecast, (hours, entities).
+        weight: How much each observation counts, (hours, entities); 0 where there is none.
+        past: What else was known at each hour, (hours, entities) each.
+        future: What is known of the hours after the last one, too: (hours and those after, entities) each.
+        static: A number an entity, (entities,) each.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(48), "lima": 7.0}, index=hours))
+        >>> len(panel), panel.entities, panel.part(0, 24).y.shape
+        (48, ('oslo', 'lima'), (24, 2))
+    """
+
+    hours: pd.DatetimeIndex
     entities: tuple[str, ...]
-    y: Floats  # what is to be forecast
-    weight: Floats  # how much each observation counts; 0 where there is none
-    past: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)  # what else was known at each hour
-    # What is known of the hours after the last one, too: (hours and those after, entities), NaN where it is not.
+    y: Floats
+    weight: Floats
+    past: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)
     future: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)
-    static: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)  # a number an entity, (entities,)
+    static: Mapping[str, Floats] = field(default_factory=lambda: _NOTHING)
 
     def __len__(self) -> int:
         return len(self.hours)
@@ -51,14 +66,18 @@ class Panel:
     ) -> Panel:
         """Build a panel of frames (hours x entities), such as windows of pipes.
 
-        weight  defaults to 1 an observation
-        past    what else was known up to each hour
-        future  what is known of the hours after the last one, too: frames that go on after y's last hour
-        static  a number an entity, indexed by entity
-
         A row that stands twice counts as its last one, rows may come in any order, and hours that lack are missing
-        values, as are those that are no finite number. Raises DataError for an index without a time zone or off
-        the hour, and for static values that are not numbers.
+        values, as are those that are not a finite number.
+
+        Args:
+            y: What is to be forecast.
+            weight: 1 an observation by default.
+            past: What else was known up to each hour.
+            future: What is known of the hours after the last one, too: frames that go on after y's last hour.
+            static: A number an entity, indexed by entity.
+
+        Raises:
+            DataError: An index has no time zone or is off the hour, or static values are not numbers.
         """
         table = _hourly(y)
         hours, entities = pd.DatetimeIndex(table.index), tuple(map(str, table.columns))
@@ -87,11 +106,18 @@ class Panel:
         future: Sequence[str] = (),
         static: Sequence[str] = (),
     ) -> Panel:
-        """Build a panel of the long format: columns `unique_id`, `ds`, `y` and those that are named.
+        """Build a panel of the long format.
 
-        Where inputs of the future are named, rows after an entity's last `y` hold them: such a row's `y` is NaN. The
-        panel's hours end with the last hour in which any entity has a `y`. Of a static column an entity's last value
-        counts. Raises DataError when a column is missing.
+        Args:
+            data: Columns `unique_id`, `ds`, `y` and those that are named. The panel ends with the last hour in which
+                any entity has a `y`.
+            weight: The column of the weights.
+            past: Columns of what else was known up to each hour.
+            future: Columns of what is known of later hours: in the rows after an entity's last `y`, whose `y` is NaN.
+            static: Columns of which an entity's last value counts.
+
+        Raises:
+            DataError: A column is missing, or hours or values are as `from_frames` refuses them.
         """
         wanted = ["unique_id", "ds", "y", *([weight] if weight else []), *past, *future, *static]
         if missing := [name for name in wanted if name not in data.columns]:

@@ -23,18 +23,28 @@ BASES = (24, 168, 672)  # lengths of the level that are tried, in hours
 class FeatureSpec:
     """Which features are made. What is "auto" or None is chosen from the data when a model is fitted.
 
-    horizon   the largest lead, in hours
-    lookback  how many hours of the past are looked at; more change nothing
-    kind      "dense": series that are seen in nearly every hour, each hour counting alike; "sparse": series with
-              many missing hours, or with observations of different weight
-    base      of sparse series: hours whose mean is the level that values are measured from: few where levels
-              wander, many where they return
-    seasons   periods in hours; the first is the main one
-    spans     of sparse series: lengths in hours over which the recent past is averaged
-    timezone  whose clock and weekdays people live by; "the same hour yesterday" is by this clock, too
-    past      names of the panel's series that are known up to the origin
-    future    names of its series that are known for the hours after the origin, too
-    static    names of its numbers that each entity has
+    Args:
+        horizon: The largest lead, in hours.
+        lookback: How many hours of the past are looked at; more change nothing.
+        kind: "dense": series that are seen in nearly every hour, each hour counting alike; "sparse": series with many
+            missing hours, or with observations of different weight.
+        base: Of sparse series: hours whose mean is the level that values are measured from: few where levels wander,
+            many where they return.
+        seasons: Periods in hours; the first is the main one.
+        spans: Of sparse series: lengths in hours over which the recent past is averaged.
+        timezone: Whose clock and weekdays people live by; "the same hour yesterday" is by this clock, too.
+        past: Names of the panel's series that are known up to the origin.
+        future: Names of its series that are known for the hours after the origin, too.
+        static: Names of its numbers that each entity has.
+
+    Raises:
+        ValueError: There is no such kind, or no season or horizon of an hour or more.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(48)}, index=hours))
+        >>> FeatureSpec(horizon=48, timezone="Europe/Oslo").chosen_for(panel).kind
+        'dense'
     """
 
     horizon: int = 24

@@ -67,21 +67,34 @@ class Options(TypedDict, total=False):
 class Forecasting:
     """How a pipe is forecast.
 
-    pipe           the numeric pipe, one value an entity and hour
-    past           other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts
-    future         what is known of the hours to come, such as a calendar: a function, see docs/forecasts.md
-    static         what each entity is, in numbers: a function, see there
-    needs          pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
-                   forecast pipe itself. Give another one where an hour without a value is normal, or none
-    horizon        hours that are forecast
-    seasons        periods in hours, the main one first
-    timezone       whose clock and weekdays the entities live by
-    model          makes another estimator than the GlobalForecaster: anything with fit, predict, save and load
-    lookback       how much of the pipe a forecast looks at; `past_lookback` the same of the other pipes
-    history        how much a model is fitted to
-    check          how much of it, at its end, the first fit is measured on
-    schedule       when models are trained (UTC)
-    timeout        how long a forecast waits for its inputs; `time_limit` how long training one partition may take
+    Args:
+        pipe: The numeric pipe, one value an entity and hour.
+        past: Other numeric pipes of the same entities that the model is told, up to the hour in which it forecasts.
+        future: What is known of the hours to come, such as a calendar: a function, see docs/forecasts.md.
+        static: What each entity is, in numbers: a function, see there.
+        needs: Pipes without which this hour nothing is forecast, so that an older forecast answers; by default the
+            forecast pipe itself. Name another one where an hour without a value is normal, or none.
+        horizon: Hours that are forecast.
+        seasons: Periods in hours, the main one first.
+        timezone: Whose clock and weekdays the entities live by.
+        model: Makes another estimator than the GlobalForecaster: anything with fit, predict, save and load.
+        lookback: How much of the pipe a forecast looks at.
+        past_lookback: The same of the other pipes.
+        history: How much a model is fitted to.
+        check: How much of it, at its end, the first fit is measured on.
+        schedule: When models are trained (UTC).
+        timeout: How long a forecast waits for its inputs.
+        time_limit: How long training one partition may take.
+
+    Raises:
+        TaskError: It names what cannot be a pipe.
+
+    Example:
+        >>> @task
+        ... def load(entity, date): ...
+        >>> flow = Flow("grid", [load], state="meters", keep={"load": "60d"})
+        >>> Forecasting("load", horizon=48, timezone="Europe/Oslo").training(flow).name
+        'grid-load-training'
     """
 
     pipe: str
@@ -160,10 +173,15 @@ class Forecasting:
         )
 
     def training(self, flow: Flow, schedule: str | None = None, name: str | None = None) -> Flow:
-        """Return the flow `{flow}-{pipe}-training`, or of another name: a model a partition.
+        """Return the flow that fits a model a partition to what the waves of another flow have stored.
 
-        It reads what the waves of `flow` have stored. Raises FlowError when `flow` does not make one of the pipes, or
-        keeps less of it than `history`.
+        Args:
+            flow: The one that makes the pipes.
+            schedule: When it runs (UTC); by default that of these options.
+            name: `{flow}-{pipe}-training` by default.
+
+        Raises:
+            FlowError: `flow` does not make one of the pipes, or keeps less of it than `history`.
         """
 
         def run(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -179,12 +197,19 @@ class Forecasting:
         return self._reading(flow, name, [made], schedule or self.schedule)
 
     def backtest(self, flow: Flow, folds: int = 3, name: str | None = None) -> Flow:
-        """Return the flow `{flow}-{pipe}-backtest`: how this model would have done, beside the live one and the naive.
+        """Return a flow that measures how this model would have done, beside the live one and the naive.
 
-        Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that
-        workers share them and the wave's progress is the backtest's. A fold is as long as `check`; what is fitted is
-        what `history` holds before it. `backtest_folds` reads the results, `wave model promote
-        --backtest` uses them. Raises FlowError.
+        Each fold is a task of its own, `{pipe}_backtest_1` for the newest, and runs for each partition, so that workers
+        share them and the wave's progress is the backtest's. `backtest_folds` reads the results, `wave model promote
+        --backtest` uses them.
+
+        Args:
+            flow: The one that makes the pipes.
+            folds: Each as long as `check`; what is fitted is what `history` holds before it.
+            name: `{flow}-{pipe}-backtest` by default.
+
+        Raises:
+            FlowError: `flow` does not make one of the pipes, or keeps less of it than the folds need.
         """
         if folds < 1:
             raise FlowError(
@@ -238,8 +263,21 @@ class Forecasting:
 def with_forecasts(flow: Flow, pipe: str, **options: Unpack[Options]) -> tuple[Flow, Flow]:
     """Return a flow with a task that forecasts one of its pipes, and the flow that trains the models for it.
 
-    The options are those of `Forecasting`. The flow then keeps the pipe for as long as models are fitted to. Raises
-    FlowError or TaskError.
+    Args:
+        flow: The one that makes the pipe; the new one keeps it for as long as models are fitted to.
+        pipe: The name of the task that makes what is forecast.
+        **options: Those of `Forecasting`.
+
+    Raises:
+        FlowError: `flow` does not make one of the pipes.
+        TaskError: There is no such option, or it cannot work.
+
+    Example:
+        >>> @task
+        ... def load(entity, date): ...
+        >>> flow, training = with_forecasts(Flow("grid", [load], state="meters"), "load", horizon=48)
+        >>> list(flow.tasks), training.name
+        (['load', 'load_forecast'], 'grid-load-training')
     """
     for name in options:
         if name not in Options.__annotations__:

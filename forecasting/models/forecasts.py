@@ -26,13 +26,21 @@ DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    """Forecasts of R (origin, lead) pairs for E entities."""
+    """Forecasts of R (origin, lead) pairs for E entities.
+
+    Args:
+        entities: Their keys, E.
+        issued: When each was made, (R,).
+        leads: Hours from then to the target hour, (R,).
+        mean: (R, E).
+        bounds: "lo-80", "hi-80", ...: (R, E) each; empty for a model without intervals.
+    """
 
     entities: tuple[str, ...]
-    issued: pd.DatetimeIndex  # (R,): when each was made
-    leads: Ints  # (R,): hours from then to the target hour
-    mean: Floats  # (R, E)
-    bounds: Mapping[str, Floats]  # "lo-80", "hi-80", ...: (R, E) each; empty for a model without intervals
+    issued: pd.DatetimeIndex
+    leads: Ints
+    mean: Floats
+    bounds: Mapping[str, Floats]
 
     @property
     def targets(self) -> pd.DatetimeIndex:
@@ -53,10 +61,14 @@ class Forecasts:
         return frame
 
     def to_pipes(self, model: str | None = None, observed: str | None = None) -> dict[str, dict[str, Any]]:
-        """Return entity -> pipe value. The rows must be the leads 1, 2, ... of one issue date.
+        """Return entity -> pipe value.
 
-        model      version of the model that made it
-        observed   name of the numeric pipe that is forecast
+        Args:
+            model: Version of the model that made it.
+            observed: Name of the numeric pipe that is forecast.
+
+        Raises:
+            ValueError: The rows are not the leads 1, 2, ... of one issue date.
         """
         if list(self.leads) != list(range(1, len(self.leads) + 1)) or len(set(self.issued)) > 1:
             raise ValueError("a pipe holds one issue date's leads from 1 on, in order")

@@ -35,7 +35,21 @@ MEAN_FILE, QUANTILE_FILE = f"mean{SUFFIX}", f"quantiles{SUFFIX}"
 
 
 class GlobalForecaster(Direct[FeatureSpec]):
-    """One model for all entities of a panel, and for entities that it has never seen."""
+    """One model for all entities of a panel, and for entities that it has never seen.
+
+    Args:
+        spec: The features.
+        fitting: How it is fitted.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=14 * 24, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": hours.hour, "lima": hours.hour + 5}, index=hours))
+        >>> fitting = Fitting(members=1, quantile_members=1, rounds=5, quantile_rounds=5)
+        >>> model = GlobalForecaster(FeatureSpec(horizon=6), fitting)
+        >>> forecast = model.fit(panel).predict(panel)
+        >>> forecast["unique_id"].tolist()[4:8]
+        ['oslo', 'oslo', 'lima', 'lima']
+    """
 
     def __init__(self, spec: FeatureSpec | None = None, fitting: Fitting | None = None) -> None:
         self.spec = spec or FeatureSpec()

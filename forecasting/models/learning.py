@@ -44,25 +44,33 @@ FEWEST = 100_000  # that are drawn, where there are as many
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """How a model is fitted.
+    """How a model is fitted. What is None is chosen by the kind of the series.
 
-    loss          "robust": beyond half a scale an error counts in proportion; or "squared"
-    relative      whether errors also count by their share of the truth, as sMAPE and percentages do; None: where no
-                  observation is zero or below
-    members       models whose average is the mean model; None: 2 for dense series, 1 for sparse ones
-    rounds        trees of each of them; None: 65 for dense series, 150 for sparse ones
-    quantile_members  models whose average gives the quantiles; None: 2 for dense series, 1 for sparse ones
-    quantile_rounds  trees of each quantile in each of them
-    depth         of a tree of the mean model; None: deep for dense series, shallow for sparse ones
-    quantile_depth   of a tree of the quantiles; None: 9 for dense series, 7 for sparse ones
-    eta           learning rate of the mean model; None: 0.1 for dense series, 0.12 for sparse ones
-    quantile_eta  learning rate of the quantiles
-    max_rows      rows that are drawn from the history for each of them; None: as many as bring something,
-                  500,000 of dense series (fewer where there are not 250,000 observations), 100,000 of sparse ones
-    warm_up       hours at the start of the history that only serve as the past of later ones
-    held_out      hours at its end that calibrate the intervals
-    threads       that a fit takes; 1 is safe in a forked Celery child
-    seed          of the draw and of the trees: the same data give the same model
+    Args:
+        loss: "robust": beyond half a scale an error counts in proportion; or "squared".
+        relative: Whether errors also count by their share of the truth, as sMAPE and percentages do; None: where no
+            observation is zero or below.
+        members: Models whose average is the mean model; None: 2 for dense series, 1 for sparse ones.
+        rounds: Trees of each of them; None: 65 for dense series, 150 for sparse ones.
+        quantile_members: Models whose average is the quantiles'; None: 2 for dense series, 1 for sparse ones.
+        quantile_rounds: Trees of each quantile in each of them.
+        depth: Of a tree of the mean model; None: deep for dense series, shallow for sparse ones.
+        quantile_depth: Of a tree of the quantiles; None: 9 for dense series, 7 for sparse ones.
+        eta: Learning rate of the mean model; None: 0.1 for dense series, 0.12 for sparse ones.
+        quantile_eta: Learning rate of the quantiles.
+        max_rows: Rows that are drawn from the history for each of them; None: as many as bring something, 500,000 of
+            dense series (fewer where there are not 250,000 observations), 100,000 of sparse ones.
+        warm_up: Hours at the start of the history that only serve as the past of later ones.
+        held_out: Hours at its end that calibrate the intervals.
+        threads: Of a fit; 1 is safe in a forked Celery child.
+        seed: Of the draw and of the trees: the same data give the same model.
+
+    Raises:
+        ValueError: There is no such loss, or there are no members.
+
+    Example:
+        >>> Fitting(rounds=30, threads=2).trees("dense"), Fitting().trees("dense")
+        (30, 65)
     """
 
     loss: Literal["robust", "squared"] = "robust"

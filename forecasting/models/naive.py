@@ -26,7 +26,18 @@ class Forecaster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SeasonalNaive:
-    """The last value that was seen at the same hour of the season; 0 where there is none in the lookback."""
+    """The last value that was seen at the same hour of the season; 0 where there is none in the lookback.
+
+    Args:
+        season: Its length, in hours.
+        lookback: Hours of the past that are looked at.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(48)}, index=hours))
+        >>> SeasonalNaive().forecast_at(panel, origins=np.array([47, 47]), leads=np.array([1, 25])).mean.tolist()
+        [[24.0], [24.0]]
+    """
 
     season: int = 24
     lookback: int = 672
@@ -44,7 +55,17 @@ class SeasonalNaive:
 
 @dataclass(frozen=True, slots=True)
 class TrailingMean:
-    """The weighted mean of the last hours; 0 where nothing was seen in them."""
+    """The weighted mean of the last hours; 0 where nothing was seen in them.
+
+    Args:
+        hours: How many.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(48)}, index=hours))
+        >>> TrailingMean(hours=3).forecast_at(panel, origins=np.array([47]), leads=np.array([1])).mean.tolist()
+        [[46.0]]
+    """
 
     hours: int = 336
 
@@ -57,7 +78,17 @@ class TrailingMean:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same value."""
+    """Always the same value.
+
+    Args:
+        value: In the unit of the series.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=48, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": range(48)}, index=hours))
+        >>> Constant(7.0).forecast_at(panel, origins=np.array([47]), leads=np.array([1])).mean.tolist()
+        [[7.0]]
+    """
 
     value: float = 0.0
 

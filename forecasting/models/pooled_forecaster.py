@@ -43,9 +43,17 @@ QUICK = Fitting(
 class PooledForecaster(Direct[FeatureSpec]):
     """One model a block of entities.
 
-    spec     the features, as of a GlobalForecaster
-    fitting  how each block's model is fitted; by default in a second or two
-    block    entities that share a model
+    Args:
+        spec: The features, as of a GlobalForecaster.
+        fitting: How each block's model is fitted; by default in a second or two.
+        block: Entities that share a model.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=14 * 24, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": hours.hour, "lima": hours.hour + 5}, index=hours))
+        >>> fitting = Fitting(members=1, quantile_members=1, rounds=5, quantile_rounds=5)
+        >>> PooledForecaster(FeatureSpec(horizon=6), fitting, block=1000).fit(panel).predict(panel).shape
+        (12, 8)
     """
 
     def __init__(
@@ -64,7 +72,8 @@ class PooledForecaster(Direct[FeatureSpec]):
     def fit(self, data: Panel | pd.DataFrame | Iterable[Panel]) -> Self:
         """Fit to a panel, to the long format, or to panels that come one after the other, such as shards.
 
-        Raises DataError when there is too little.
+        Raises:
+            DataError: There is too little.
         """
         self._blocks = []
         panels = [self._panel(data)] if isinstance(data, (Panel, pd.DataFrame)) else data

@@ -15,11 +15,16 @@ from pipeline.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """The cover of some entities by one forecast pipe."""
+    """The cover of some entities by one forecast pipe.
+
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        now: The hour from which it is counted, UTC.
+        hours: Entity -> hours until its newest forecast runs out; 0 where it has, or never was.
+    """
 
     pipe: str
     now: datetime
-    # entity -> hours until its newest forecast runs out; 0 where it has, or never was
     hours: Mapping[str, int]
 
     @property
@@ -57,10 +62,18 @@ def cover(
     horizon: int | None = None,
     store: Store | None = None,
 ) -> Cover:
-    """Return the hours from `now` (the present hour by default) until each entity's newest forecast runs out.
+    """Return the hours from now until each entity's newest forecast runs out.
 
-    The other parameters are those of `read_forecasts`. The newest hour is read first, older ones only for who has
-    none there.
+    The newest hour is read first, older ones only for who has none there.
+
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        entities: Their keys.
+        now: The hour from which it is counted; the present one by default.
+        version: Whose forecasts; PIPELINE_VERSION or the git branch by default.
+        base: The version that is read where this one has none for an issue date.
+        horizon: How many issue dates are looked through, as in `read_forecasts`.
+        store: The pipe store; the process' own by default.
     """
     when = floor(datetime.now(UTC)) if now is None else hour(now)
     issues = Issues.of(store, pipe, version, base)
@@ -77,9 +90,17 @@ def covers(
     base: str | None = None,
     store: Store | None = None,
 ) -> dict[str, Cover]:
-    """Return the cover by each of some pipes, say all tasks of a flow, that holds forecasts; others are left out.
+    """Return the cover by each of some pipes that holds forecasts; others are left out.
 
     What a pipe holds is seen by some of its entities: a pipe that had no forecast for a week is left out, too.
+
+    Args:
+        pipes: Names of tasks, say all of a flow.
+        entities: Their keys.
+        now: The hour from which it is counted; the present one by default.
+        version: Whose forecasts; PIPELINE_VERSION or the git branch by default.
+        base: The version that is read where this one has none for an issue date.
+        store: The pipe store; the process' own by default.
     """
     when = floor(datetime.now(UTC)) if now is None else hour(now)
     sample = entities[:: max(len(entities) // SAMPLE, 1)][:SAMPLE]

@@ -24,17 +24,29 @@ __all__ = ["HORIZON", "Forecast", "read_forecast", "read_forecasts"]
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What is forecast for one entity and hour."""
+    """What is forecast for one entity and hour.
+
+    Args:
+        entity: Its key.
+        at: The hour that was asked for, UTC.
+        value: The mean.
+        bounds: "lo-80", "hi-80", "lo-95", "hi-95"; empty for a forecast without intervals.
+        issued: The hour in which it was made; for one made on the spot that of the newest observation.
+        lead: Hours from then to the hour asked for.
+        version: The version of the code that made it, or whose observations it was made of.
+        model: The version of the model that made it, where it names one.
+        source: "fresh", "older", "ridge" or "seasonal naive".
+    """
 
     entity: str
-    at: datetime  # the hour that was asked for, UTC
-    value: float  # the mean
-    bounds: Mapping[str, float]  # "lo-80", "hi-80", "lo-95", "hi-95"; empty for a forecast without intervals
-    issued: datetime  # the hour in which it was made; for one made on the spot that of the newest observation
-    lead: int  # hours from then to the hour asked for
-    version: str  # the version of the code that made it, or whose observations it was made of
-    model: str | None  # the version of the model that made it, where it names one
-    source: str = FRESH  # "fresh", "older", "ridge" or "seasonal naive"
+    at: datetime
+    value: float
+    bounds: Mapping[str, float]
+    issued: datetime
+    lead: int
+    version: str
+    model: str | None
+    source: str = FRESH
 
     @property
     def degraded(self) -> bool:
@@ -55,9 +67,29 @@ def read_forecast(
     fallback: bool = True,
     store: Store | None = None,
 ) -> Forecast:
-    """Return the freshest forecast of one entity for the hour `at`; the parameters are those of `read_forecasts`.
+    """Return the freshest forecast of one entity for the hour `at`.
 
-    Raises NoForecast when no stored forecast covers that hour and none can be made of observations.
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        entity: Its key.
+        at: The hour that is asked about: aware and on the hour, or a text like 2013-06-25T13.
+        now: As in `read_forecasts`; so are the others.
+        version: Whose forecasts.
+        base: The version that is read where this one has none.
+        horizon: How many issue dates are looked through.
+        observed: The numeric pipe that is forecast.
+        fallback: Whether to make a forecast where none is stored.
+        store: The pipe store.
+
+    Raises:
+        NoForecast: No stored forecast covers that hour, and none can be made of observations.
+
+    Example:
+        >>> store, made = MemoryStore(), {"oslo": {"mean": [5.0, 6.0, 7.0]}}
+        >>> refused = store.put("main", "load_forecast", "2026-04-01T06", made, ttl=86400)
+        >>> found = read_forecast("load_forecast", "oslo", "2026-04-01T08", version="main", store=store)
+        >>> found.value, found.lead, found.source
+        (6.0, 2, 'older')
     """
     when = hour(at)
     issues = Issues.of(store, pipe, version, base)
@@ -83,20 +115,22 @@ def read_forecasts(
 ) -> dict[str, Forecast]:
     """Return entity -> the freshest forecast for the hour `at`; entities that cannot have one are left out.
 
-    pipe      the name of the task that makes the forecasts
-    at        the hour that is asked about: aware and on the hour, or a text like 2013-06-25T13
-    now       the newest hour whose wave counts; the hour before `at` by default. Ask for a later day with the
-              present hour. A forecast from an earlier hour than this one is `degraded`.
-    version   whose forecasts; PIPELINE_VERSION or the git branch by default
-    base      the version that is read where this one has none for an issue date
-    horizon   how many issue dates are looked through, from `now` back; by default 24, and those of a week where
-              that is how old the newest forecasts are
-    observed  the numeric pipe that is forecast, of which a forecast is made where none is stored; by default what
-              the stored ones name
-    fallback  whether to make one
-    store     the pipe store; the process' own by default
-
     The newest hour is read first, older ones only for who has none there, in few pipelined reads.
+
+    Args:
+        pipe: The name of the task that makes the forecasts.
+        entities: Their keys.
+        at: The hour that is asked about: aware and on the hour, or a text like 2013-06-25T13.
+        now: The newest hour whose wave counts; the hour before `at` by default. Ask for a later day with the present
+            hour. A forecast from an earlier hour than this one is `degraded`.
+        version: Whose forecasts; PIPELINE_VERSION or the git branch by default.
+        base: The version that is read where this one has none for an issue date.
+        horizon: How many issue dates are looked through, from `now` back; by default 24, and those of a week where
+            that is how old the newest forecasts are.
+        observed: The numeric pipe that is forecast, of which a forecast is made where none is stored; by default what
+            the stored ones name.
+        fallback: Whether to make one.
+        store: The pipe store; the process' own by default.
     """
     when = hour(at)
     issues = Issues.of(store, pipe, version, base)

@@ -17,20 +17,34 @@ DEPTH = 20  # versions that can be rolled back through
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One decision."""
+    """One decision.
 
-    number: int = 0  # from 1 on, without a gap; 0 where nothing was decided yet
-    kind: str = ""  # PROMOTED, ROLLED_BACK or REFUSED
-    version: str = ""  # that it is about
-    before: str | None = None  # the version that was live until then
-    # versions that were made live one after the other and stand; the last one is live
+    Args:
+        number: From 1 on, without a gap; 0 where nothing was decided yet.
+        kind: "promoted", "rolled back" or "refused".
+        version: The one that it is about.
+        before: The version that was live until then.
+        stack: Versions that were made live one after the other and stand; the last one is live.
+        by: User and machine.
+        at: When, UTC.
+        why: What the user said.
+        forced: Past the gate.
+        held: A person has rolled back, and nobody has promoted since.
+        text: What the gate said, with its numbers.
+        metrics: Those of the version's backtest.
+    """
+
+    number: int = 0
+    kind: str = ""
+    version: str = ""
+    before: str | None = None
     stack: tuple[str, ...] = ()
     by: str = ""
-    at: str = ""  # UTC
+    at: str = ""
     why: str = ""
-    forced: bool = False  # past the gate
-    held: bool = False  # a person has rolled back, and nobody has promoted since
-    text: str = ""  # what the gate said, with its numbers
+    forced: bool = False
+    held: bool = False
+    text: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -32,12 +32,19 @@ class PromotionRefused(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What came of a promotion or a rollback."""
+    """What came of a promotion or a rollback.
 
-    event: Event  # the one that made the version live
-    changed: bool = True  # False: it was live already
+    Args:
+        event: The one that made the version live.
+        changed: False: it was live already.
+        published: Whether the topic got it.
+        unpublished: Why it did not, where one is configured.
+    """
+
+    event: Event
+    changed: bool = True
     published: bool = False
-    unpublished: str = ""  # why the topic did not get it, where one is configured
+    unpublished: str = ""
 
 
 class Measurement(Protocol):
@@ -57,7 +64,18 @@ class Measurement(Protocol):
 
 
 class Registry(Timeline):
-    """The models under one root, as one stage sees them."""
+    """The models under one root, as one stage sees them.
+
+    Args:
+        root: A folder, or s3://bucket/prefix.
+        settings: The stage, its gate, the topic; what is not set in the environment by default.
+        publish: Tells others of promotions; by default the settings' topic.
+
+    Example:
+        >>> registry = Registry("models")
+        >>> registry.names(), registry.versions("load", "default")
+        ({}, [])
+    """
 
     def __init__(
         self,
@@ -83,16 +101,21 @@ class Registry(Timeline):
         automatic: bool = False,
         measured: Measurement | None = None,
     ) -> Promotion:
-        """Make a version live at a stage, by default this process' own, if it passes the stage's gate.
+        """Make a version live at a stage, if it passes the stage's gate. What is live already stays so.
 
-        `force` goes past the gate, which the history notes, but not past damaged files. A refusal is noted too. What
-        is live already stays so. An `automatic` promotion, of a training wave, is refused after a rollback until
-        somebody promotes by hand: what was taken back for a reason does not return over night. It is refused as well
-        for a model with older data than the live one's, as a backfill trains. `measured` is a newer measurement of
-        the same recipe than the manifest's.
+        Args:
+            stage: This process' own by default.
+            why: For the history.
+            by: Who; by default the user and the machine.
+            force: Go past the gate, which the history notes, but not past damaged files.
+            automatic: By a training wave: refused after a rollback until somebody promotes by hand (what was taken back
+                for a reason does not return overnight), and for a model with older data than the live one's, as a
+                backfill trains.
+            measured: A newer measurement of the same recipe than the manifest's.
 
-        Raises ModelError for a version that is not there or is damaged, PromotionRefused with the numbers for one
-        that does not pass.
+        Raises:
+            ModelError: The version is not there or is damaged, or `measured` is of another recipe.
+            PromotionRefused: It does not pass; with the numbers, and noted in the history.
         """
         stage = check_stage(stage or self.settings.stage)
         candidate = _measured(self.check(name, partition, version), measured)
@@ -144,7 +167,15 @@ class Registry(Timeline):
     ) -> Promotion:
         """Make the version live that was so before; the next rollback goes one further back.
 
-        Versions that were removed or damaged since are left out. Raises ModelError when there is none to go back to.
+        Versions that were removed or damaged since are left out.
+
+        Args:
+            stage: This process' own by default.
+            why: For the history.
+            by: Who; by default the user and the machine.
+
+        Raises:
+            ModelError: There is none to go back to.
         """
         stage = check_stage(stage or self.settings.stage)
         for _ in range(TRIES):
@@ -175,9 +206,16 @@ class Registry(Timeline):
         raise ModelError(self.nothing_live(name, partition, stage))
 
     def prune(self, name: str, partition: str, keep: int | None = None) -> list[str]:
-        """Remove old versions but for the newest `keep`; returns those that are gone.
+        """Remove old versions; what is live at any stage stays, and so does the version before it.
 
-        What is live at any stage stays, and so does the version before it.
+        Args:
+            keep: The newest versions that stay; by default the settings'.
+
+        Returns:
+            Those that are gone.
+
+        Raises:
+            ModelError: `keep` is below 1.
         """
         keep = self.settings.keep if keep is None else keep
         if keep < 1:

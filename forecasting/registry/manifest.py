@@ -41,22 +41,39 @@ class Storable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is known about one version of a model."""
+    """What is known about one version of a model.
 
-    name: str  # what it forecasts: the pipe's name
+    Args:
+        name: What it forecasts: the pipe's name.
+        partition: The one that it is of.
+        version: Its name.
+        first: The first hour of the data that it was fitted to.
+        last: The last one.
+        entities: How many there were.
+        features: Their names.
+        metrics: What a backtest measured.
+        against: The version that `live_mae` among the metrics was measured of.
+        code: The version of the code that trained it.
+        made: When it was stored, UTC.
+        kind: The estimator: a public name of ours, or "module:class" of a user's own.
+        recipe: Digest of its class and parameters: equal for two fits of the same model.
+        sha256: File -> digest.
+    """
+
+    name: str
     partition: str
     version: str
-    first: str  # the first and the last hour of the data that it was fitted to
+    first: str
     last: str
     entities: int
     features: tuple[str, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
-    against: str | None = None  # the version that `live_mae` among the metrics was measured of
-    code: str = ""  # the version of the code that trained it
-    made: str = ""  # when it was stored, UTC
-    kind: str = ""  # the estimator: a public name of ours, or "module:class" of a user's own
-    recipe: str = ""  # digest of its class and parameters: equal for two fits of the same model
-    sha256: Mapping[str, str] = field(default_factory=dict)  # file -> digest
+    against: str | None = None
+    code: str = ""
+    made: str = ""
+    kind: str = ""
+    recipe: str = ""
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     def dump(self) -> bytes:
         """Return what `parse` reads."""

@@ -21,9 +21,14 @@ MAE, NAIVE_MAE, LIVE_MAE, COVER = "mae", "naive_mae", "live_mae", "cover-95"
 class Gate:
     """What a version must keep to be made live.
 
-    naive  its error is at most so many times that of the seasonal naive
-    live   and at most so many times that of the live version
-    cover  the share of hours within its 95 % interval is at most this far from 0.95
+    Args:
+        naive: Its error is at most so many times that of the seasonal naive.
+        live: And at most so many times that of the live version.
+        cover: The share of hours within its 95 % interval is at most this far from 0.95.
+
+    Example:
+        >>> Gate.parse("naive=0.95,live=1.02")
+        Gate(naive=0.95, live=1.02, cover=1.0)
     """
 
     naive: float = 1.0

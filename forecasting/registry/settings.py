@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from forecasting.registry.promotion_gate import Gate
-from pipeline.environment import count, read, seconds, setting
+from pipeline.environment import count, explained, read, seconds, setting
 from pipeline.errors import SettingsError, near
 
 STAGES = ("dev", "test", "prod")  # in the order in which a version goes through them
@@ -36,9 +36,15 @@ def _topic(arn: str, name: str) -> str:
     return arn
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Where models are kept, and what it takes to be live."""
+    """Where models are kept, and what it takes to be live.
+
+    Example:
+        >>> ModelSettings.from_env({"PIPELINE_STAGE": "prod", "PIPELINE_GATE": "naive=0.95"}).gates["prod"].naive
+        0.95
+    """
 
     root: str = setting("PIPELINE_MODELS", "models", "a folder, or s3://bucket/prefix")
     stage: str = setting(

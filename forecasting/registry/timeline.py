@@ -16,12 +16,19 @@ log = get_logger("forecasting.registry")
 
 
 class Live(NamedTuple):
-    """The model that serves, and which one should."""
+    """The model that serves, and which one should.
+
+    Args:
+        model: The estimator.
+        version: The one that it is of.
+        instead_of: The live version, where that one cannot be loaded.
+        why: Why it cannot.
+    """
 
     model: Any
     version: str
-    instead_of: str | None = None  # the live version, where that one cannot be loaded
-    why: str = ""  # why it cannot
+    instead_of: str | None = None
+    why: str = ""
 
 
 class Timeline(Artifacts):

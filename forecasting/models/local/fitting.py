@@ -29,17 +29,26 @@ SHRINKAGE = 5.0  # so many errors of any hour draw the usual error of an hour of
 class LocalSpec:
     """How local models are made. All lengths in hours.
 
-    kind       "xgboost": the mean of a ridge and of boosted trees; "ridge": the ridge alone, forty times as fast
-    horizon    the largest lead
-    seasons    periods; the first is the main one
-    history    how much of the past is fitted to
-    half_life  after so long a row counts half as much
-    penalty    of the ridge's coefficients, for a row of observations
-    trees      of each entity; `depth` of a tree, `eta` their learning rate
-    bins       of each feature
-    columns    share of the features that a tree may use
-    future     names of the panel's inputs that are known for the hours to come; None takes all that it has when fitted
-    seed       of the rows and the trees: the same data give the same models
+    Args:
+        kind: "xgboost": the mean of a ridge and of boosted trees; "ridge": the ridge alone, forty times as fast.
+        horizon: The largest lead.
+        seasons: Periods; the first is the main one.
+        history: How much of the past is fitted to.
+        half_life: After so long a row counts half as much.
+        penalty: Of the ridge's coefficients, for a row of observations.
+        trees: Of each entity.
+        depth: Of a tree.
+        eta: Learning rate of the trees.
+        bins: Of each feature.
+        columns: Share of the features that a tree may use.
+        seed: Of the rows and the trees: the same data give the same models.
+        future: Names of the panel's inputs that are known for the hours to come; None: all that it has when fitted.
+
+    Raises:
+        ValueError: There is no such kind, or no season or horizon of an hour or more.
+
+    Example:
+        >>> model = LocalForecaster(LocalSpec(kind="ridge", horizon=48, history=28 * 24))
     """
 
     kind: Literal["xgboost", "ridge"] = "xgboost"

@@ -44,7 +44,18 @@ CALIBRATION = 20_000  # errors that the intervals are measured on
 
 
 class LocalForecaster(Direct[LocalSpec]):
-    """A model for each entity of a panel."""
+    """A model for each entity of a panel.
+
+    Args:
+        spec: How they are made.
+
+    Example:
+        >>> hours = pd.date_range("2026-01-01", periods=42 * 24, freq="h", tz="UTC")
+        >>> panel = Panel.from_frames(pd.DataFrame({"oslo": hours.hour, "lima": hours.hour + 5}, index=hours))
+        >>> forecast = LocalForecaster(LocalSpec(kind="ridge", horizon=6)).fit(panel).predict(panel)
+        >>> forecast["mean"].round().tolist()[:3]
+        [0.0, 1.0, 2.0]
+    """
 
     def __init__(self, spec: LocalSpec | None = None) -> None:
         self.spec = spec or LocalSpec()
