@@ -54,15 +54,21 @@ def command(
 ) -> Task:
     """Build a task of a command. Without inputs it is a collection task.
 
-    argv      the program and its arguments; there is no shell
-    inputs    the pipes that it reads. One with a window is sent as a list of numbers, oldest first, null for NaN
-    optional  pipes that it can do without -> what is sent where there is none
-    shared    those of the inputs that a partition or the wave has one of: sent whole with every line
-    cwd       the folder that it runs in, and that a relative program is looked for in; the worker's by default
-    env       environment variables beside the worker's own
-
     Shortly before `time_limit` it is killed with all processes that it started; what it answered until then counts.
-    Raises TaskError for a declaration that cannot work.
+
+    Args:
+        name: The pipe's.
+        argv: The program and its arguments; there is no shell.
+        inputs: The pipes that it reads. One with a window is sent as a list of numbers, oldest first, null for NaN.
+        optional: Pipes that it can do without -> what is sent where there is none.
+        shared: Those of the inputs that a partition or the wave has one of: sent whole with every line.
+        cwd: The folder that it runs in, and that a relative program is looked for in; the worker's by default.
+        env: Environment variables beside the worker's own.
+        **options: Those of `@task`, but `batch` and `per`.
+
+    Raises:
+        TaskError: The declaration cannot work.
+        DurationError: A length of time or the rate cannot be read.
     """
     what = f"command {name!r}"
     optional = dict(optional or {})

@@ -60,18 +60,25 @@ def table(
 ) -> Task:
     """Build a collection task that reads CSV or Parquet files.
 
-    path         a local file; with fields, one a day or one a partition
-    value        the column of the value; several columns, or {name: column}, give a dictionary
-    entity       the column of the entity's key
-    date         the column of the time: rows count for the hour that it lies in. None: all rows are about the hour
-                 that is asked for
-    date_format  how times are written, for strptime; ISO 8601 by default. Without a zone they are UTC
-    aggregate    what becomes of several rows of an entity in an hour: "mean", "sum", "last" ...; by default an error
-    absent_ok    a file that is not there means no observation, and is no error
-    format       "csv" or "parquet"; by default the path's ending tells
-    reader       arguments for pandas.read_csv, such as {"sep": ";"}
+    An empty value, and an entity without a row, is no observation.
 
-    An empty value, and an entity without a row, is no observation. Raises TaskError.
+    Args:
+        name: The pipe's.
+        path: A local file; with fields, one a day or one a partition.
+        value: The column of the value; several columns, or {name: column}, make a dictionary.
+        entity: The column of the entity's key.
+        date: The column of the time: rows count for the hour that it lies in. None: all rows are about the hour that is
+            asked for.
+        date_format: How times are written, for strptime; ISO 8601 by default. Without a zone they are UTC.
+        aggregate: What becomes of several rows of an entity in an hour: "mean", "sum", "last" ...; by default an error.
+        absent_ok: A file that is not there means no observation, and is no error.
+        format: "csv" or "parquet"; by default the path's ending tells.
+        reader: Arguments for pandas.read_csv, such as {"sep": ";"}.
+        **options: Those of `@task`, but `batch`, `per` and `window`.
+
+    Raises:
+        TaskError: The declaration cannot work.
+        DurationError: A length of time or the rate cannot be read.
     """
     what = f"table {name!r}"
     fields = _fields(what, value)

@@ -59,18 +59,24 @@ def http_json(
 ) -> Task:
     """Build a collection task that asks an address for JSON.
 
-    url              the address; the values of its fields are quoted
-    params           the query: name -> text with fields; or a function (entity, date) -> mapping
-    headers          name -> value; or a function that gives them, for a token from the environment
-    select           what of the answer is the value: a path like "data.0.{entity}", or a function of the answer
-    request_timeout  how long the source may be silent
-    patience         how long one entity may take, with all tries and waits (default: a tenth of the time limit)
-    retries          tries after the first
-    missing          statuses that mean: no observation. So do 204 and a selected null
-    client           makes the process' httpx.Client, for a proxy or a certificate
+    With per="wave" or "partition" it asks once a scope.
 
-    `concurrency` is 8 by default. With per="wave" or "partition" it asks once a scope. Raises TaskError and
-    DurationError.
+    Args:
+        name: The pipe's.
+        url: The address; the values of its fields are quoted.
+        params: The query: name -> text with fields; or a function (entity, date) -> mapping.
+        headers: Name -> value; or a function that returns them, for a token from the environment.
+        select: What of the answer is the value: a path like "data.0.{entity}", or a function of the answer.
+        request_timeout: How long the source may be silent.
+        patience: How long one entity may take, with all tries and waits; a tenth of the time limit by default.
+        retries: Tries after the first.
+        missing: Statuses that mean: no observation. So do 204 and a selected null.
+        client: Makes the process' httpx.Client, for a proxy or a certificate.
+        **options: Those of `@task`, but `window` and `timeout`; `concurrency` is 8 by default.
+
+    Raises:
+        TaskError: The declaration cannot work.
+        DurationError: A length of time or the rate cannot be read.
     """
     what = f"http_json {name!r}"
     limit = durations.seconds(options.get("time_limit", DEFAULT_TIME_LIMIT), f"{what}: time_limit")

@@ -51,15 +51,22 @@ def sql(
 ) -> Task:
     """Build a collection task that asks a database.
 
-    query        SQL with `:entities`, `:date`, `:end` and the names of `params`
-    url          where the database is, as SQLAlchemy writes it; or a function that gives it, for one from the
-                 environment. Its password never gets into messages
-    entity       the column of the entity's key
-    value        the column of the value. By default the only other one, or a dictionary of all others
-    params       further parameters
-    date_format  strftime's, for a database that holds times as texts; by default they are sent as UTC timestamps
+    NULL, and an entity without a row, is no observation.
 
-    NULL, and an entity without a row, is no observation. Raises TaskError.
+    Args:
+        name: The pipe's.
+        query: SQL with `:entities`, `:date`, `:end` and the names of `params`.
+        url: Where the database is, as SQLAlchemy writes it; or a function that returns it, for one from the
+            environment. Its password never gets into messages.
+        entity: The column of the entity's key.
+        value: The column of the value. By default the only other one, or a dictionary of all others.
+        params: Further parameters.
+        date_format: strftime's, for a database that holds times as texts; by default they are sent as UTC timestamps.
+        **options: Those of `@task`, but `batch`, `per` and `window`.
+
+    Raises:
+        TaskError: The declaration cannot work.
+        DurationError: A length of time or the rate cannot be read.
     """
     what = f"sql {name!r}"
     params = dict(params or {})
