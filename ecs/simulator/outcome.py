@@ -7,16 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a trace under one policy."""
+    """What came of a trace under one policy.
 
-    times: tuple[float, ...]  # of each wave, from its submission to its end
-    tasks: int  # most at a time
-    hours: float  # of tasks, as billed
-    work: float  # seconds of one slot that were worked
-    slots: int  # of a task
+    Args:
+        times: Seconds of each wave, from its submission to its end.
+        tasks: The most at a time.
+        hours: Of tasks, as billed.
+        work: Seconds of one slot that were worked.
+        slots: Of a task.
+        dollars: What that costs.
+        entity_tasks: Entities of all waves times tasks of the flow.
+        history: (moment, tasks, backlog) over time.
+    """
+
+    times: tuple[float, ...]
+    tasks: int
+    hours: float
+    work: float
+    slots: int
     dollars: float
     entity_tasks: int
-    history: tuple[tuple[float, int, float], ...] = ()  # moment, tasks, backlog
+    history: tuple[tuple[float, int, float], ...] = ()
 
     @property
     def longest(self) -> float:

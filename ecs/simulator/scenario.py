@@ -15,24 +15,48 @@ DEFAULT = Path(__file__).with_name("scenario.toml")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A task of the flow: what an entity costs, and how much of that is computing."""
+    """A task of the flow.
+
+    Args:
+        name: Its name.
+        seconds: What an entity costs.
+        cpu: How much of that is computing, for one vCPU.
+        rate: Entities a second that its source allows to all workers together; 0 for any number.
+
+    Example:
+        >>> collect = Stage("departures", seconds=0.35, cpu=0.1, rate=50.0)
+    """
 
     name: str
     seconds: float
     cpu: float = 1.0
-    rate: float = 0.0  # entities a second that its source allows to all workers together; 0 for any number
+    rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class FlowModel:
-    """What runs for each shard, and what messages cost."""
+    """What runs for each shard, and what messages cost. Lengths of time are seconds.
+
+    Args:
+        stages: Tasks of a shard, one after the other.
+        shard_seconds: Work of one message.
+        message: Its own cost: queue, claim, report.
+        submit: A shard's share of the submission.
+        spread: Coefficient of variation of what a message takes.
+        shard: Entities of a shard; 0 for as many as the engine would take.
+
+    Example:
+        >>> flow = FlowModel((Stage("collect", seconds=0.375), Stage("compute", seconds=0.125)))
+        >>> flow.each, flow.shard_size(10_000)
+        (0.5, 5)
+    """
 
     stages: tuple[Stage, ...]
     shard_seconds: float = 2.0
     message: float = 0.01
     submit: float = 0.0005
     spread: float = 0.2
-    shard: int = 0  # entities of a shard; 0 for as many as the engine would take
+    shard: int = 0
 
     @property
     def each(self) -> float:
@@ -59,7 +83,19 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class TaskModel:
-    """One container: its slots, its size, and how it starts."""
+    """One container: its slots, its size, and how it starts.
+
+    Args:
+        slots: Messages at a time.
+        vcpu: Of one container.
+        memory: Its memory, in GB.
+        start: The least and the most seconds from RunTask to a worker that takes messages.
+        launch: Tasks that a service starts a second.
+        most: Tasks that it may have.
+
+    Example:
+        >>> scenario = Scenario(FlowModel((Stage("delay", seconds=0.1),)), task=TaskModel(slots=4, vcpu=2.0))
+    """
 
     slots: int = 1
     vcpu: float = 0.25
@@ -101,7 +137,19 @@ class Scaling:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All of it."""
+    """What a simulation is told of the world.
+
+    Args:
+        flow: What is run.
+        trace: When waves come, and how large they are.
+        task: The container that runs it.
+        price: Dollars.
+        scaling: What the policies know, and how late they know it.
+
+    Example:
+        >>> Scenario(FlowModel((Stage("delay", seconds=0.1),))).trace.waves
+        6
+    """
 
     flow: FlowModel
     trace: Trace = Trace()

@@ -22,7 +22,15 @@ WAVE, READY, DONE, LOOK = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A wave."""
+    """A wave.
+
+    Args:
+        at: Seconds from the beginning until it is submitted.
+        entities: How many it is run over.
+
+    Example:
+        >>> hourly = [Arrival(at=3600.0 * n, entities=10_000) for n in range(24)]
+    """
 
     at: float
     entities: int
@@ -51,7 +59,27 @@ class Run:
 
 @dataclass
 class Simulation:
-    """One run of a trace under one policy. The same seed gives the same result."""
+    """One run of a trace under one policy. The same seed gives the same result.
+
+    Args:
+        scenario: The flow, the containers and their price.
+        policy: How many tasks to have.
+        arrivals: The waves.
+        starting: Tasks that are there at the beginning.
+        until: Seconds after which it ends at the earliest; else with the last message.
+        seed: Of what messages and starts take.
+        joins: Moments at which tasks take their first message, whatever the policy says.
+        now: The moment that it begins at.
+
+    Example:
+        >>> class Two:
+        ...     period, delay = 60.0, 0.0
+        ...     def __call__(self, now, seen, desired):
+        ...         return 2
+        >>> scenario = Scenario(FlowModel((Stage("delay", seconds=0.1),)))
+        >>> Simulation(scenario, Two(), [Arrival(at=0.0, entities=1000)]).run().tasks
+        2
+    """
 
     scenario: Scenario
     policy: Policy

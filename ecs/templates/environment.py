@@ -67,7 +67,11 @@ def template(own: Sequence[Role] = ()) -> Block:
 
 
 def render(own: Sequence[Role] = ()) -> str:
-    """Return the template as JSON text, without blanks."""
+    """Return the template as JSON text, without blanks.
+
+    Args:
+        own: Roles of workers beside those that every environment has.
+    """
     return json.dumps(template(own), separators=(",", ":"))
 
 
