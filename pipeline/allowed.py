@@ -101,7 +101,7 @@ class Allowed:
         return str(real)
 
     def _defines(self, found: Any) -> bool:
-        """Return what an allowed module has made from a function or a class that it has imported."""
+        """Return whether an allowed module has made it itself; functions and classes may be imported ones."""
         home = getattr(found, "__module__", None)
         return not isinstance(found, FunctionType | BuiltinFunctionType | type) or (
             home is None or self.permits(home, found.__qualname__)

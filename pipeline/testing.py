@@ -126,7 +126,7 @@ def run_wave(
     states: MemoryStates | None = None,
     shard_size: int = SHARD_SIZE,
 ) -> Wave:
-    """Run a flow over some entities in this process, and give the wave when it has ended.
+    """Run a flow over some entities in this process, and return the wave when it has ended.
 
     entities    keys, or key -> features (which hold the feature that the flow's state is partitioned by)
     date        the hour (UTC); this hour by default

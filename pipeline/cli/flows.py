@@ -71,7 +71,7 @@ def compile_(session: Session, flow: str, form: str, only: tuple[str, ...], as_j
 
 
 def _command(session: Session, flow: str) -> str:
-    """Return the command with the options that the script needs to find the flow by its name."""
+    """Return the `wave` command with the options that the script needs to find the flow by its name."""
     if is_place(flow):
         return "wave"
     places = [str(Path(name).resolve()) if name.endswith(".py") else name for name in session.chosen.flows]

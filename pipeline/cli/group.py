@@ -126,7 +126,7 @@ def _load(entry: EntryPoint) -> click.Command:
 
 
 def _fail_for(entry: EntryPoint, error: ModuleNotFoundError) -> NoReturn:
-    """Report which extra brings the module that a command lacks."""
+    """Raise Failure, which names the extra that brings the module that a command lacks."""
     missing = (error.name or "").partition(".")[0]
     extra = _extra(entry, missing)
     if extra is None:

@@ -91,7 +91,7 @@ def _row(progress: Progress, task: str, micros: int) -> list[str]:
 
 
 def _incidents(wave: Wave, everything: bool) -> None:
-    """Report each task what was lost, late or run again, and why."""
+    """Report for each task what was lost, late or run again, and why."""
     found, untold = wave.runtime.records.incidents(wave.id)
     groups = grouped(found)
     if groups:

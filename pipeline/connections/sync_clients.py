@@ -69,7 +69,7 @@ class Patience(Retry):
         self._gone_since: float | None = None
 
     def __deepcopy__(self, memo: Any) -> Patience:
-        """Return itself: all connections of a client wait together."""
+        """Return this one: all connections of a client wait together."""
         return self
 
     def call_with_retry(

@@ -36,7 +36,7 @@ class Addition(Protocol):
         """What it adds to the menu: address -> text."""
 
     def router(self, pages: Pages) -> APIRouter:
-        """Return its addresses; `pages` knows its templates and those of the dashboard."""
+        """Return the router of its addresses; `pages` knows its templates and those of the dashboard."""
 
     def links(self, entity: EntityView) -> Sequence[Link]:
         """Return its pages about an entity."""
@@ -46,7 +46,7 @@ class Add(Protocol):
     """Makes an addition."""
 
     def __call__(self, runtime: Runtime, flows: Flows) -> Addition:
-        """Build it for a dashboard."""
+        """Build an addition for a dashboard."""
 
 
 def links(additions: Iterable[Addition], entity: EntityView) -> list[Link]:

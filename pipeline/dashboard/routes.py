@@ -58,7 +58,7 @@ class Dashboard:
         self.pages = Pages(*(one.package for one in self._additions), menu=MENU | menu)
 
     def router(self) -> APIRouter:
-        """Return all addresses."""
+        """Return the router of all addresses."""
         made = APIRouter(include_in_schema=False)
         found: dict[str, Callable[..., Response]] = {
             "/": self.overview,
@@ -81,30 +81,30 @@ class Dashboard:
         return self.pages.write(template, **context)
 
     def missing(self, text: str, here: str = "") -> Response:
-        """Return that something is not there."""
+        """Show that something is not there."""
         return self.pages.write("error.html", 404, text=text, here=here)
 
     def overview(self) -> Response:
-        """Return all flows, queues and alerts."""
+        """Show all flows, queues and alerts."""
         found = overview(self._runtime, self._flows, self._covers.known(PATIENCE))
         return self._write("overview.html", view=found, here="/")
 
     def wave(self, id: str) -> Response:
-        """One wave."""
+        """Show one wave."""
         try:
             return self._write("wave.html", view=view(Wave.find(id, self._runtime)), here="")
         except (UnknownName, UnreadableError) as error:
             return self.missing(str(error))
 
     def wave_json(self, id: str) -> Response:
-        """Return what changes on a wave's page."""
+        """Serve what changes on a wave's page."""
         try:
             return JSONResponse(live(Wave.find(id, self._runtime)), headers=HEADERS)
         except (UnknownName, UnreadableError) as error:
             return JSONResponse({"error": str(error)}, 404)
 
     def flow(self, name: str, version: str) -> Response:
-        """Return the waves of one flow."""
+        """Show the waves of one flow."""
         records = self._runtime.records
         infos = records.infos(records.ids(version, name)[:LISTED])
         price = self._runtime.settings.price
@@ -116,13 +116,13 @@ class Dashboard:
         return self._write("flow.html", name=name, version=version, rows=rows, price=price, here="")
 
     def states(self) -> Response:
-        """Return all states."""
+        """Show all states."""
         states = self._runtime.states
         names = {name: len(states.bind(name)) for name in states.names()}
         return self._write("states.html", names=names, here="/states")
 
     def state(self, name: str, q: str = "", page: Annotated[int, Query(ge=1)] = 1) -> Response:
-        """Some entities of a state."""
+        """Show some entities of a state."""
         try:
             found = self._keys.page(name, q, page)
         except (UnknownName, UnreadableError) as error:
@@ -131,7 +131,7 @@ class Dashboard:
         return self._write("state.html", page=found, flows=over, here="/states")
 
     def entity(self, flow: str, key: str, version: str = "", date: str = "") -> Response:
-        """Return what is stored of one entity by a flow, and how it stands in one wave."""
+        """Show what is stored of one entity by a flow, and how it stands in one wave."""
         at = version or self._runtime.settings.any_version()
         ids = self._runtime.records.ids(at, flow)
         ids = [i for i in ids if date in i] + [i for i in ids if date not in i] if date else ids
@@ -147,7 +147,7 @@ class Dashboard:
         return self._write("entity.html", view=found, links=more, here="/states")
 
     def workers(self) -> Response:
-        """Who is there."""
+        """Show the workers and queues."""
         observed = observe(self._runtime, self._flows.values())
         queues = [(backlog, observed.slots(name)) for name, backlog in observed.queues.items()]
         return self._write(
@@ -155,7 +155,7 @@ class Dashboard:
         )
 
     def static(self, name: str) -> Response:
-        """Return the style, the script and the icon."""
+        """Serve the style, the script and the icon."""
         if name not in FILES:
             return self.missing(f"There is no file {name!r} here.")
         return FileResponse(STATIC / name, media_type=FILES[name], headers={"Cache-Control": "max-age=300"})

@@ -147,7 +147,7 @@ class Replay:
         return step
 
     def _call(self, task: Task, source: Source, entity: Entity, groups: Any, step: Step) -> Mapping[str, Any]:
-        """Call a task; returns the pipes that it made."""
+        """Call a task, and return the pipes that it made."""
         state = self._state() if "state" in task.wants else None
         if task.per is None:
             ((_, step.value, step.error),) = Work(
@@ -210,7 +210,7 @@ class _Made(MemoryStore):
 
 
 def _noting(task: Task, step: Step) -> Callable[..., Any]:
-    """Build the task's function note what it is called with."""
+    """Wrap the task's function so that it notes what it is called with."""
 
     @functools.wraps(task.fn)
     def call(*args: Any, **kwargs: Any) -> Any:

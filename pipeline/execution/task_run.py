@@ -42,7 +42,7 @@ class Work:
     left: LeftOut = field(default_factory=LeftOut)  # what a batch answered for and was not asked for
 
     def outcomes(self, positions: Sequence[int]) -> Iterator[Outcome]:
-        """Run the task for the entities at those positions, and give what came of each, as it comes."""
+        """Run the task for the entities at those positions, and yield what came of each, as it comes."""
         keys = [self.entities[i] for i in positions]
         found = read(self.task, self.source, keys, self.partition)
         self.without = dict(found.gaps)
@@ -118,7 +118,7 @@ def scoped(
     throttle: Throttle | None = None,
     left: LeftOut | None = None,
 ) -> tuple[Mapping[str, Any], BaseException | None]:
-    """Run a partition- or wave-scoped task once, and give {key: value} to put, or why there is none."""
+    """Run a partition- or wave-scoped task once, and return {key: value} to put, or why there is none."""
     left = LeftOut() if left is None else left
     reserved = {"entity": entity, "date": source.date, "state": state}
     try:
@@ -156,7 +156,7 @@ def positional(task: Task) -> Callable[..., Any]:
 
 
 def throttled(fn: Callable[..., Any], throttle: Throttle | None) -> Callable[..., Any]:
-    """Build each call wait for the throttle first."""
+    """Wrap a function so that each call waits for the throttle first."""
     if throttle is None:
         return fn
 

@@ -99,7 +99,7 @@ class Gate:
         ttl: float,
         form: int = FORM,
     ) -> tuple[bool, str]:
-        """Build a wave from its shards under a temporary key, unless it is there.
+        """Create a wave from its shards under a temporary key, unless it is there.
 
         `roots` get their first deadline; more than `CHUNK` of them are left to `arm`. `expiry` in seconds from
         now, 0 for none; `ttl` how long its keys are kept after that; `form` is that of all its records. Returns

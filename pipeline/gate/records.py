@@ -286,7 +286,7 @@ class Records:
         return found.decode() if found else None
 
     def note_scheduled(self, version: str, flow: str, date: str) -> str | None:
-        """Note the hour of a scheduled wave that was started, and give the one before."""
+        """Note the hour of a scheduled wave that was started, and return the one before."""
         found = self.client.set(f"scheduled:{version}/{flow}", date, get=True)
         return found.decode() if found else None
 

@@ -30,7 +30,7 @@ class _InMemory(virtual.QoS):
     """What was not acknowledged, in this process alone; given back to the queue when the process ends."""
 
     def restore_unacked(self) -> list[Any]:
-        """Return what Redis takes. kombu would write the rest to a file, for nobody."""
+        """Return to the queue what Redis takes. kombu would write the rest to a file, for nobody."""
         super().restore_unacked()
         return []
 

@@ -67,7 +67,7 @@ class Channel(Protocol):
     name: str
 
     def tell(self, notices: Sequence[Notice]) -> int:
-        """Return what changed; returns how many of them, from the first on, may have arrived."""
+        """Report what changed; return how many of them, from the first on, may have arrived."""
 
 
 class Webhook:
@@ -100,7 +100,7 @@ class Webhook:
         return 0
 
     def _post(self, body: bytes) -> tuple[str | None, bool]:
-        """Return what went wrong, if anything did, and whether it may have arrived nevertheless."""
+        """Post it; return what went wrong, if anything did, and whether it may have arrived nevertheless."""
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         try:
             with self._opener.open(request, timeout=self._timeout):

@@ -40,7 +40,7 @@ class More(Protocol):
     """What another package adds."""
 
     def __call__(self, runtime: Runtime, flows: Sequence[Flow]) -> Iterable[Metric]:
-        """Return more metrics."""
+        """Return the metrics that it adds."""
 
 
 class WaveCollector(Collector):
@@ -64,7 +64,7 @@ class WaveCollector(Collector):
         yield gauge("waves_up", "Whether Redis answers.", (), [(up,)])
 
     def describe(self) -> Iterator[Metric]:
-        """Return none: Redis is not asked before somebody wants to know."""
+        """Describe nothing: Redis is not asked before somebody wants to know."""
         return iter(())
 
     def _all(self) -> Iterator[Metric]:

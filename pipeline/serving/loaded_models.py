@@ -49,7 +49,7 @@ class Held:
         self._thread: threading.Thread | None = None
 
     def states(self) -> dict[str, str]:
-        """Report each version "ready", "loading" or why it cannot be loaded."""
+        """Return for each version "ready", "loading" or why it cannot be loaded."""
         with self._lock:
             found = dict(self._faults) | dict.fromkeys(self._loaded, READY)
             return found | ({self._loading: LOADING} if self._loading else {})

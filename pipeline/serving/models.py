@@ -110,7 +110,7 @@ def kind_of(path: str) -> str:
 
 
 def predict(model: Model, instances: list[Any]) -> list[Any]:
-    """Call a model. Raises what it raises, and ModelFault where it gives not one prediction for each instance."""
+    """Call a model. Raises what it raises, and ModelFault where it does not return one prediction for each instance."""
     found = model.predict(instances)
     tolist = getattr(found, "tolist", None)
     predictions = tolist() if tolist is not None else list(found)

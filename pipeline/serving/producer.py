@@ -182,7 +182,7 @@ class Producer:
         return found
 
     def _forget(self, request: Waiting) -> Lane | None:
-        """Wait for it no more; returns its lane, None where nobody waited."""
+        """Stop waiting for it; return its lane, None where nobody waited."""
         if self._waiting.pop(request.asked.id, None) is None:
             return None
         if request.timer is not None:

@@ -64,7 +64,7 @@ class Server:
         return entry
 
     def start(self) -> None:
-        """Report that it is there, from now on."""
+        """Report for duty, from now on."""
         self._replier.start()
         self._tell()
         self._beating.start()

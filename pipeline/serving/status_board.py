@@ -145,7 +145,7 @@ class Beats:
         self._last = b"$"  # of the cancelled requests that were read
 
     def tell(self, state: WorkerState) -> tuple[int, Entry | None]:
-        """Return a sign; returns Redis' time in ms, and the catalogue's entry, None where it was removed."""
+        """Report a sign of life; return Redis' time in ms and the catalogue's entry, None where it was removed."""
         place = self._place
         keys = [place.key("workers"), place.key("beats"), catalogue_key(place.version), place.key("cost")]
         cost = "" if state.seconds is None else f"{state.seconds / max(state.per_call, 1.0):.9f}"

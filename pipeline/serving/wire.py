@@ -129,7 +129,7 @@ def writable(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return what numpy's numbers are in Python."""
+    """Return Python's number for one of numpy's."""
     item = getattr(value, "item", None)
     if item is None:
         raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -70,7 +70,7 @@ class Registry:
         self.left_out.take(left)
 
     def touch(self, *keys: str) -> set[str]:
-        """See entities again, so that they do not drop out; give those that the state does not hold."""
+        """See entities again, so that they do not drop out; return those that the state does not hold."""
         if not keys:
             return set()
         left = LeftOut()
@@ -83,7 +83,7 @@ class Registry:
         return unknown
 
     def remove(self, *keys: str) -> int:
-        """Take entities out; give how many of them the state held."""
+        """Take entities out; return how many of them the state held."""
         return sum(self._states._remove(self.name, part) for part in _slices(keys))
 
     def clear(self) -> None:
@@ -91,7 +91,7 @@ class Registry:
         self._states._clear(self.name)
 
     def fill(self) -> int:
-        """Add what the state's source gives, if it has one; give how many entities that were.
+        """Add what the state's source returns, if it has one; return how many entities that were.
 
         What it gave before it raised is added too, and then the error is raised.
         """

@@ -254,7 +254,7 @@ class Store(ABC):
         return found
 
     def _load(self, keys: Sequence[str], labels: Sequence[L]) -> dict[L, Any]:
-        """Read and decode; give label -> value for the keys that exist."""
+        """Read and decode; return label -> value for the keys that exist."""
         blobs = self._read(keys)
         there = [label for label, blob in zip(labels, blobs, strict=True) if blob is not None]
         try:
@@ -288,7 +288,7 @@ class Store(ABC):
 
     @abstractmethod
     def _add(self, keys: Sequence[str], blobs: Sequence[bytes], expires: int) -> list[bool]:
-        """Write each blob whose key does not exist, to go at `expires`; tell for each if it was written."""
+        """Write each blob whose key does not exist, to go at `expires`; return for each whether it was written."""
 
     @abstractmethod
     def _read(self, keys: Sequence[str]) -> list[bytes | None]:

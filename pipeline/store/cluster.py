@@ -34,7 +34,7 @@ R = TypeVar("R")
 def telling(
     method: Callable[Concatenate[Any, P], R],
 ) -> Callable[Concatenate[Any, P], R]:
-    """Build a method of a store that has a place raise StoreError for what its Redis refuses."""
+    """Wrap a method so that a store that has a place raises StoreError for what its Redis refuses."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -105,7 +105,7 @@ def number_in(blob: bytes) -> float | None:
 
 
 def encode_many(values: Mapping[str, Any], limit: int = MAX_BYTES) -> tuple[Encoded, dict[str, CodecError]]:
-    """Encode the values of many entities; give those that could be, and an error for each of the others."""
+    """Encode the values of many entities; return those that could be, and an error for each of the others."""
     blobs = _dump_many(list(values.values()))
     if blobs is None or max(map(len, blobs), default=0) > limit:
         return _encode_each(values, limit)

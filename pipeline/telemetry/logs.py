@@ -64,7 +64,7 @@ def form(terminal: bool, environ: Mapping[str, str] | None = None) -> str:
 
 
 def formatter(terminal: bool) -> logging.Formatter:
-    """Build what writes lines, of our loggers and of all others."""
+    """Build the formatter of lines, of our loggers and of all others."""
     last: list[Any]
     if form(terminal) == TEXT:
         # Without the values of variables, which may be secrets.

@@ -71,7 +71,7 @@ class _Ids(RandomIdGenerator):
 
     @contextmanager
     def being(self, trace_id: int, span_id: int) -> Iterator[None]:
-        """Yield these to the span that is begun in the `with` block, in this thread."""
+        """Let the span that is begun in the `with` block, in this thread, have these ids."""
         self._next.ids = trace_id, span_id
         try:
             yield

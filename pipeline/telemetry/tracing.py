@@ -29,7 +29,7 @@ class Tracer(Protocol):
         """Report that a wave was submitted, which began at that time (seconds since the epoch)."""
 
     def run(self, spec: WaveSpec, unit: Unit, attempt: int) -> AbstractContextManager[Told]:
-        """Report a run, from now until the end of the `with` block; what it made is told to what this gives."""
+        """Report a run, from now until the end of the `with` block; what it made is told to what this yields."""
 
     def ended(self, spec: WaveSpec) -> None:
         """Report a wave as a whole, which has just ended."""

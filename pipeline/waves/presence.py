@@ -67,7 +67,7 @@ class Presence:
 
 
 def present(client: Redis) -> list[Process]:
-    """Return those that are there, without what cannot be read."""
+    """Return the processes that are there, without what cannot be read."""
     found: Any = client
     members = found.zrangebyscore(PRESENT, found.time()[0], "+inf")
     return list(readable(_process, members))

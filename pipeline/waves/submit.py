@@ -130,7 +130,7 @@ def submit_wave(
 
 
 def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> Wave | None:
-    """Start the wave that was due at `date`, unless a newer one is due by `now` or was started: then give None.
+    """Start the wave that was due at `date`, unless a newer one is due by `now` or was started: then return None.
 
     The flow's scheduled wave before it is closed, if it is still open: the newest wave wins, and after an outage or
     a wave that takes longer than its period nothing piles up. What it had finished is kept.

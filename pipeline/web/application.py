@@ -105,7 +105,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _no_route(dashboard: Dashboard) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Build what answers where there is nothing: a page for a browser, JSON for a program."""
+    """Build the handler for where there is nothing: a page for a browser, JSON for a program."""
 
     async def answer(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -133,7 +133,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 async def _pipeline_error(request: Request, error: Exception) -> Response:
-    """Return an error on purpose: its text tells what to do."""
+    """Answer with an error that was raised on purpose: its text tells what to do."""
     kinds = ((ConnectionError, 503), (LookupError, 404), (ValueError, 422))
     status = next((status for kind, status in kinds if isinstance(error, kind)), 500)
     return error_response(HttpError(status, str(error)), request.scope[REQUEST_ID])

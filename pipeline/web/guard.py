@@ -133,7 +133,7 @@ class Guard:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a body once that was read already, then what comes after it."""
+    """Wrap `receive` so that it returns a body that was read already, then what comes after it."""
     given = False
 
     async def next_message() -> Any:

@@ -17,13 +17,13 @@ _TEXT = {200: {"content": {JSON: {"schema": {"type": "object"}}}}}
 
 @router.get("/healthz", responses=_TEXT)  # type: ignore[arg-type]
 async def healthz() -> Response:
-    """Return that the process answers."""
+    """Answer that the process is alive."""
     return json_response({"status": "alive"})
 
 
 @router.get("/readyz", responses={**_TEXT, 503: {"description": "Redis or workers are missing"}})  # type: ignore[dict-item]
 async def readyz(request: Request) -> Response:
-    """Return that Redis answers and at least one worker serves a model; 503 tells what is missing."""
+    """Answer whether Redis answers and at least one worker serves a model; 503 tells what is missing."""
     producer = services_of(request).producer
     if not producer.reachable:
         raise HttpError.later(503, "Redis does not answer. Is REDIS_URL right, and does the server run?", 1)

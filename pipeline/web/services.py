@@ -27,5 +27,5 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Return those of a request's application."""
+    """Return the services of a request's application."""
     return cast(Services, request.app.state.services)

@@ -39,7 +39,7 @@ class Heartbeat:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self | None:
-        """Build the one that PIPELINE_HEARTBEAT names, None where it names none."""
+        """Build the heartbeat that PIPELINE_HEARTBEAT names, None where it names none."""
         path = (os.environ if environ is None else environ).get(HEARTBEAT)
         return cls(path) if path else None
 

@@ -101,7 +101,7 @@ class PipelineRequest(Request):
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """Report a child that is killed at its time limit that it hung: it is not run again."""
+        """Report that a child which is killed at its time limit hung: its run is not repeated."""
         if not soft:
             self._tell(runtime().gate.hang)
         with self._about():
