@@ -103,7 +103,7 @@ class Adapter(ABC):
     @classmethod
     @abstractmethod
     def _restored(cls, folder: Path, given: Mapping[str, Any]) -> Self:
-        """Build the model of its parameters, as `_given` gave them, and of what was learned."""
+        """Build the model from its parameters, as `_given` returned them, and from what was learned."""
 
     def _given(self) -> dict[str, Any]:
         return {"horizon": self.horizon, "seasons": self.seasons, "held_out": self.held_out}

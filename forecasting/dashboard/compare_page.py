@@ -26,7 +26,7 @@ class ComparePage:
         self._pages, self._runtime, self._flows = pages, runtime, flows
 
     def router(self) -> APIRouter:
-        """Return its address."""
+        """Return the router of its address."""
         made = APIRouter(include_in_schema=False)
         made.add_api_route("/compare", self.compare, response_model=None)
         return made

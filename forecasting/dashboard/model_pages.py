@@ -30,7 +30,7 @@ class ModelPages:
         self._pages, self._registry = pages, registry
 
     def router(self) -> APIRouter:
-        """Return all addresses."""
+        """Return the router of all addresses."""
         made = APIRouter(include_in_schema=False)
         made.add_api_route("/models", self.models, response_model=None)
         made.add_api_route("/model", self.model, response_model=None)
@@ -39,7 +39,7 @@ class ModelPages:
         return made
 
     def models(self, q: str = "", page: Annotated[int, Query(ge=1)] = 1) -> Response:
-        """Return all models."""
+        """Show all models."""
         try:
             found = listed(self._registry(), q, page)
         except PipelineError as error:
@@ -56,7 +56,7 @@ class ModelPages:
         return self._pages.write("model.html", found=found, stages=STAGES, number=number, here="/models")
 
     def question(self, what: str, pipe: str, partition: str, stage: str, version: str = "") -> Response:
-        """Return what a decision would change; it asks for confirmation."""
+        """Show what a decision would change, and ask for confirmation."""
         if what not in DECISIONS:
             return self._error(404, "Not found", f"{what!r} is not a decision: {' or '.join(DECISIONS)}.")
         try:
@@ -66,7 +66,7 @@ class ModelPages:
         return self._pages.write("decision.html", found=found, number=number, here="/models")
 
     async def decision(self, request: Request) -> Response:
-        """Build a decision that was confirmed."""
+        """Carry out a decision that was confirmed."""
         try:
             check_meant(request)
         except HttpError as error:

@@ -43,7 +43,7 @@ class ForecastPages:
         self._runtime, self._flows, self._own = runtime, flows, registry
 
     def router(self, pages: Pages) -> APIRouter:
-        """Return all addresses."""
+        """Return the router of all addresses."""
         made = APIRouter(include_in_schema=False)
 
         def forecast(
@@ -108,7 +108,7 @@ class ForecastPages:
 
 
 def style() -> Response:
-    """Return the style of these pages."""
+    """Serve the style of these pages."""
     return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=300"})
 
 

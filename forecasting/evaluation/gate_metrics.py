@@ -37,7 +37,7 @@ class Rival:
 
     @classmethod
     def of(cls, registry: Registry, name: str, partition: str, model: Any) -> Rival:
-        """Return the live version's; a damaged one is none."""
+        """Return the rival that the live version is; a damaged one is none."""
         version = registry.newest(name, partition).live
         if version is None:
             return cls()

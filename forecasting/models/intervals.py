@@ -42,7 +42,7 @@ def normal(mean: Floats, size: Floats) -> dict[str, Floats]:
 
 
 def tidy(mean: Floats, bounds: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Build bounds that hold the mean, a higher level's around a lower level's; shapes stay."""
+    """Widen bounds so that they hold the mean, and a higher level's hold a lower level's; shapes stay."""
     low, high = mean, mean
     result: dict[str, Floats] = {}
     for level in sorted(int(name[3:]) for name in bounds if name.startswith("lo-")):

@@ -161,7 +161,7 @@ class Artifacts:
                 ) from error
 
     def check(self, name: str, partition: str, version: str) -> Manifest:
-        """Read all of a version, and give its manifest. Raises ModelError when it is not what was saved."""
+        """Read all of a version, and return its manifest. Raises ModelError when it is not what was saved."""
         manifest = self.manifest(name, partition, version)
         self._checked(manifest)
         return manifest

@@ -128,7 +128,7 @@ class Timeline(Artifacts):
         raise error
 
     def nothing_live(self, name: str, partition: str, stage: str) -> str:
-        """Return that nothing is live, and why if a refusal tells it."""
+        """Return the text for a model of which nothing is live, with the reason where one was refused."""
         newest = self.newest(name, partition, stage)
         head = f"no model of {name!r} for {partition!r} is live at {stage} in {self.files.place}"
         if newest.kind == REFUSED:

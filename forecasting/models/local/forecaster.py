@@ -182,7 +182,7 @@ def _calibrated(held: list[Held], horizon: int) -> Conformal:
 
 
 def _young(y: Floats, mean: Floats, origins: Ints, season: int) -> Floats:
-    """Return where less than a season was seen before an origin, repeat the last value; NaN where nothing was."""
+    """Repeat the last value where less than a season was seen before an origin; NaN where nothing was."""
     seen = ~np.isnan(y)
     first = np.where(seen.any(axis=0), np.argmax(seen, axis=0), len(y))
     young = origins[:, None] < first + season
