@@ -33,7 +33,7 @@ def declare(
     refused: Mapping[str, str],
     **fixed: Any,
 ) -> Task:
-    """Build a task of a function, and hand it the options.
+    """Build a task from a function and its options.
 
     factory   what the user called, for messages
     refused   option -> why this kind of task does not take it

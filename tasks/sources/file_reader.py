@@ -114,7 +114,7 @@ def _read(path: str, layout: Layout) -> pd.DataFrame:
 
 
 def _read_csv(path: str, layout: Layout) -> tuple[pd.DataFrame, list[str]]:
-    """Read the columns that are wanted, and give the names of those that there are."""
+    """Read the columns that are wanted, and return the names of those that there are."""
     import pandas as pd  # noqa: PLC0415 - as above
 
     wanted, reader = set(layout.columns), dict(layout.reader)

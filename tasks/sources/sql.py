@@ -83,7 +83,7 @@ def sql(
 def _statement(
     what: str, query: str, params: Mapping[str, Any], date_format: str | None
 ) -> tuple[sa.TextClause, frozenset[str]]:
-    """Build the statement, and give the names of its parameters."""
+    """Build the statement, and return the names of its parameters."""
     if not isinstance(query, str) or not query.strip():
         raise TaskError(f"{what}: {query!r} is not a query. Give SQL as text.")
     statement = sa.text(query)
@@ -114,7 +114,7 @@ class _Database:
     _engine: sa.Engine | None = None
 
     def rows(self, statement: sa.TextClause, params: Sequence[Mapping[str, Any]]) -> Iterator[sa.Row[Any]]:
-        """Run a statement with each set of parameters, in one connection, and give all rows."""
+        """Run a statement with each set of parameters, in one connection, and return all rows."""
         try:
             with self.engine().connect() as connection:
                 for given in params:
@@ -123,7 +123,7 @@ class _Database:
             raise self._error(error) from None
 
     def engine(self) -> sa.Engine:
-        """Return this process' engine. Raises SourceError when the address is none."""
+        """Return this process' engine. Raises SourceError when the address is not one."""
         if self._engine is None:
             address = self.url() if callable(self.url) else self.url
             try:
