@@ -198,7 +198,7 @@ class Controller:
         return float(whole + micros / 1e6)
 
     def _scale(self, decisions: Iterable[Decision]) -> None:
-        """Send ECS each count that is to change; one that fails keeps no other from it."""
+        """Send ECS each count that is to change; one that fails does not keep the others from it."""
         first: Exception | None = None
         for one in decisions:
             if one.count == one.desired:
@@ -212,7 +212,7 @@ class Controller:
             raise first
 
     def _lead(self) -> bool:
-        """Return whether this one leads, and stay so for some rounds.
+        """Lead for some rounds where nobody else does; return whether this one leads.
 
         Two that lead for a moment, because one hung between its look and its call, ask for what the same Redis says.
         """

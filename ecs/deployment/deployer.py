@@ -96,7 +96,7 @@ class Deployer:
         return changed
 
     def _unseen(self, part: Part, wanted: list[Part]) -> bool:
-        """Return that a part cannot be planned yet, because what it takes from the first one is not there."""
+        """Return whether a part cannot be planned yet, because what it takes from the first one is not there."""
         return part is not wanted[0] and self._stacks.find(wanted[0].name) is None
 
     def _tell(self, planned: Planned) -> None:

@@ -53,7 +53,7 @@ class Bucket:
     stack: str
 
     def put(self, stacks: Stacks, template: str) -> str:
-        """Write a template under its digest, and give its address. Raises CloudError."""
+        """Write a template under its digest, and return its address. Raises CloudError."""
         bucket = stacks.output(self.stack, "Models")
         key = f"templates/{hashlib.sha256(template.encode()).hexdigest()[:32]}.json"
         with telling(f"writing the template to s3://{bucket}/{key}"):

@@ -52,7 +52,7 @@ def count(runtime: Runtime, version: str) -> int:
 
 
 def clean(runtime: Runtime, version: str, protected: str = "main") -> int:
-    """Remove all keys of a version, and give how many those were. Raises SettingsError for the protected one."""
+    """Remove all keys of a version, and return how many those were. Raises SettingsError for the protected one."""
     check_version(version)
     if version == protected:
         raise SettingsError(

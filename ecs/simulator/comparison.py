@@ -56,7 +56,7 @@ def _by_cpu(scenario: Scenario, entities: int, least: int) -> Outcome:
 
 
 def _equal(scenario: Scenario, entities: int) -> Outcome:
-    """Return CPU tracking the most tasks at least for which it costs no more than pre-scaling; one, if it must be."""
+    """Simulate CPU tracking with the largest least number of tasks that costs no more than pre-scaling, or with one."""
     ahead = _outcome(scenario, "ahead", entities)
     least = max(int(ahead.hours * 3600 / (scenario.trace.waves * scenario.trace.period)), 1)
     while True:
