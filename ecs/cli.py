@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "simulate": (
         "ecs.simulator.simulate_command:simulate",
-        "Say how many workers a load needs, and what that costs.",
+        "Report how many workers a load needs, and what that costs.",
     ),
 }
 

@@ -43,7 +43,7 @@ def place_options(command: Callable[..., None]) -> Callable[..., None]:
 
 # They say what is deployed.
 what_options = together(
-    click.option("--tag", help="Of the images in ECR. [default: the branch, as `push` tags them]"),
+    click.option("--tag", help="The tag of the images in ECR. [default: the branch, as `push` tags them]"),
     click.option(
         "--queue",
         "queues",
@@ -64,7 +64,7 @@ what_options = together(
         "shared",
         metavar="NAME=VALUE",
         multiple=True,
-        help="One of the template that a stage shares.",
+        help="A parameter of the template that a stage shares.",
     ),
 )
 
@@ -101,7 +101,7 @@ def deploy(
 @place_options
 @what_options
 def diff(**what: Any) -> None:
-    """Print what a deployment would change; the exit code is 1 if anything."""
+    """Print what a deployment would change; the exit code is 1 if there is anything."""
     if _deploy(**what, dry=True):
         raise click.exceptions.Exit(1)
 
@@ -189,7 +189,7 @@ def clean(session: Session, branch: str, yes: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Only print the commands.")
 def push(branch: str, tag: str | None, region: str | None, root: Path, dry_run: bool) -> None:
-    """Build the images by docker and push them to ECR."""
+    """Build the images with docker and push them to ECR."""
     made = clients(region)
     registry = registry_of(made)
     steps = commands(root, registry, tag or default_tag(branch), branch)
@@ -201,8 +201,8 @@ def push(branch: str, tag: str | None, region: str | None, root: Path, dry_run: 
 
 
 @click.command()
-@click.option("--shared", is_flag=True, help="That of what a stage's environments share.")
-@click.option("--queue", "queues", metavar="KIND[=...]", multiple=True, help="As of `deploy`.")
+@click.option("--shared", is_flag=True, help="The template of what a stage's environments share.")
+@click.option("--queue", "queues", metavar="KIND[=...]", multiple=True, help="As for `deploy`.")
 def template(shared: bool, queues: tuple[str, ...]) -> None:
     """Print the CloudFormation template of an environment."""
     write(SHARED.read_text() if shared else render(own_roles(queues)))

@@ -19,15 +19,20 @@ from pipeline.formatting import length
 
 @click.command()
 @click.option(
-    "--scenario", "path", type=click.Path(path_type=Path), help="TOML file; the own one is the pattern."
+    "--scenario",
+    "path",
+    type=click.Path(path_type=Path),
+    help="TOML file; --pattern writes one to start from.",
 )
 @click.option(
     "--entities", type=click.IntRange(1), multiple=True, metavar="N", help="Entities of a wave. Repeatable."
 )
 @click.option("--policy", type=click.Choice(POLICIES), multiple=True, help="This policy only. Repeatable.")
-@click.option("--goal", type=click.FloatRange(1), metavar="SECONDS", help="In which a wave is to be done.")
+@click.option(
+    "--goal", type=click.FloatRange(1), metavar="SECONDS", help="Time within which a wave is to be done."
+)
 @click.option("--waves", type=click.IntRange(1), metavar="N", help="How many hourly waves.")
-@click.option("--pattern", is_flag=True, help="Write the own scenario, to be changed, and end.")
+@click.option("--pattern", is_flag=True, help="Write the built-in scenario, to be changed, and end.")
 @json_option
 def simulate(
     path: Path | None,
@@ -40,7 +45,7 @@ def simulate(
 ) -> None:
     """Report how many workers a load needs, what that costs, and how long its waves take.
 
-    Policies: ahead (what is deployed: by the work that is there and that of waves before they are due), cpu (target
+    Policies: ahead (what is deployed: by the work at hand and, before they are due, that of coming waves), cpu (target
     tracking of the CPU, with one task at least), cpu at equal cost (with as many tasks at least as ahead costs).
     """
     if pattern:

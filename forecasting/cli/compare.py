@@ -65,7 +65,7 @@ def compare(
     """Compare what several versions made of PIPE for the same entities and dates.
 
     Forecasts are scored on the answers that all versions gave, each version is tested against the first one named,
-    and a sentence says which is better. Of other pipes it is shown where they differ. Nothing is taken from a base
+    and a sentence says which is better. For other pipes it shows where they differ. Nothing is taken from a base
     version.
 
     \b

@@ -98,7 +98,7 @@ def _before(registry: Registry, name: str, partition: str, stage: str) -> str:
 @click.command()
 @name_argument
 @partition_option
-@click.option("--all", "everywhere", is_flag=True, help="Of all partitions, where there are several.")
+@click.option("--all", "everywhere", is_flag=True, help="All partitions, where there are several.")
 @stage_option
 @why_option
 @json_option
@@ -112,7 +112,7 @@ def rollback(
     why: str,
     as_json: bool,
 ) -> None:
-    """Make the version live that was so before. Once more goes one further back."""
+    """Make the version live that was live before. Doing so again goes one further back."""
     stage = stage or registry.settings.stage
     partitions = partitions_of(registry, name, partition)
     if len(partitions) > 1 and not everywhere:
@@ -148,7 +148,7 @@ def publish(registry: Registry, name: str, partition: str | None, stage: str | N
 def prune(registry: Registry, name: str, partition: str | None, keep: int | None, as_json: bool) -> None:
     """Remove old versions.
 
-    The newest stay, what is live at any stage, and the version before that.
+    The newest stay, and so do what is live at any stage and the version before that.
     """
     partitions = counted(partitions_of(registry, name, partition), "models")
     found = {p: registry.prune(name, p, keep) for p in partitions}

@@ -44,7 +44,7 @@ Found = dict[datetime, dict[str, Forecast]]
 @version_option
 @base_option
 @observed_option
-@click.option("--stored", is_flag=True, help="Only forecasts that are stored; make none of the observations.")
+@click.option("--stored", is_flag=True, help="Only forecasts that are stored; make none from observations.")
 @click.option(
     "--cover", "covers", is_flag=True, help="For how many hours from now the entities still have forecasts."
 )
@@ -70,9 +70,9 @@ def forecast(
 ) -> None:
     """Show what is forecast, and where each answer came from.
 
-    PIPE is the task that makes the forecasts. Its source is `fresh` (of the newest wave that was due), `older` (of an
-    earlier wave: these are degraded), or, where none is stored that reaches the hour, `ridge` or `seasonal naive`,
-    made of the observations. The lead is counted from the hour in which it was issued.
+    PIPE is the task that makes the forecasts. The source of an answer is `fresh` (of the newest wave that was due),
+    `older` (of an earlier wave: these are degraded), or, where none is stored that reaches the hour, `ridge` or
+    `seasonal naive`, made from the observations. The lead is counted from the hour in which it was issued.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ SOME_EVENTS = 20
 def model(ctx: click.Context, models: str | None) -> None:
     """Show, promote and roll back trained models.
 
-    A model is that of a PIPE for one partition of its state. Each version of it can be live at each of the stages dev,
+    A model belongs to a PIPE and a partition of its state. Each version of it can be live at each of the stages dev,
     test and prod; workers of a stage forecast with what is live there, and take up a change within seconds.
     """
     settings = ModelSettings.from_env()

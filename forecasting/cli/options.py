@@ -18,7 +18,7 @@ def _option(*names: str, **options: Any) -> Callable[[C], C]:
 
 
 name_argument: Callable[[C], C] = click.argument("name", metavar="PIPE")
-partition_option = _option("--partition", metavar="PARTITION", help="Of this partition. [default: of all]")
+partition_option = _option("--partition", metavar="PARTITION", help="Only this partition. [default: all]")
 stage_option = _option(
     "--stage", type=click.Choice(STAGES), help="The stage. [default: PIPELINE_STAGE, else dev]"
 )

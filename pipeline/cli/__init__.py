@@ -23,7 +23,7 @@ COMMANDS = {
     "show": ("pipeline.cli.show:show", "Show how a wave stands: tasks, statuses, reasons."),
     "watch": ("pipeline.cli.waves:watch", "Follow a wave until it has ended."),
     "top": ("pipeline.cli.top:top", "Show what runs now: waves, queues, workers, rates."),
-    "cancel": ("pipeline.cli.waves:cancel", "Close a wave: what is open is not run any more."),
+    "cancel": ("pipeline.cli.waves:cancel", "Close a wave: what is open is no longer run."),
     "retry": ("pipeline.cli.waves:retry", "Run a wave's failed, skipped and expired entities again."),
     "run": ("pipeline.cli.run:run", "Run a flow for one entity in this process, to debug it."),
     "compile": ("pipeline.cli.flows:compile_", "Show how a flow is cut into parts, or write it as a script."),
@@ -33,7 +33,7 @@ COMMANDS = {
     "serve": ("pipeline.cli.serve:serve", "Start the HTTP API, and workers that hold models."),
     "serve-worker": ("pipeline.cli.serve:serve_worker", "Run one worker that holds a model."),
     "serving": ("pipeline.cli.serving:serving", "Show served models, and change who gets which traffic."),
-    "alert": ("pipeline.cli.alert:alert", "Say what is wrong now, and tell a webhook or an SNS topic."),
+    "alert": ("pipeline.cli.alert:alert", "Report what is wrong now, and notify a webhook or an SNS topic."),
     "doctor": ("pipeline.cli.doctor:doctor", "Check Redis, workers and beat, and say what to do."),
 }
 

@@ -20,21 +20,21 @@ from pipeline.waves.runtime import Runtime
 
 
 @click.command()
-@click.option("--every", metavar="LENGTH", help="Look again and again, as every 60s, until Ctrl-C.")
-@click.option("--quiet", is_flag=True, help="Tell nobody, show only.")
+@click.option("--every", metavar="LENGTH", help="Look again and again, every 60s for instance, until Ctrl-C.")
+@click.option("--quiet", is_flag=True, help="Only show it; notify nobody.")
 @json_option
 @with_session
 def alert(session: Session, every: str | None, quiet: bool, as_json: bool) -> None:
     """Report what is wrong now: late waves, failures, incidents, short cover, queues without workers, a full Redis.
 
     \b
-    What begins and what ends is told once each, however many processes look, to
+    Each beginning and each end is reported once, however many processes look, to
       PIPELINE_ALERT_WEBHOOK    a URL that takes JSON
       PIPELINE_ALERT_TOPIC      the ARN of an SNS topic (extra [aws])
-    Beat tells by itself where one of these is set. Bounds:
+    Beat reports by itself where one of these is set. Bounds:
       PIPELINE_ALERT_LATE       how long after it was due a wave may end [15m]
       PIPELINE_ALERT_FAILED     share of a task's entities that may fail [0.05]
-      PIPELINE_ALERT_COVER      how long forecasts must last still [6h]
+      PIPELINE_ALERT_COVER      how long forecasts must still last [6h]
       PIPELINE_ALERT_INCIDENTS  lost, hung or late runs of a flow within 15 minutes [5]
       PIPELINE_ALERT_MEMORY     share of a Redis' memory that may be in use [0.85]
 

@@ -51,16 +51,18 @@ class LastHour(click.ParamType[datetime]):
     help="The last hour, included; a day alone means its last hour. No later than the present one.",
 )
 @click.option(
-    "--every", metavar="LENGTH", help="One date each so long. [default: the flow's schedule, else 1h]"
+    "--every",
+    metavar="LENGTH",
+    help="Time from one date to the next. [default: the flow's schedule, else 1h]",
 )
-@click.option("--missing", is_flag=True, help="Run only what outages left out, as told above.")
+@click.option("--missing", is_flag=True, help="Run only what outages left out, as described above.")
 @click.option(
     "--in-flight",
     type=click.IntRange(1),
     metavar="N",
     default=IN_FLIGHT,
     show_default=True,
-    help="Dates at a time.",
+    help="How many dates at a time.",
 )
 @state_option
 @version_option
@@ -82,11 +84,11 @@ def backfill(
     only: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run FLOW for the hours of a range, oldest first, some of them at a time.
+    """Run FLOW for the hours of a range, oldest first, a few at a time.
 
     Its waves never expire. Pipes that are there stay as they are. With --missing, a date is skipped if its wave
-    ended with nothing failed; a wave with failures is run again for these. Of a date whose wave Redis has
-    forgotten, nothing is run if each task has a pipe of some entity.
+    ended with nothing failed; a wave with failures is run again for those. A date whose wave Redis has forgotten is
+    skipped, too, if each task has a pipe of some entity.
 
     Ctrl-C stops it; the dates in flight are finished by the workers.
 

@@ -56,7 +56,7 @@ def flows(session: Session, as_json: bool) -> None:
 @json_option
 @with_flows
 def compile_(session: Session, flow: str, form: str, only: tuple[str, ...], as_json: bool) -> None:
-    """Show how FLOW is cut into canvases, series and parallel parts, and which waits that adds.
+    """Show how FLOW is cut into canvases, series and parallel parts, and what waits that adds.
 
     sh is a script that runs the flow for one entity by hand, task by task: for debugging.
     """

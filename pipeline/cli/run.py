@@ -58,8 +58,8 @@ def run(
 ) -> None:
     """Run FLOW, or one task of it, for one entity in this process, and show what goes in and what comes out.
 
-    A task reads what this run made before, and all else from the store. Without time limits and rates: breakpoint()
-    works. The exit code is 1 when a task failed.
+    A task reads what this run made before, and everything else from the store. There are no time limits and no
+    rates, so breakpoint() works. The exit code is 1 when a task failed.
 
     \b
     Examples:

@@ -84,16 +84,16 @@ slots_option = click.option(
     metavar="N",
     default=DEFAULT_SLOTS,
     show_default=True,
-    help="Calls of the model at a time, in threads that share it.",
+    help="Calls to the model at a time, in threads that share it.",
 )
 batch_option = click.option(
-    "--batch", type=click.IntRange(1), metavar="N", help="Instances in one call at most. [default: 32]"
+    "--batch", type=click.IntRange(1), metavar="N", help="The most instances in one call. [default: 32]"
 )
 deadline_option = click.option(
     "--deadline",
     type=click.FloatRange(0.001),
     metavar="SECONDS",
-    help="Within which a request is answered, or refused at once. [default: 10]",
+    help="Time within which a request is answered; else it is refused at once. [default: 10]",
 )
 allow_option = click.option(
     "--allow",
@@ -115,7 +115,7 @@ allow_option = click.option(
 @batch_option
 @deadline_option
 @allow_option
-@click.option("--wait", is_flag=True, help="Where nobody has added MODEL yet, wait for it.")
+@click.option("--wait", is_flag=True, help="Wait for MODEL if nobody has added it yet.")
 @version_option
 @with_redis
 def serve_worker(
@@ -133,9 +133,9 @@ def serve_worker(
 ) -> None:
     """Run one worker that holds MODEL and answers its requests, until SIGTERM.
 
-    Redis keeps where each version is. The worker reads files in the folder of --path, in PIPELINE_MODELS and in those
-    of --allow; it imports the function or class that --path or --kind names, and modules of --allow. It refuses all
-    else that Redis names, and `wave serving ls` says why.
+    Redis holds where each version is. The worker reads files in the folder of --path, in PIPELINE_MODELS and in
+    those of --allow; it imports the function or class that --path or --kind names, and modules of --allow. It
+    refuses everything else that Redis names, and `wave serving ls` says why.
 
     \b
     Examples:
@@ -211,9 +211,9 @@ def serve(
 ) -> None:
     """Start the HTTP API, and a worker for each model: those that are named, else all that are served.
 
-    Redis is REDIS_URL's or --redis, or a private one where none is found. With nothing to serve, an example model
-    is. `--workers 0` starts the API alone. Of what Redis names, workers read and import what `wave serve-worker --help`
-    says.
+    Redis is that of REDIS_URL or --redis, or a private one where none is found. With nothing to serve, it serves an
+    example model. `--workers 0` starts the API alone. Of what Redis names, workers read and import only what `wave
+    serve-worker --help` says.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ COMMANDS = {
         "Share the traffic out between versions, and copy it to shadows.",
     ),
     "results": ("pipeline.cli.serving:results", "Show what each version did."),
-    "remove": ("pipeline.cli.serving:remove", "Serve a model no more."),
+    "remove": ("pipeline.cli.serving:remove", "Stop serving a model."),
     "token": ("pipeline.cli.serving:token", "Make a token for the HTTP API."),
 }
 
@@ -158,7 +158,7 @@ def promote(session: Session, model: str, model_version: str, as_json: bool, ver
 @version_option
 @with_redis
 def rollback(session: Session, model: str, as_json: bool, version: str | None) -> None:
-    """End a split at once, so that the live version has all; where there is none, go back to the version before."""
+    """End a split at once, so that the live version gets all; where there is none, go back to the version before."""
     _tell(_catalogue(session, version).change(model, Entry.rolled_back), as_json)
 
 
@@ -181,7 +181,7 @@ def split(
     as_json: bool,
     version: str | None,
 ) -> None:
-    """Share MODEL's traffic out; the live version has what is left. Without shares it has all.
+    """Share MODEL's traffic out; the live version has what is left. Without shares it gets all.
 
     Requests of the same key (the header X-Routing-Key, else --key's field of the first instance) get the same
     version. A shadow's answers are recorded, compared and not returned.
@@ -257,7 +257,7 @@ def _result(one: VersionResults) -> tuple[Any, ...]:
 @version_option
 @with_redis
 def remove(session: Session, model: str, as_json: bool, version: str | None) -> None:
-    """Serve MODEL no more: its workers release it."""
+    """Stop serving MODEL: its workers release it."""
     _catalogue(session, version).remove(model)
     if as_json:
         write_json({"model": model, "removed": True})

@@ -21,7 +21,7 @@ state_argument = click.argument("name", metavar="STATE")
 def state() -> None:
     """Show and change the entities of states.
 
-    How a state is partitioned is in the flow that declares it: name its module by -F or PIPELINE_FLOWS.
+    How a state is partitioned stands in the flow that declares it: name its module by -F or PIPELINE_FLOWS.
     """
 
 

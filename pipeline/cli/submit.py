@@ -32,7 +32,7 @@ from pipeline.waves.wave import Wave
 @version_option
 @base_option
 @only_option
-@click.option("--force", is_flag=True, help="Take a date later than the present hour, too.")
+@click.option("--force", is_flag=True, help="Accept a date later than the present hour, too.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exit code 1 unless all is well.")
 @json_option
 @with_session
@@ -51,7 +51,7 @@ def submit(
 ) -> None:
     """Start a wave of FLOW.
 
-    The same wave is never started twice: submitting it again gives the one that is there.
+    The same wave is never started twice: submitting it again returns the one that is there.
 
     \b
     Examples:

@@ -34,14 +34,14 @@ RIGHT = {"ended", "of", "a second", "slots", "late", "queued", "in flight", "wor
 
 @click.command()
 @click.option("--every", metavar="LENGTH", default="2s", show_default=True, help="How often it looks again.")
-@click.option("--once", is_flag=True, help="Look once, also in a terminal.")
+@click.option("--once", is_flag=True, help="Look once, even in a terminal.")
 @json_option
 @with_session
 def top(session: Session, every: str, once: bool, as_json: bool) -> None:
     """Show what runs now: flows with their newest waves and rates, queues, workers, Redis.
 
-    In a terminal it goes on until Ctrl-C; elsewhere, with --once or --json it looks for a second and ends. Late is
-    told of flows whose schedules are known here, by PIPELINE_FLOWS or -F.
+    In a terminal it goes on until Ctrl-C; elsewhere, or with --once or --json, it looks for a second and ends. Only
+    flows whose schedules are known here, by PIPELINE_FLOWS or -F, are shown as late.
     """
     pause = durations.seconds(every, "--every")
     console = None if once or as_json else terminal()

@@ -72,7 +72,7 @@ class Wanted:
     "--concurrency",
     type=click.IntRange(1),
     metavar="N",
-    help="Processes of each. [default: a CPU each, shared out]",
+    help="Processes of each. [default: one for each CPU, shared out]",
 )
 @click.option(
     "-Q", "--queues", metavar="KIND,...", help="Kinds of tasks they run. [default: all that the flows use]"
@@ -81,9 +81,9 @@ class Wanted:
     "--collect-threads",
     type=click.IntRange(1),
     metavar="N",
-    help="One worker more, of N threads, for collection tasks.",
+    help="One more worker, with N threads, for collection tasks.",
 )
-@click.option("--no-beat", is_flag=True, help="Start no waves by schedule.")
+@click.option("--no-beat", is_flag=True, help="Do not start waves on schedule.")
 @click.option("--flower", is_flag=True, help="Start Flower.")
 @click.option(
     "--flower-port", type=int, metavar="PORT", default=5555, show_default=True, help="Where Flower listens."
@@ -125,7 +125,7 @@ def up(
 ) -> None:
     """Start workers for the flows of FILE, -F or PIPELINE_FLOWS, and beat where one has a schedule.
 
-    Redis is REDIS_URL's or --redis, or a private one with `--redis embedded` or where none is found. Ctrl-C
+    Redis is that of REDIS_URL or --redis, or a private one with `--redis embedded` or where none is found. Ctrl-C
     ends all of it once running tasks have finished; a second Ctrl-C gives them back to the queue at once.
 
     \b

@@ -89,10 +89,10 @@ def _row(wave: Wave, progress: Progress, cost: Cost | None) -> list[str]:
 @json_option
 @with_redis
 def watch(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
-    """Follow WAVE until it has ended: in a terminal its graph, live.
+    """Follow WAVE until it has ended: in a terminal as a live graph.
 
-    The exit code is 1 if something failed, or it did not end by itself. As JSON it is an object a line, whenever
-    something has ended.
+    The exit code is 1 if something failed, or it did not end by itself. With --json it is an object a line,
+    whenever something has ended.
     """
     found = session.wave(wave)
     if not as_json and not (now := found.progress()).closed:
@@ -107,7 +107,7 @@ def watch(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @with_redis
 def cancel(session: Session, wave: tuple[str, ...], as_json: bool) -> None:
-    """Close WAVE: what is open is not run any more, what runs now is not counted."""
+    """Close WAVE: what is open is no longer run, and what runs now does not count."""
     found = session.wave(wave)
     cancelled = found.cancel()
     if as_json:
