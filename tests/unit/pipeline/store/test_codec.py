@@ -175,7 +175,7 @@ def test_a_size_is_kept_to():
 
 def test_bytes_that_no_codec_wrote_are_an_error():
     for blobs in ([b"1", b"2,3"], [b"nonsense"], [b""]):
-        with pytest.raises(CodecError, match="are no value of a pipe"):
+        with pytest.raises(CodecError, match="are not the value of a pipe"):
             codec.decode_many(blobs)
 
 
