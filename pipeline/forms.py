@@ -1,7 +1,7 @@
 """The form of what lies in Redis, as a number that records and messages carry; and what could not be read.
 
 Old and new code run beside each other during an upgrade. Who reads ignores the fields that it does not know, so that
-one more needs no new form. docs/upgrade.md says what a change of a record must do.
+one more needs no new form. CONTRIBUTING.md says what a change of a record must do.
 
 unreadable   sorted set: what was set aside and why it cannot be read, by when that was met last (ms)
 """
