@@ -145,11 +145,12 @@ def failures(figures: dict[str, Any]) -> list[str]:
 @click.option("--entities", default=2000, show_default=True, help="how many entities each has")
 @click.option("--deadline", default=180.0, show_default=True, help="seconds after which a wave is closed")
 @click.option("--seed", default=0, show_default=True, help="decides who is killed")
+@click.option("--mixed", is_flag=True, help="some of the workers are of the release before")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="file for the figures")
-def main(waves: int, entities: int, deadline: float, seed: int, path: Path | None) -> None:
+def main(waves: int, entities: int, deadline: float, seed: int, mixed: bool, path: Path | None) -> None:
     """Run waves while workers are killed, Redis restarts, sources hang and fail, and messages come twice."""
     began = time.monotonic()
-    with scene(entities, deadline, seed) as stage:
+    with scene(entities, deadline, seed, mixed=mixed) as stage:
         usual = calm(stage)
         click.echo(f"without kills a wave of {entities:,} entities takes {usual:.1f} s")
         restarts = storm(stage, waves, click.echo)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -24,6 +26,7 @@ from pipeline.local.supervise import Child
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.chaos.flows import deliver_some_twice
+from tests.support.release_before import WorkersOf, check_out
 
 FLOWS = str(Path(__file__).with_name("flows.py"))
 LEASE = 6  # seconds; shorter than the default, as these workers live for seconds only
@@ -128,17 +131,22 @@ def scene(
     alone: int = 2,
     twice: bool = True,
     concurrency: int = 3,
+    mixed: bool = False,
 ) -> Iterator[Scene]:
-    """Set the scene: so many workers that run several units at once, and that run one."""
+    """Set the scene: so many workers that run several units at once, and that run one.
+
+    `mixed` makes the latter workers of the release before.
+    """
     env = {"PIPELINE_LEASE": f"{LEASE}s", "PIPELINE_SHARD_MAX": str(SHARD)} | (
         {"CHAOS_TWICE": "1"} if twice else {}
     )
     names = {f"shop{n:05}": {"city": f"city{n % CITIES}"} for n in range(entities)}
-    with EmbeddedRedis(REDIS) as redis:
+    with EmbeddedRedis(REDIS) as redis, TemporaryDirectory() as folder:
+        kind = partial(WorkersOf, check_out(Path(folder))) if mixed else Workers
         options = {"flows": [FLOWS], "env": env, "patience": 15}
         with (
             Workers(redis.url, count=many, concurrency=concurrency, **options) as first,
-            Workers(redis.url, count=alone, concurrency=1, **options) as second,
+            kind(redis.url, count=alone, concurrency=1, **options) as second,
         ):
             first.wait_ready()
             second.wait_ready()

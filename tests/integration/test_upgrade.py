@@ -15,7 +15,7 @@ from pipeline.settings import Settings
 from pipeline.waves.presence import present
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Wave
-from tests.support.release_before import ROOT, check_out, run_with, workers_of
+from tests.support.release_before import ROOT, WorkersOf, check_out, run_with
 from tests.support.servers import until
 
 CODE = """
@@ -100,11 +100,11 @@ def is_right(wave: Wave) -> bool:
 
 def test_a_wave_goes_on_when_other_code_takes_over(redis_url, redis_client, flows, submit, codes, tmp_path):
     first, second = codes
-    with workers_of(first, redis_url, flows=[flows], env=ENV) as leaving:
+    with WorkersOf(first, redis_url, flows=[flows], env=ENV) as leaving:
         leaving.wait_ready()
         wave = submit(first, "2026-05-01T07")
         until(lambda: wave.progress().ended >= 2, 40)
-        with workers_of(second, redis_url, flows=[flows], env=ENV) as coming:
+        with WorkersOf(second, redis_url, flows=[flows], env=ENV) as coming:
             coming.wait_ready()
             begun = submit(second, "2026-05-01T08")  # while both are there
             until(lambda: len(present(redis_client)) == 2, 30)
@@ -138,7 +138,7 @@ def test_a_field_more_in_every_record_delays_nothing(redis_url, redis_client, fl
     redis_client.hset(f"{key} units", mapping={f"sales {n}": "1 pending 0 0 0 0 - 0 more" for n in range(24)})
     for number, data in redis_client.hgetall(f"{key} shards").items():
         redis_client.hset(f"{key} shards", number, orjson.dumps(orjson.loads(data) | {"more": 1}))
-    with workers_of(code, redis_url, flows=[flows], env=ENV) as workers:
+    with WorkersOf(code, redis_url, flows=[flows], env=ENV) as workers:
         workers.wait_ready()
         assert is_right(wave.wait(60))
     assert not any(i.kind in ("untaken", "lost") for i in wave.incidents())

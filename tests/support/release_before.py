@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, chdir, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.processes import Workers
+from pipeline.local.supervise import Child
 
 RELEASE = "5160519f32dca9ef90478b26b7819024886c1fb2"  # the first one whose records carry their form
 ROOT = Path(__file__).parents[2]
@@ -27,14 +27,17 @@ def check_out(folder: Path, commit: str = RELEASE) -> Path:
     return folder
 
 
-@contextmanager
-def workers_of(code: Path, redis_url: str, **options: Any) -> Iterator[Workers]:
-    """Run workers of the code in a folder."""
-    with ExitStack() as stack:
-        with chdir(code):  # Celery imports from the folder that it is started in before all else
-            env = {"PYTHONPATH": str(code)} | options.pop("env", {})
-            workers = stack.enter_context(Workers(redis_url, env=env, **options))
-        yield workers
+class WorkersOf(Workers):
+    """Workers of the code in a folder."""
+
+    def __init__(self, code: Path, redis_url: str, **options: Any) -> None:
+        super().__init__(redis_url, **options)
+        self._code = str(code)
+
+    def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str]) -> Child:
+        """Start one there: Celery imports from the folder that it is started in before all else."""
+        there = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', self._code, *command]
+        return super().start(name, there, {**env, "PYTHONPATH": f"{self._code}:{ROOT}"})
 
 
 def run_with(code: Path, script: str, words: Sequence[str], env: dict[str, str]) -> str:
