@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from inspect import Parameter, Signature
-from types import MappingProxyType
+from inspect import Parameter, Signature, signature
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from pipeline import Flow, Task, task
@@ -59,11 +59,24 @@ def _numbers() -> Functions:
     return MappingProxyType({f.__name__: f for f in (one, two, three, joined, final)})
 
 
-def _tasks(functions: Functions, threads: int = 1) -> list[Task]:
+def _tasks(functions: Functions, prefix: str = "", threads: int = 1) -> list[Task]:
     return [
-        task(concurrency=threads if name in COLLECTED else 1, ttl=f"{DAYS_KEPT}d")(function)
+        task(name=prefix + name, concurrency=threads if name in COLLECTED else 1, ttl=f"{DAYS_KEPT}d")(
+            _reading(function, prefix)
+        )
         for name, function in functions.items()
     ]
+
+
+def _reading(function: Callable[..., Any], prefix: str) -> Callable[..., Any]:
+    """The same function, whose inputs have names of another flow: a pipe has one maker."""
+    own = FunctionType(function.__code__, function.__globals__, prefix + function.__name__)
+    parameters = [
+        p if p.name in ("entity", "date") else p.replace(name=prefix + p.name)
+        for p in signature(function).parameters.values()
+    ]
+    own.__signature__ = Signature(parameters)
+    return own
 
 
 def _layers(depth: int, width: int) -> list[Task]:
@@ -93,7 +106,7 @@ def nap(entity):
 OBJECTS, NUMBERS = _objects(), _numbers()
 
 objects = Flow("objects", _tasks(OBJECTS))
-numbers = Flow("numbers", _tasks(NUMBERS))
-threads = Flow("threads", _tasks(OBJECTS, threads=8))
+numbers = Flow("numbers", _tasks(NUMBERS, "number_"))
+threads = Flow("threads", _tasks(OBJECTS, "thread_", threads=8))
 thirty = Flow("thirty", _layers(depth=5, width=6))
 naps = Flow("naps", [task(nap)])

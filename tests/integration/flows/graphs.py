@@ -79,11 +79,11 @@ twelve = Flow(
 forked = Flow(
     "forked",
     [
-        collection("a"),
-        collection("b"),
-        computation("c", ["a"]),
-        computation("d", ["a"]),
-        computation("e", ["b", "c", "d"]),
+        collection("fa"),
+        collection("fb"),
+        computation("fc", ["fa"]),
+        computation("fd", ["fa"]),
+        computation("fe", ["fb", "fc", "fd"]),
     ],
     state=shops,
 )
@@ -95,7 +95,7 @@ def random_flow(seed: int) -> Flow:
     make: list[Task] = []
     scoped: dict[str, str] = {}
     for number in range(dice.randint(1, 14)):
-        name = f"t{number}"
+        name = f"t{number}_{seed}"
         before = [t.name for t in make]
         inputs = dice.sample(before, min(len(before), dice.choice([0, 1, 1, 2, 2, 3])))
         kind = dice.random()
