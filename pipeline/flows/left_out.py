@@ -6,6 +6,8 @@ import reprlib
 from collections.abc import Mapping
 from threading import Lock
 
+from pipeline.errors import PipelineError
+
 KEPT = 50  # of which the reason is kept; the others are only counted
 _LONGEST = 300  # characters of a reason
 _KEY = 80  # characters of a key
@@ -54,10 +56,7 @@ def shown(key: object) -> str:
     """Write a key that may be anything on one short line."""
     if isinstance(key, str) and key and key.isprintable():
         return key if len(key) <= _KEY else f"{key[:_KEY]}..."
-    try:
-        return reprlib.repr(key)[:_KEY]
-    except Exception:  # what cannot even be written
-        return f"a {type(key).__name__}"
+    return reprlib.repr(key)[:_KEY]
 
 
 def said(why: Exception | str) -> str:
@@ -66,7 +65,6 @@ def said(why: Exception | str) -> str:
         text = " ".join(str(why).split())
     except Exception:
         text = ""
-    ours = isinstance(why, str) or type(why).__module__.startswith("pipeline.")
-    text = text if ours else f"{type(why).__name__}: {text or 'no message'}"
+    text = text if isinstance(why, str | PipelineError) else f"{type(why).__name__}: {text or 'no message'}"
     text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

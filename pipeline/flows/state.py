@@ -18,7 +18,7 @@ from pipeline.flows.place import Place
 
 DEFAULT_PARTITION = "default"  # of the entities of a state that is not partitioned
 _WAVE = "all"  # "@all" is the key of what runs once a wave
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 Entities = Mapping[str, Mapping[str, Any]] | Iterable[str]
 
@@ -50,7 +50,7 @@ class State:
     place: Place = field(init=False, repr=False, compare=False)  # where it is declared
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise DefinitionError(
                 f"state name {self.name!r} cannot be part of a key. Use letters, digits and . _ - in it."
             )

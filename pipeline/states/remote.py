@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import Redis
 
+from pipeline.flows.state import NAME
 from pipeline.states.base import SLICE, States
 
 LEFT_TTL = 7 * 86400  # seconds
@@ -37,7 +38,8 @@ class RedisStates(States):
 
     def names(self) -> list[str]:
         """List the names of the states that ever held an entity and were not cleared, sorted."""
-        return sorted(name.decode() for name in self._client.sscan_iter("states", count=SLICE))
+        found = map(_text, self._client.sscan_iter("states", count=SLICE))
+        return sorted(name for name in found if NAME.fullmatch(name))
 
     def _put(self, name: str, blobs: Mapping[str, bytes]) -> None:
         now = self._clock()

@@ -50,7 +50,7 @@ class Rows:
     keys: np.ndarray  # the entity of each row, as text
     hours: Mapping[int, np.ndarray]  # seconds since 1970 -> the places of that hour's rows
     size: int  # bytes, about
-    undated: Mapping[str, str] = field(default_factory=dict)  # entity -> which of its rows has no date
+    faults: Mapping[str, str] = field(default_factory=dict)  # entity -> which of its rows has no date
 
     def at(self, date: datetime | None, entities: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
         """Return the rows of some entities in an hour (None where rows have none), and the entity of each."""
@@ -88,11 +88,11 @@ def _stamp(path: str, layout: Layout) -> tuple[int, int, int]:
 def _parse(path: str, layout: Layout) -> Rows:
     frame = _read(path, layout)
     keys = _keys(frame[layout.entity])
-    undated: dict[str, str] = {}
+    faults: dict[str, str] = {}
     everything = {_NO_HOUR: np.arange(len(keys))}
-    hours = _hours(path, frame[layout.date], layout, keys, undated) if layout.date else everything
+    hours = _hours(path, frame[layout.date], layout, keys, faults) if layout.date else everything
     size = int(frame.memory_usage(deep=True).sum()) + 80 * len(keys)
-    return Rows(frame[list(layout.values)], keys, hours, size, undated)
+    return Rows(frame[list(layout.values)], keys, hours, size, faults)
 
 
 def _read(path: str, layout: Layout) -> pd.DataFrame:
@@ -155,11 +155,11 @@ def _keys(column: pd.Series) -> np.ndarray:
 
 
 def _hours(
-    path: str, column: pd.Series, layout: Layout, keys: np.ndarray, undated: dict[str, str]
+    path: str, column: pd.Series, layout: Layout, keys: np.ndarray, faults: dict[str, str]
 ) -> dict[int, np.ndarray]:
     """Group the places of the rows by hour. A time without a zone is UTC.
 
-    Whose rows have what is not a date is noted in `undated`; where all have, it is a SourceError.
+    Whose rows have what is not a date is noted in `faults`; where all have, it is a SourceError.
     """
     import pandas as pd  # noqa: PLC0415 - as above
 
@@ -183,7 +183,7 @@ def _hours(
         if not when.notna().any():
             raise SourceError(text) from None
         for place in np.flatnonzero(when.isna() & column.notna()):
-            undated.setdefault(
+            faults.setdefault(
                 keys[place],
                 f"{where} holds what is not a date in row {place + 1}, of {keys[place]!r}: "
                 f"{str(column.iloc[place])[:80]!r}.",

@@ -144,7 +144,7 @@ class _Asked:
             found[key] = (
                 self._twice(path, key) if key in found else one_value(self.layout.what, self._value, row)
             )
-        found |= {key: RunError(text) for key, text in rows.undated.items() if key not in found}
+        found |= {key: RunError(text) for key, text in rows.faults.items() if key not in found}
         return answered(found, entity)
 
     def _part(self, text: str) -> str:

@@ -33,6 +33,13 @@ def test_the_keys_are_those_that_are_documented(redis_client):
     assert redis_client.hgetall("state:shops") == {b"S1": b'{"city":"Bern"}'}
 
 
+def test_a_name_that_no_state_has_is_passed_over(redis_client):
+    states = RedisStates(redis_client)
+    states.bind("shops").add("S1")
+    redis_client.sadd("states", b"\xff", b"a b")
+    assert states.names() == ["shops"]
+
+
 def test_an_entity_that_is_seen_while_others_drop_out_stays(redis_client):
     """Adding and dropping are one step each, so that the two keys of a state never disagree."""
     states = RedisStates(redis_client)

@@ -11,6 +11,7 @@ from pipeline.dashboard.pages import short, url
 from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
 from pipeline.flows.cron import Cron
+from pipeline.flows.left_out import LeftOut
 from pipeline.gate.status_groups import by_kind, kind
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
@@ -209,6 +210,18 @@ def test_more_incidents_than_usual_are_a_warning_that_says_which():
     assert found.text.startswith(
         "6 runs of main/sales went otherwise than they should within 15 minutes: 5 lost, 1 late. They are run again"
     )
+
+
+def test_entities_that_were_left_out_are_a_warning_that_names_the_first():
+    left = LeftOut({"a b": "entity key 'a b' has a space.", "c": "no city"}, 7)
+    (found,) = alerts(observed(left_out={"main/sales 2026-11-20T11": left}), {}, Bounds())
+    assert (found.level, found.what, found.about) == ("warning", "entities", "main/sales")
+    assert found.text == (
+        "main/sales 2026-11-20T11 goes on without a b, and 6 more: entity key 'a b' has a space. "
+        "`wave show main/sales 2026-11-20T11` names who was left out, and why."
+    )
+    (found,) = alerts(observed(left_out={"main/sales x": LeftOut({"c": "no city"})}), {}, Bounds())
+    assert "goes on without c: no city." in found.text
 
 
 def test_bounds_come_from_the_environment():

@@ -248,6 +248,22 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, text):
     assert error(delays(path)).startswith(f"table 'delays': {path} {text}")
 
 
+def test_one_row_with_a_bad_date_fails_its_entity_alone(tmp_path):
+    path = tmp_path / "day.csv"
+    path.write_text(DAY + "JFK-SEA,yesterday,8,8,AA\n")
+    found = delays(path)(["JFK-LAX", "JFK-BOS", "JFK-SEA"], DATE)
+    assert (found["JFK-LAX"], found["JFK-BOS"]) == (12.5, -2)
+    assert str(found["JFK-SEA"]) == (
+        f"table 'delays': the column 'hour' of {path} holds what is not a date in row 8, of 'JFK-SEA': 'yesterday'."
+    )
+
+
+def test_a_line_with_a_field_too_many_stops_nobody(tmp_path):
+    path = tmp_path / "day.csv"
+    path.write_text(DAY + "JFK-SEA,2013-06-25T13:00:00,8,8,AA,too many\n")
+    assert delays(path)(["JFK-LAX", "JFK-BOS"], DATE) == {"JFK-LAX": 12.5, "JFK-BOS": -2}
+
+
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "day.csv").mkdir()
     assert error(delays(tmp_path / "day.csv")) == (

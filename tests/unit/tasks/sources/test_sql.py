@@ -171,6 +171,21 @@ def test_several_rows_fail_their_entity_alone(url):
     )
 
 
+def test_an_answer_for_somebody_else_is_left_out_and_the_others_are_not(url):
+    query = (
+        "select route as entity, mean_delay from delays where route in :entities union "
+        "select 'jfk-lax' as entity, 1.0 as mean_delay"
+    )
+    made = sql("delays", query, url=url)
+    wave = run_wave(Flow("f", [made]), ["JFK-BOS"], DATE)
+    assert wave.result("delays", "JFK-BOS") == -2.0
+    assert (
+        wave.left_out()
+        .reasons["jfk-lax"]
+        .startswith("sql 'delays': the query answered for 'jfk-lax', which is not one of :entities.")
+    )
+
+
 @pytest.mark.parametrize(
     ("query", "options", "text"),
     [
