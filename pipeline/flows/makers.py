@@ -42,7 +42,7 @@ def same_task(mine: Task, its: Task) -> bool:
 
 
 def two_makers(pipe: str, one: tuple[str, object], other: tuple[str, object]) -> str:
-    """Say that two flows, given as name and place of the task, make one pipe."""
+    """Return the text for two flows that, given as name and place of the task, make one pipe."""
     return (
         f"the pipe {pipe!r} has two makers: a task of flow {one[0]!r} ({one[1]}) and another of flow {other[0]!r} "
         f"({other[1]}). The second would be given what the first has stored. Rename one, or share one task between "
@@ -51,7 +51,7 @@ def two_makers(pipe: str, one: tuple[str, object], other: tuple[str, object]) ->
 
 
 def two_states(name: str, one: tuple[str, object], other: tuple[str, object]) -> str:
-    """Say that two flows, given as name and place of the state, define one state differently."""
+    """Return the text for two flows that, given as name and place of the state, define one state differently."""
     return (
         f"the state {name!r} has two definitions: of flow {one[0]!r} ({one[1]}) and of flow {other[0]!r} ({other[1]}). "
         "Their entities would be mixed. Rename one, or share one State between the flows."

@@ -140,26 +140,6 @@ class Store(ABC):
         slots = list(series.cut(series.pack(list(numbers.values()))))
         self._write_slots(keys, span.offset, slots, self._expiry(span.ends + ttl))
 
-    def rebuild(
-        self, version: str, pipe: str, entity: str, end: datetime | str, hours: int, series_ttl: float
-    ) -> int:
-        """Write the `hours` slots up to and including `end` of one series again, from its pipes.
-
-        Slots whose pipe is gone stay as they are. Returns how many were written.
-        """
-        end, prefix = hour(end), _prefix(version, pipe)
-        found = _numbers(self.get_dates(version, pipe, entity, series.dates(end, hours)))
-        values = np.array([found.get(date, math.nan) for date in series.dates(end, hours)])
-        start = 0
-        for span in series.spans(end, hours):
-            expires = self._expiry(span.ends + series_ttl)
-            part = values[start : start + span.hours]
-            for first, stop in series.runs(part):
-                key, slots = f"{prefix}{entity}{span.tail}", series.pack(part[first:stop].tolist())
-                self._write_slots([key], span.offset + first * series.SLOT, [slots], expires)
-            start += span.hours
-        return len(found)
-
     # -- reading
 
     def get(

@@ -104,10 +104,3 @@ def window(rows: Bits) -> Floats:
     The numbers of one entity stay next to each other in memory, which is how a DataFrame wants its columns.
     """
     return rows.view(np.float64).T
-
-
-def runs(values: Floats) -> Iterator[tuple[int, int]]:
-    """Yield (first, stop) of each run of numbers between NaNs, for one row of values."""
-    known = np.concatenate(([False], ~np.isnan(values), [False]))
-    edges = np.flatnonzero(known[1:] != known[:-1])
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

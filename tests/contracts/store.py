@@ -292,25 +292,6 @@ class WindowContract:
         window = store.window("main", "delay", THEN, 2, ["N", "T", "far"])
         assert np.array_equal(window, [[4, math.nan, math.nan], [5, math.nan, 2.0**63]], equal_nan=True)
 
-    def test_a_series_is_rebuilt_from_its_pipes(self, store):
-        hours = [-700, -680, -1, 0]
-        for hour in hours:
-            key = f"main/delay A {shift(hour):%Y-%m-%dT%H}"
-            store._add([key], [codec.encode(hour / 4)], int(time.time() + DAY))
-        store.put("main", "delay", shift(-2), {"A": "text"}, ttl=DAY)
-        assert np.isnan(store.window("main", "delay", THEN, 701, ["A"])).all()
-        assert store.rebuild("main", "delay", "A", THEN, 701, series_ttl=DAY) == 4
-        window = store.window("main", "delay", THEN, 701, ["A"])[:, 0]
-        assert {i - 700: v for i, v in enumerate(window) if not np.isnan(v)} == {h: h / 4 for h in hours}
-
-    def test_a_rebuilt_series_keeps_the_hours_whose_pipes_are_gone(self, make, wait_until):
-        store = make(min_ttl=0.01)
-        store.put("main", "delay", shift(-1), {"A": 5}, ttl=1, series_ttl=100 * 365 * DAY)
-        wait_until(lambda: store.get("main", "delay", shift(-1), ["A"]) == {})
-        store.put("main", "delay", THEN, {"A": 6}, ttl=100 * 365 * DAY)
-        assert store.rebuild("main", "delay", "A", THEN, 2, series_ttl=DAY) == 1
-        assert store.window("main", "delay", THEN, 2, ["A"]).tolist() == [[5.0], [6.0]]
-
     def test_a_window_over_a_pipe_that_holds_no_numbers_says_so(self, store):
         store.put("main", "delay", THEN, {"A": {"n": 1}}, ttl=DAY)
         with pytest.raises(

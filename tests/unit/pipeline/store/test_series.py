@@ -4,7 +4,6 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -72,14 +71,6 @@ def test_a_window_is_a_view_whose_columns_are_contiguous():
     assert window.shape == (10, 4)
     assert np.shares_memory(window, rows)
     assert window[:, 2].flags.c_contiguous
-
-
-@pytest.mark.parametrize(
-    ("values", "runs"),
-    [("...", []), ("111", [(0, 3)]), (".11.1", [(1, 3), (4, 5)]), ("1..1", [(0, 1), (3, 4)]), ("", [])],
-)
-def test_runs_of_numbers_are_found(values, runs):
-    assert list(series.runs(np.array([math.nan if c == "." else 1.0 for c in values]))) == runs
 
 
 def test_slots_are_cut_apart():
