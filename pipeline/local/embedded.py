@@ -11,14 +11,12 @@ import random
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from redis import Redis
@@ -29,7 +27,6 @@ from pipeline.local.supervise import Child, Processes
 
 OLDEST = (6, 2)
 START_LIMIT = 10.0  # seconds until a server must answer
-STOP_LIMIT = 5.0  # seconds until a server that was asked to end is killed
 
 # Below every range from which systems take the ports of outgoing connections: a client that tries again and
 # again while the server is stopped could otherwise be given the server's own port.
@@ -61,21 +58,12 @@ class EmbeddedRedis:
         self._options = dict(options or {})
         self._password = secrets.token_hex(16)
         self._port = 0
-        self._starts = 0
         self._processes = Processes(patience=0)
-        self._server: Child | None = None
 
     @property
     def url(self) -> str:
-        """Where the server listens; the same after a restart."""
+        """Where the server listens."""
         return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
-
-    @property
-    def pid(self) -> int:
-        """The process id of the server that runs. Raises UnreachableError when none does."""
-        if self._server is None:
-            raise UnreachableError("The embedded Redis is stopped. Call start() first.")
-        return self._server.pid
 
     def client(self) -> Redis:
         """Return a new client of the server; who asks for it closes it."""
@@ -91,41 +79,12 @@ class EmbeddedRedis:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the server and remove its files. A second call does nothing."""
-        self._server = None
-        self._processes.__exit__(None, None, None)
-
-    def start(self) -> None:
-        """Start the server again, at the same address; does nothing when it runs. Raises UnreachableError."""
-        if self._server is not None and self._server.code is None:
-            return
-        self.kill()
-        self._start(redis_server_binary())
-
-    def stop(self) -> None:
-        """End the server in good order: with `appendonly` nothing is lost. start() brings it back."""
-        if self._server is not None:
-            self._server.send(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._server.process.wait(STOP_LIMIT)
-        self.kill()
-
-    def kill(self) -> None:
-        """End the server at once, as a crash does. start() brings it back."""
-        if self._server is not None:
-            self._server = None
-            self._processes.kill(-1)
-
-    def restart(self) -> None:
-        """Stop and start: connections break, and without `appendonly` the data is gone."""
-        self.stop()
-        self.start()
+        self._processes.__exit__()
 
     def _start_on_a_free_port(self, binary: Path) -> None:
         for _ in range(5):
@@ -141,8 +100,8 @@ class EmbeddedRedis:
     def _start(self, binary: Path) -> None:
         config = self._processes.folder / "redis.conf"
         config.write_text(self._config())
-        self._starts += 1
-        self._server = self._processes.start(f"redis-{self._starts}", [binary, config], {})
+        name = f"redis-{len(self._processes.children)}"
+        self._server = self._processes.start(name, [binary, config], {})
         self._wait_until_it_answers(self._server)
 
     def _config(self) -> str:
@@ -165,7 +124,7 @@ class EmbeddedRedis:
                     return
                 except RedisError:
                     time.sleep(0.01)
-        self.kill()
+        self._processes.kill(-1)
         raise UnreachableError(f"The embedded Redis did not start. It said:\n{server.tail()}")
 
 
@@ -228,6 +187,4 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise UnreachableError(
-        "No free port was found for the embedded Redis. Set REDIS_URL to a server of yours."
-    )
+    raise UnreachableError(_NO_PORT)

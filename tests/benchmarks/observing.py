@@ -26,7 +26,6 @@ import psutil
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline import submit_wave
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.monitoring.metrics import WaveCollector
@@ -34,6 +33,7 @@ from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.benchmarks import flows
 from tests.benchmarks.harness import names, new_hours, state_of
+from tests.support.breakable_redis import BreakableRedis
 
 ENTITIES = 5_000
 WAVES = 8  # of each side in a pair: some seconds, so that there is a scrape or two
@@ -79,7 +79,7 @@ def _seconds(pid: int) -> float:
     return sum(t.user + t.system for t in times)
 
 
-def sides(stack: ExitStack, redis: EmbeddedRedis, processes: Processes) -> tuple[Side, Side]:
+def sides(stack: ExitStack, redis: BreakableRedis, processes: Processes) -> tuple[Side, Side]:
     """Start both: plain and observed."""
     found = []
     for version, env, level in (("plain", "text", "WARNING"), ("observed", "json", "INFO")):
@@ -106,7 +106,7 @@ def scrape() -> None:
 
 def measure(pairs: int) -> dict[str, float]:
     """Give the median CPU seconds of a wave of each side, and the median of their ratios."""
-    with EmbeddedRedis() as redis, ExitStack() as stack, Processes(patience=0) as processes:
+    with BreakableRedis() as redis, ExitStack() as stack, Processes(patience=0) as processes:
         plain, observed = sides(stack, redis, processes)
         for side in (plain, observed):
             side.run()  # to be warm

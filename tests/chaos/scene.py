@@ -20,12 +20,12 @@ from redis.exceptions import RedisError
 from pipeline import Flow, Wave, submit_wave
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.local.supervise import Child
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.chaos.flows import deliver_some_twice
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.release_before import WorkersOf, check_out
 
 FLOWS = str(Path(__file__).with_name("flows.py"))
@@ -89,7 +89,7 @@ def _group(pid: int) -> list[str]:
 class Scene:
     """Everything that runs, and the waves that were submitted."""
 
-    redis: EmbeddedRedis
+    redis: BreakableRedis
     crowd: Crowd
     runtime: Runtime
     flow: Flow
@@ -141,7 +141,7 @@ def scene(
         {"CHAOS_TWICE": "1"} if twice else {}
     )
     names = {f"shop{n:05}": {"city": f"city{n % CITIES}"} for n in range(entities)}
-    with EmbeddedRedis(REDIS) as redis, TemporaryDirectory() as folder:
+    with BreakableRedis(REDIS) as redis, TemporaryDirectory() as folder:
         kind = partial(WorkersOf, check_out(Path(folder))) if mixed else Workers
         options = {"flows": [FLOWS], "env": env, "patience": 15}
         with (

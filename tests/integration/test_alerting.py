@@ -14,7 +14,6 @@ import pytest
 from pipeline import Flow, State, submit_wave, task
 from pipeline.flows.cron import due_hour
 from pipeline.flows.pipe import floor
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.monitoring.alert_channels import Webhook, channels
@@ -23,6 +22,7 @@ from pipeline.monitoring.alert_rules import Bounds
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.support.aws import REGION, aws
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.hooks import Hook, hook
 from tests.support.servers import until
 
@@ -132,7 +132,7 @@ def test_incidents_are_told_while_there_were_many_in_the_last_minutes(runtime, t
 
 
 def test_a_redis_that_is_gone_is_told_of_without_it(to):
-    with EmbeddedRedis() as server:
+    with BreakableRedis() as server:
         looking = teller(Runtime(Settings(redis_url=server.url, version="main"), patience=0.1), to)
         looking.look()
         server.kill()

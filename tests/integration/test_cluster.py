@@ -14,13 +14,13 @@ from redis import RedisCluster
 from pipeline import Wave, submit_wave
 from pipeline.errors import StoreError, UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.monitoring.doctor import examine
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore
 from pipeline.waves.runtime import Runtime
 from tests.contracts.store import StoreContract
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import Node, cluster, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
@@ -122,7 +122,7 @@ def test_a_cluster_that_loses_a_master_fails_its_entities_alone_and_says_why(red
 
 
 def test_a_full_pipe_store_fails_entities_with_a_text_and_the_wave_ends(redis_url, witness, flows, at):
-    with EmbeddedRedis() as apart:
+    with BreakableRedis() as apart:
         runtime = at(redis_url, apart.url)
         with working(redis_url, apart.url, witness) as workers, apart.client() as client:
             workers.wait_ready()
@@ -143,7 +143,7 @@ def test_a_full_pipe_store_fails_entities_with_a_text_and_the_wave_ends(redis_ur
 def test_a_pipe_store_that_is_gone_fails_entities_and_the_wave_ends_and_a_retry_mends_it(
     redis_url, witness, flows, at
 ):
-    with EmbeddedRedis({"appendonly": "yes"}) as apart:
+    with BreakableRedis({"appendonly": "yes"}) as apart:
         runtime = at(redis_url, apart.url)
         with working(redis_url, apart.url, witness) as workers:
             workers.wait_ready()
@@ -161,7 +161,7 @@ def test_a_pipe_store_that_is_gone_fails_entities_and_the_wave_ends_and_a_retry_
 
 
 def test_a_pipe_store_that_restarts_in_the_middle_of_a_wave_costs_no_entity(redis_url, witness, flows, at):
-    with EmbeddedRedis({"appendonly": "yes"}) as apart:
+    with BreakableRedis({"appendonly": "yes"}) as apart:
         runtime = at(redis_url, apart.url)
         with working(redis_url, apart.url, witness) as workers:
             workers.wait_ready()

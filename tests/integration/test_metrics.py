@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import Flow, State, submit_wave, task
 from pipeline.flows.discover import load_flows
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector
 from pipeline.monitoring.observe import observe
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import until
 
 FAULTS = str(Path(__file__).parent / "flows" / "faults.py")
@@ -118,7 +118,7 @@ def test_a_flow_is_late_from_the_minute_in_which_its_oldest_missing_wave_was_due
 
 
 def test_a_redis_that_does_not_answer_is_a_metric_and_no_error():
-    with EmbeddedRedis() as server:
+    with BreakableRedis() as server:
         runtime = Runtime(Settings(redis_url=server.url, version="main"), patience=0.1)
         assert scraped(runtime)[key("waves_up")] == 1
         server.kill()

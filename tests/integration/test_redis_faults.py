@@ -13,10 +13,10 @@ from redis import Redis
 from pipeline import Wave, submit_wave
 from pipeline.errors import UnknownName, UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
@@ -30,14 +30,14 @@ def flows():
 
 
 @pytest.fixture
-def server() -> Iterator[EmbeddedRedis]:
+def server() -> Iterator[BreakableRedis]:
     """A server that keeps what it was told when it is restarted."""
-    with EmbeddedRedis({"appendonly": "yes"}) as found:
+    with BreakableRedis({"appendonly": "yes"}) as found:
         yield found
 
 
 @pytest.fixture
-def runtime(server: EmbeddedRedis) -> Runtime:
+def runtime(server: BreakableRedis) -> Runtime:
     return Runtime(Settings(redis_url=server.url, version="main", shard_size=5, shard_max=5), patience=30)
 
 
@@ -49,7 +49,7 @@ def witness(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def workers(server: EmbeddedRedis, witness: Path) -> Iterator[Workers]:
+def workers(server: BreakableRedis, witness: Path) -> Iterator[Workers]:
     """Two workers that are ready, on a lease that is longer than any of the faults."""
     env = {"WITNESS": str(witness), "PIPELINE_SOCKET_TIMEOUT": "2s", "PIPELINE_LEASE": "20s"}
     with Workers(server.url, flows=[OUTAGES], count=2, env=env, patience=5) as found:
@@ -186,7 +186,7 @@ def test_a_redis_that_answers_later_than_the_time_out_delays_and_loses_nothing(
 def test_a_redis_that_lost_its_data_ends_the_wave_with_a_text_and_the_workers_take_the_next(
     witness, flows, tmp_path, command_on
 ):
-    with EmbeddedRedis() as server:
+    with BreakableRedis() as server:
         env = {"WITNESS": str(witness), "PIPELINE_SOCKET_TIMEOUT": "2s"}
         runtime = Runtime(Settings(redis_url=server.url, version="main", shard_size=5), patience=30)
         with Workers(server.url, flows=[OUTAGES], count=2, env=env, patience=5) as workers:

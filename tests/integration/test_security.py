@@ -16,13 +16,13 @@ from pipeline.app import make_app
 from pipeline.connections.sync_clients import CONTROL_RIGHTS, PIPE_RIGHTS
 from pipeline.errors import UnreachableError
 from pipeline.flows.discover import load_flows
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, celery_command, worker_env
 from pipeline.monitoring.doctor import examine
 from pipeline.monitoring.findings import WARN
 from pipeline.settings import Settings
 from pipeline.waves.presence import REFUSED
 from pipeline.waves.runtime import Runtime
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import over_tls, until
 
 OUTAGES = str(Path(__file__).parent / "flows" / "outages.py")
@@ -122,13 +122,13 @@ def test_a_server_whose_certificate_nobody_vouches_for_is_refused_by_clients_and
 # -- users with few rights
 
 
-def user_of(server: EmbeddedRedis, name: str, rights: str) -> str:
+def user_of(server: BreakableRedis, name: str, rights: str) -> str:
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", name, "on", f">{PASSWORD}", *rights.split())
     return f"redis://{name}:{ESCAPED}@127.0.0.1:{server.url.rpartition(':')[2]}"
 
 
-def denied(server: EmbeddedRedis) -> set[str]:
+def denied(server: BreakableRedis) -> set[str]:
     """What users were refused, apart from what is asked for by the way and not needed."""
     with server.client() as client:
         entries = [dict(entry) for entry in client.acl_log()]
@@ -140,7 +140,7 @@ def denied(server: EmbeddedRedis) -> set[str]:
 
 
 def test_a_wave_beat_and_the_doctor_need_the_documented_rights_alone(tmp_path, flows):
-    with EmbeddedRedis({"appendonly": "yes"}) as server, EmbeddedRedis() as apart:
+    with BreakableRedis({"appendonly": "yes"}) as server, BreakableRedis() as apart:
         url, store = user_of(server, "waves", CONTROL_RIGHTS), user_of(apart, "pipes", PIPE_RIGHTS)
         runtime = at(url, store)
         with working(url, tmp_path, store) as workers:
@@ -165,7 +165,7 @@ def test_a_wave_beat_and_the_doctor_need_the_documented_rights_alone(tmp_path, f
 
 
 def test_a_wrong_password_is_said_at_once_and_not_repeated():
-    with EmbeddedRedis() as server:
+    with BreakableRedis() as server:
         settings = Settings(redis_url=server.url.replace("redis://:", "redis://:wrong"), version="main")
         started = time.monotonic()
         with pytest.raises(UnreachableError) as raised:
@@ -183,7 +183,7 @@ def logs(tmp_path: Path) -> str:
 
 
 def test_no_secret_is_in_logs_errors_or_representations(tmp_path, flows):
-    with EmbeddedRedis({"appendonly": "yes"}) as server, EmbeddedRedis({"appendonly": "yes"}) as apart:
+    with BreakableRedis({"appendonly": "yes"}) as server, BreakableRedis({"appendonly": "yes"}) as apart:
         url, store = user_of(server, "waves", CONTROL_RIGHTS), user_of(apart, "pipes", PIPE_RIGHTS)
         runtime = at(url, store)
         with working(url, tmp_path, store, level="DEBUG") as workers:

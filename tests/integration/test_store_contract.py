@@ -9,11 +9,11 @@ import pytest
 from redis import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.settings import Settings
 from pipeline.store import ClusterStore, RedisStore
 from pipeline.waves.runtime import Runtime
 from tests.contracts.store import DAY, THEN, StoreContract
+from tests.support.breakable_redis import BreakableRedis
 
 
 class TestRedisStore(StoreContract):
@@ -30,7 +30,7 @@ class TestClusterStoreOnOneRedis(StoreContract):
 
 @pytest.fixture(scope="module")
 def cluster_url():
-    with EmbeddedRedis({"cluster-enabled": "yes"}) as server, server.client() as client:
+    with BreakableRedis({"cluster-enabled": "yes"}) as server, server.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
         limit = time.monotonic() + 10
         while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
@@ -95,7 +95,7 @@ def test_threads_share_a_store(store):
 
 
 def test_a_store_goes_on_after_its_redis_was_restarted():
-    with EmbeddedRedis({"appendonly": "yes"}) as server:
+    with BreakableRedis({"appendonly": "yes"}) as server:
         store = Runtime(Settings(redis_url=server.url, min_ttl=2 * DAY)).store
         store.put("main", "delay", THEN, {"A": 1}, ttl=DAY)
         server.restart()

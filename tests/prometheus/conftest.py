@@ -20,12 +20,12 @@ import yaml
 from forecasting.registry import Registry
 from pipeline.flows.discover import load_flows
 from pipeline.flows.flow import Flow
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
 from tests.contracts.models import GOOD, SPAN, Level
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import free_port, until
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ class Prometheus:
 class Stack:
     """Redis, workers, a model's worker, the API and Prometheus."""
 
-    redis: EmbeddedRedis
+    redis: BreakableRedis
     workers: Workers
     processes: Processes
     port: int  # of the API
@@ -112,7 +112,7 @@ def tool() -> str:
 def stack(tool: str) -> Iterator[Stack]:
     """A deployment with entities, before its first wave."""
     with ExitStack() as opened:
-        redis = opened.enter_context(EmbeddedRedis({"maxmemory": "256mb"}))
+        redis = opened.enter_context(BreakableRedis({"maxmemory": "256mb"}))
         workers = opened.enter_context(Workers(redis.url, [FLOWS], env={"PIPELINE_SHARD_SIZE": "5"}))
         processes = opened.enter_context(Processes(patience=0))
         made = Stack(redis, workers, processes, free_port(), load_flows([FLOWS]))

@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 
-from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import worker_env
 from pipeline.local.supervise import Child, Processes
 from pipeline.serving.catalogue import Catalogue, Source
@@ -24,6 +23,7 @@ from pipeline.serving.names import Place
 from pipeline.serving.status_board import View, look
 from tests.benchmarks.serving import rival
 from tests.benchmarks.serving.load import Plan, Running, Seen, run
+from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import free_port
 from tests.support.serving import add_model, start_worker
 from tests.support.waiting import late
@@ -36,7 +36,7 @@ VERSION = "benchmark"
 class Lab:
     """One model's service, ours or the rival's; it ends with the `with` block that made it."""
 
-    redis: EmbeddedRedis
+    redis: BreakableRedis
     processes: Processes
     port: int
     path: str
@@ -96,7 +96,7 @@ class Lab:
 class Stack:
     """A Redis and an API that sections share, at the same time too: each serves a model of its own."""
 
-    redis: EmbeddedRedis
+    redis: BreakableRedis
     processes: Processes
     port: int
     env: dict[str, str]
@@ -137,7 +137,7 @@ class Stack:
 def ours() -> Iterator[Stack]:
     """Start what serves models."""
     port = free_port()
-    with EmbeddedRedis() as redis, Processes(patience=3) as processes:
+    with BreakableRedis() as redis, Processes(patience=3) as processes:
         env = worker_env(redis.url, [], VERSION) | {"PIPELINE_WEB_PORT": str(port), **_path()}
         processes.start("api", [sys.executable, "-m", "pipeline.web"], env)
         processes.wait_ready()
@@ -148,7 +148,7 @@ def ours() -> Iterator[Stack]:
 def by_hand(workers: int) -> Iterator[Lab]:
     """Serve with the hand-written rival."""
     port, module = free_port(), rival.__name__
-    with EmbeddedRedis() as redis, Processes(patience=0) as processes:
+    with BreakableRedis() as redis, Processes(patience=0) as processes:
         env = worker_env(redis.url, [], VERSION) | _path()
         for number in range(workers):
             command = [
