@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecs.templates.service_roles import ROLES, WEB, Role, sub
-
-Block = dict[str, Any]
+from ecs.templates.functions import Block, attribute, ref, resource, shared, sub, under
+from ecs.templates.service_roles import COMPUTE, WEB, Role
 
 NAMESPACE = "CeleryWaves"  # that the control service writes to
 SLOW, QUICK = 300, 60  # seconds between two steps down, and up
@@ -38,16 +37,14 @@ def scaling(role: Role) -> Block:
 
 def _scalable(role: Role, least: int) -> Block:
     service = f"service/${{Cluster}}/${{{role.key}Service.Name}}"
-    return {
-        "Type": "AWS::ApplicationAutoScaling::ScalableTarget",
-        "Properties": {
-            "ServiceNamespace": "ecs",
-            "ScalableDimension": "ecs:service:DesiredCount",
-            "ResourceId": sub(service),
-            "MinCapacity": least,
-            "MaxCapacity": {"Ref": "MaxTasks"},
-        },
-    }
+    return resource(
+        "ApplicationAutoScaling::ScalableTarget",
+        ServiceNamespace="ecs",
+        ScalableDimension="ecs:service:DesiredCount",
+        ResourceId=sub(service),
+        MinCapacity=least,
+        MaxCapacity=ref("MaxTasks"),
+    )
 
 
 def _metric(name: str, role: Role, namespace: str = NAMESPACE) -> Block:
@@ -56,7 +53,7 @@ def _metric(name: str, role: Role, namespace: str = NAMESPACE) -> Block:
         "Namespace": namespace,
         "MetricName": name,
         "Dimensions": [
-            {"Name": cluster, "Value": {"Ref": "Cluster"}},
+            {"Name": cluster, "Value": ref("Cluster")},
             {"Name": own, "Value": sub(f"${{AWS::StackName}}-{role.name}")},
         ],
     }
@@ -97,17 +94,8 @@ def per_task(role: Role) -> str:
 def _tracking(role: Role) -> Block:
     metrics = [{**metric, "ReturnData": False} for metric in _measured(role)]
     result = {"Id": "per_task", "Expression": per_task(role), "ReturnData": True}
-    return _policy(
-        role,
-        "backlog",
-        "TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": role.within * role.slots,
-            "ScaleInCooldown": SLOW,
-            "ScaleOutCooldown": QUICK,
-            "CustomizedMetricSpecification": {"Metrics": [*metrics, result]},
-        },
-    )
+    metric = {"CustomizedMetricSpecification": {"Metrics": [*metrics, result]}}
+    return _target(role, "backlog", role.within * role.slots, metric)
 
 
 def _from_zero(role: Role) -> Block:
@@ -117,29 +105,28 @@ def _from_zero(role: Role) -> Block:
         {"MetricIntervalLowerBound": 5 * few, "MetricIntervalUpperBound": 50 * few, "ScalingAdjustment": 5},
         {"MetricIntervalLowerBound": 50 * few, "ScalingAdjustment": 20},
     ]
-    return _policy(
-        role,
-        "from-zero",
-        "StepScaling",
-        StepScalingPolicyConfiguration={
-            "AdjustmentType": "ChangeInCapacity",
-            "Cooldown": TOLD,
-            "MetricAggregationType": "Maximum",
-            "StepAdjustments": steps,
-        },
-    )
-
-
-def _policy(role: Role, name: str, kind: str, **configuration: Any) -> Block:
-    return {
-        "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
-        "Properties": {
-            "PolicyName": sub(f"${{AWS::StackName}}-{role.name}-{name}"),
-            "PolicyType": kind,
-            "ScalingTargetId": {"Ref": f"{role.key}Scalable"},
-            **configuration,
-        },
+    configuration = {
+        "AdjustmentType": "ChangeInCapacity",
+        "Cooldown": TOLD,
+        "MetricAggregationType": "Maximum",
+        "StepAdjustments": steps,
     }
+    return _policy(role, "from-zero", "StepScaling", configuration)
+
+
+def _target(role: Role, name: str, value: float, metric: Block) -> Block:
+    configuration = {"TargetValue": value, "ScaleInCooldown": SLOW, "ScaleOutCooldown": QUICK, **metric}
+    return _policy(role, name, "TargetTrackingScaling", configuration)
+
+
+def _policy(role: Role, name: str, kind: str, configuration: Block) -> Block:
+    return resource(
+        "ApplicationAutoScaling::ScalingPolicy",
+        PolicyName=sub(f"${{AWS::StackName}}-{role.name}-{name}"),
+        PolicyType=kind,
+        ScalingTargetId=ref(f"{role.key}Scalable"),
+        **{f"{kind}PolicyConfiguration": configuration},
+    )
 
 
 def _waiting(role: Role) -> Block:
@@ -150,62 +137,57 @@ def _waiting(role: Role) -> Block:
     ]
     return _alarm(
         f"Work waits while {role.name} has no task: this starts some.",
-        {"Ref": f"{role.key}FromZero"},
+        ref(f"{role.key}FromZero"),
         Metrics=[*metrics, {"Id": "at_zero", "Expression": AT_ZERO, "ReturnData": True}],
         EvaluationPeriods=1,
-        TreatMissingData="notBreaching",
     )
 
 
 def _requests() -> Block:
-    label = {"Fn::Join": ["/", [_shared("Balancer"), {"Fn::GetAtt": ["WebTargets", "TargetGroupFullName"]}]]}
-    return _policy(
-        WEB,
-        "requests",
-        "TargetTrackingScaling",
-        TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": REQUESTS,
-            "ScaleInCooldown": SLOW,
-            "ScaleOutCooldown": QUICK,
-            "PredefinedMetricSpecification": {
-                "PredefinedMetricType": "ALBRequestCountPerTarget",
-                "ResourceLabel": label,
-            },
-        },
+    label = {"Fn::Join": ["/", [shared("Balancer"), attribute("WebTargets", "TargetGroupFullName")]]}
+    metric = {"PredefinedMetricType": "ALBRequestCountPerTarget", "ResourceLabel": label}
+    return _target(WEB, "requests", REQUESTS, {"PredefinedMetricSpecification": metric})
+
+
+def _alarm(text: str, action: Any, **more: Any) -> Block:
+    usual = {"Threshold": 0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching"}
+    return resource(
+        "CloudWatch::Alarm", **usual | {"AlarmDescription": text, "AlarmActions": [action], **more}
     )
-
-
-def _alarm(text: str, action: Any, threshold: float = 0, **more: Any) -> Block:
-    return {
-        "Type": "AWS::CloudWatch::Alarm",
-        "Properties": {
-            "AlarmDescription": text,
-            "Threshold": threshold,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "AlarmActions": [action],
-            **more,
-        },
-    }
-
-
-def _shared(name: str) -> Block:
-    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
 
 
 def alarms() -> Block:
     """Return the alarms that somebody is to look at: their topic is the shared stack's."""
-    told = _shared("Alarms")
-    compute = next(role for role in ROLES if role.name == "worker-compute")
+    told = shared("Alarms")
     balancer = [
-        {"Name": "LoadBalancer", "Value": _shared("Balancer")},
-        {"Name": "TargetGroup", "Value": {"Fn::GetAtt": ["WebTargets", "TargetGroupFullName"]}},
+        {"Name": "LoadBalancer", "Value": shared("Balancer")},
+        {"Name": "TargetGroup", "Value": attribute("WebTargets", "TargetGroupFullName")},
     ]
     elb: Block = {"Namespace": "AWS/ApplicationELB", "Dimensions": balancer, "Period": PERIOD}
+    api = {
+        "ApiFails": _alarm(
+            "The API answers with errors of its own.",
+            told,
+            **elb,
+            MetricName="HTTPCode_Target_5XX_Count",
+            Statistic="Sum",
+            Threshold=5,
+            EvaluationPeriods=3,
+        ),
+        "ApiUnhealthy": _alarm(
+            "A task of the API does not answer its health check.",
+            told,
+            **elb,
+            MetricName="UnHealthyHostCount",
+            Statistic="Maximum",
+            EvaluationPeriods=5,
+        ),
+    }
     return {
         "ControlSilent": _alarm(
             "The control service writes no metrics: waves are not prepared for, and nothing starts at zero workers.",
             told,
-            **_metric("backlog_seconds", compute),
+            **_metric("backlog_seconds", COMPUTE),
             Statistic="SampleCount",
             Period=PERIOD,
             EvaluationPeriods=5,
@@ -216,36 +198,11 @@ def alarms() -> Block:
         "BacklogGrows": _alarm(
             "Computation has been behind for a quarter of an hour. Raise MaxTasks, or look at `wave doctor`.",
             told,
-            threshold=compute.within * 60,
-            **_metric("backlog_per_task", compute),
+            **_metric("backlog_per_task", COMPUTE),
             Statistic="Minimum",
+            Threshold=COMPUTE.within * 60,
             Period=PERIOD,
             EvaluationPeriods=15,
-            TreatMissingData="notBreaching",
         ),
-        "ApiFails": {
-            **_alarm(
-                "The API answers with errors of its own.",
-                told,
-                threshold=5,
-                **elb,
-                MetricName="HTTPCode_Target_5XX_Count",
-                Statistic="Sum",
-                EvaluationPeriods=3,
-                TreatMissingData="notBreaching",
-            ),
-            "Condition": "HasApi",
-        },
-        "ApiUnhealthy": {
-            **_alarm(
-                "A task of the API does not answer its health check.",
-                told,
-                **elb,
-                MetricName="UnHealthyHostCount",
-                Statistic="Maximum",
-                EvaluationPeriods=5,
-                TreatMissingData="notBreaching",
-            ),
-            "Condition": "HasApi",
-        },
+        **under("HasApi", api),
     }

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-Block = dict[str, Any]
+from ecs.templates.functions import Block, ref, resource, shared, under
 
 LAST = 49_999  # priority of the rule behind those of all versions; the load balancer knows 1 to 50,000
 
 
-def _shared(name: str) -> Block:
-    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
-
-
 def balancing() -> Block:
     """Return the API's place behind the load balancer: the header Pipeline-Version names the version, else main."""
-    group = {
-        "Type": "AWS::ElasticLoadBalancingV2::TargetGroup",
-        "Condition": "HasApi",
-        "Properties": {
-            "VpcId": _shared("Vpc"),
-            "TargetType": "ip",
-            "Protocol": "HTTP",
-            "Port": 8000,
-            "HealthCheckPath": "/healthz",
-            "HealthCheckIntervalSeconds": 10,
-            "HealthyThresholdCount": 2,
-            "TargetGroupAttributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
-        },
-    }
-    forward = {"Type": "forward", "TargetGroupArn": {"Ref": "WebTargets"}}
-    return {
-        "WebTargets": group,
-        "WebRule": _rule("HasApi", {"Ref": "Priority"}, _header({"Ref": "Version"}), forward),
-        # Behind the rules of all versions: an unknown one is told so, and who names none reaches main.
-        "UnknownRule": _rule("IsDefault", LAST, _header("*"), UNKNOWN),
+    group = resource(
+        "ElasticLoadBalancingV2::TargetGroup",
+        VpcId=shared("Vpc"),
+        TargetType="ip",
+        Protocol="HTTP",
+        Port=8000,
+        HealthCheckPath="/healthz",
+        HealthCheckIntervalSeconds=10,
+        HealthyThresholdCount=2,
+        TargetGroupAttributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
+    )
+    forward = {"Type": "forward", "TargetGroupArn": ref("WebTargets")}
+    own = {"WebTargets": group, "WebRule": _rule(ref("Priority"), _header(ref("Version")), forward)}
+    # Behind the rules of all versions: an unknown one is told so, and who names none reaches main.
+    behind = {
+        "UnknownRule": _rule(LAST, _header("*"), UNKNOWN),
         "DefaultRule": _rule(
-            "IsDefault", LAST + 1, {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}, forward
+            LAST + 1, {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}, forward
         ),
     }
+    return under("HasApi", own) | under("IsDefault", behind)
 
 
-UNKNOWN: Mapping[str, Any] = {
+UNKNOWN: Block = {
     "Type": "fixed-response",
     "FixedResponseConfig": {
         "StatusCode": "404",
@@ -53,20 +45,15 @@ UNKNOWN: Mapping[str, Any] = {
 
 
 def _header(value: Any) -> Block:
-    return {
-        "Field": "http-header",
-        "HttpHeaderConfig": {"HttpHeaderName": "Pipeline-Version", "Values": [value]},
-    }
+    config = {"HttpHeaderName": "Pipeline-Version", "Values": [value]}
+    return {"Field": "http-header", "HttpHeaderConfig": config}
 
 
-def _rule(condition: str, priority: Any, where: Block, action: Mapping[str, Any]) -> Block:
-    return {
-        "Type": "AWS::ElasticLoadBalancingV2::ListenerRule",
-        "Condition": condition,
-        "Properties": {
-            "ListenerArn": _shared("Listener"),
-            "Priority": priority,
-            "Conditions": [where],
-            "Actions": [action],
-        },
-    }
+def _rule(priority: Any, where: Block, action: Block) -> Block:
+    return resource(
+        "ElasticLoadBalancingV2::ListenerRule",
+        ListenerArn=shared("Listener"),
+        Priority=priority,
+        Conditions=[where],
+        Actions=[action],
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from ecs.templates.autoscaling import alarms, scaling
 from ecs.templates.balancing import LAST, balancing
+from ecs.templates.functions import Block, attribute, ref, resource, shared, sub, under
 from ecs.templates.iam_roles import roles as task_roles
 from ecs.templates.naming import MAIN
 from ecs.templates.promotion import promoting
@@ -27,10 +28,7 @@ from ecs.templates.service_roles import (
     STOP_TIMEOUT,
     WEB,
     Role,
-    sub,
 )
-
-Block = dict[str, Any]
 
 
 def template(own: Sequence[Role] = ()) -> Block:
@@ -60,7 +58,7 @@ def template(own: Sequence[Role] = ()) -> Block:
             "Cluster": {"Value": ref("Cluster")},
             "Version": {"Value": ref("Version")},
             "ControlTask": {"Value": ref("ControlTask")},
-            "ControlService": {"Value": {"Fn::GetAtt": ["ControlService", "Name"]}},
+            "ControlService": {"Value": attribute("ControlService", "Name")},
             "Logs": {"Value": ref("Logs")},
         },
     }
@@ -73,16 +71,6 @@ def render(own: Sequence[Role] = ()) -> str:
         own: Roles of workers beside those that every environment has.
     """
     return json.dumps(template(own), separators=(",", ":"))
-
-
-def ref(name: str) -> Block:
-    """Refer to a parameter or a resource."""
-    return {"Ref": name}
-
-
-def shared(name: str) -> Block:
-    """Refer to what the stage's shared stack exports."""
-    return {"Fn::ImportValue": {"Fn::Sub": f"${{Shared}}-{name}"}}
 
 
 def _given(parameter: str) -> Block:
@@ -126,19 +114,16 @@ PARAMETERS: Mapping[str, Block] = {
 def _shared() -> Block:
     """Return what the services have in common."""
     return {
-        "Cluster": {
-            "Type": "AWS::ECS::Cluster",
-            "Properties": {"ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}]},
-        },
-        "Capacity": {
-            "Type": "AWS::ECS::ClusterCapacityProviderAssociations",
-            "Properties": {
-                "Cluster": ref("Cluster"),
-                "CapacityProviders": ["FARGATE", "FARGATE_SPOT"],
-                "DefaultCapacityProviderStrategy": [{"CapacityProvider": "FARGATE", "Weight": 1}],
-            },
-        },
-        "Logs": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": ref("LogDays")}},
+        "Cluster": resource(
+            "ECS::Cluster", ClusterSettings=[{"Name": "containerInsights", "Value": "enabled"}]
+        ),
+        "Capacity": resource(
+            "ECS::ClusterCapacityProviderAssociations",
+            Cluster=ref("Cluster"),
+            CapacityProviders=["FARGATE", "FARGATE_SPOT"],
+            DefaultCapacityProviderStrategy=[{"CapacityProvider": "FARGATE", "Weight": 1}],
+        ),
+        "Logs": resource("Logs::LogGroup", RetentionInDays=ref("LogDays")),
         **task_roles(),
     }
 
@@ -146,9 +131,7 @@ def _shared() -> Block:
 def _service(role: Role, own: Sequence[Role]) -> Block:
     """Return the task definition and the service of a role, and what scales it."""
     found = {f"{role.key}Task": _task(role, own), f"{role.key}Service": _running(role), **scaling(role)}
-    if role.condition:
-        found = {name: {**resource, "Condition": role.condition} for name, resource in found.items()}
-    return found
+    return under(role.condition, found)
 
 
 def _task(role: Role, own: Sequence[Role]) -> Block:
@@ -159,25 +142,25 @@ def _task(role: Role, own: Sequence[Role]) -> Block:
         containers[0]["Environment"] += _pairs(
             {"ECS_CLUSTER": ref("Cluster"), "ECS_SERVICES": _controlled(own)}
         )
-    rights = {"TaskRoleArn": {"Fn::GetAtt": [f"{role.rights}Role", "Arn"]}} if role.rights else {}
-    return {
-        "Type": "AWS::ECS::TaskDefinition",
-        "Properties": {
-            "Family": sub(f"${{AWS::StackName}}-{role.name}"),
-            "RequiresCompatibilities": ["FARGATE"],
-            "NetworkMode": "awsvpc",
-            "Cpu": str(role.cpu),
-            "Memory": str(role.memory),
-            "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
-            **rights,
-            "Volumes": [{"Name": "tmp"}],
-            "ContainerDefinitions": containers,
-        },
-    }
+    rights = {"TaskRoleArn": attribute(f"{role.rights}Role")} if role.rights else {}
+    return resource(
+        "ECS::TaskDefinition",
+        Family=sub(f"${{AWS::StackName}}-{role.name}"),
+        RequiresCompatibilities=["FARGATE"],
+        NetworkMode="awsvpc",
+        Cpu=str(role.cpu),
+        Memory=str(role.memory),
+        ExecutionRoleArn=attribute("ExecutionRole"),
+        **rights,
+        Volumes=[{"Name": "tmp"}],
+        ContainerDefinitions=containers,
+    )
 
 
 def _container(role: Role, name: str, entry: tuple[str, ...], command: tuple[str, ...]) -> Block:
-    found: Block = {
+    options = {"group": ref("Logs"), "region": ref("AWS::Region"), "stream-prefix": name}
+    ports = {"PortMappings": [{"ContainerPort": 8000, "Protocol": "tcp"}]} if role is WEB else {}
+    return {
         "Name": name,
         "Image": ref(role.image),
         "Essential": True,
@@ -192,23 +175,17 @@ def _container(role: Role, name: str, entry: tuple[str, ...], command: tuple[str
         "StopTimeout": STOP_TIMEOUT,
         "LogConfiguration": {
             "LogDriver": "awslogs",
-            "Options": {
-                "awslogs-group": ref("Logs"),
-                "awslogs-region": ref("AWS::Region"),
-                "awslogs-stream-prefix": name,
-            },
+            "Options": {f"awslogs-{key}": value for key, value in options.items()},
         },
+        "HealthCheck": {
+            "Command": ["CMD", "python", "-m", "pipeline.workers.liveness"],
+            "Interval": 15,
+            "Timeout": 5,
+            "Retries": 3,
+            "StartPeriod": 60,
+        },
+        **ports,
     }
-    found["HealthCheck"] = {
-        "Command": ["CMD", "python", "-m", "pipeline.workers.liveness"],
-        "Interval": 15,
-        "Timeout": 5,
-        "Retries": 3,
-        "StartPeriod": 60,
-    }
-    if role is WEB:
-        found["PortMappings"] = [{"ContainerPort": 8000, "Protocol": "tcp"}]
-    return found
 
 
 def _environment(role: Role, name: str) -> list[Block]:
@@ -235,7 +212,7 @@ def _controlled(own: Sequence[Role]) -> Block:
     """Return what the control service is told of the services that it starts ahead of waves."""
     workers = ", ".join(_line(role) for role in (*ROLES, *own) if role.scales and role is not SERVE)
     with_model = f"[{workers}, {_line(SERVE)}]"
-    return {"Fn::If": ["HasModel", {"Fn::Sub": with_model}, {"Fn::Sub": f"[{workers}]"}]}
+    return {"Fn::If": ["HasModel", sub(with_model), sub(f"[{workers}]")]}
 
 
 def _line(role: Role) -> str:
@@ -251,34 +228,37 @@ def _running(role: Role) -> Block:
     weights = [{"CapacityProvider": "FARGATE", "Weight": 1}]
     if role.spot:
         weights.append({"CapacityProvider": "FARGATE_SPOT", "Weight": ref("SpotWeight")})
-    properties: Block = {
-        "ServiceName": sub(f"${{AWS::StackName}}-{role.name}"),
-        "Cluster": ref("Cluster"),
-        "TaskDefinition": ref(f"{role.key}Task"),
-        "CapacityProviderStrategy": weights,
-        "PropagateTags": "SERVICE",
-        "DeploymentConfiguration": {
+    depends = ["Capacity"]
+    more: Block = {}
+    # A count that others change is not named: a deployment would set it back in the middle of a wave.
+    if not role.scales and role is not WEB:
+        more["DesiredCount"] = {"Fn::If": ["HasBeat", 1, 0]} if role is BEAT else 1
+    if role is WEB:
+        depends.append("WebRule")
+        more["HealthCheckGracePeriodSeconds"] = 60
+        more["LoadBalancers"] = [
+            {"ContainerName": role.name, "ContainerPort": 8000, "TargetGroupArn": ref("WebTargets")}
+        ]
+    service = resource(
+        "ECS::Service",
+        ServiceName=sub(f"${{AWS::StackName}}-{role.name}"),
+        Cluster=ref("Cluster"),
+        TaskDefinition=ref(f"{role.key}Task"),
+        CapacityProviderStrategy=weights,
+        PropagateTags="SERVICE",
+        DeploymentConfiguration={
             "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
             # Two beats do no harm, and neither do two control services: an old one goes when a new one is there.
             "MinimumHealthyPercent": 100,
             "MaximumPercent": 200,
         },
-        "NetworkConfiguration": {
+        NetworkConfiguration={
             "AwsvpcConfiguration": {
                 "Subnets": {"Fn::Split": [",", shared("Subnets")]},
                 "SecurityGroups": [shared("TaskGroup")],
                 "AssignPublicIp": shared("PublicIp"),
             }
         },
-    }
-    # A count that others change is not named: a deployment would set it back in the middle of a wave.
-    if not role.scales and role is not WEB:
-        properties["DesiredCount"] = {"Fn::If": ["HasBeat", 1, 0]} if role is BEAT else 1
-    depends = ["Capacity"]
-    if role is WEB:
-        depends.append("WebRule")
-        properties["HealthCheckGracePeriodSeconds"] = 60
-        properties["LoadBalancers"] = [
-            {"ContainerName": role.name, "ContainerPort": 8000, "TargetGroupArn": ref("WebTargets")}
-        ]
-    return {"Type": "AWS::ECS::Service", "DependsOn": depends, "Properties": properties}
+        **more,
+    )
+    return {**service, "DependsOn": depends}

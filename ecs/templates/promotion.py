@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-Block = dict[str, Any]
+from ecs.templates.functions import Block, allow, attribute, ref, resource, role, shared, sub, under
 
 CODE = Path(__file__).with_name("promotion_function.py")
 
@@ -14,84 +13,62 @@ def promoting() -> Block:
     """Return the function, its role, its log, and its subscription to the topic of the stage before."""
     found = {
         "PromotionRole": _role(),
-        "PromotionLogs": {
-            "Type": "AWS::Logs::LogGroup",
-            "Properties": {"RetentionInDays": {"Ref": "LogDays"}},
-        },
+        "PromotionLogs": resource("Logs::LogGroup", RetentionInDays=ref("LogDays")),
         "Promotion": _function(),
-        "PromotionAllowed": {
-            "Type": "AWS::Lambda::Permission",
-            "Properties": {
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": {"Ref": "Promotion"},
-                "Principal": "sns.amazonaws.com",
-                "SourceArn": {"Ref": "UpstreamTopic"},
-            },
-        },
-        "PromotionSubscription": {
-            "Type": "AWS::SNS::Subscription",
-            "Properties": {
-                "Protocol": "lambda",
-                "TopicArn": {"Ref": "UpstreamTopic"},
-                "Endpoint": {"Fn::GetAtt": ["Promotion", "Arn"]},
-                "FilterPolicy": {"event": ["promoted", "deployed"]},
-            },
-        },
+        "PromotionAllowed": resource(
+            "Lambda::Permission",
+            Action="lambda:InvokeFunction",
+            FunctionName=ref("Promotion"),
+            Principal="sns.amazonaws.com",
+            SourceArn=ref("UpstreamTopic"),
+        ),
+        "PromotionSubscription": resource(
+            "SNS::Subscription",
+            Protocol="lambda",
+            TopicArn=ref("UpstreamTopic"),
+            Endpoint=attribute("Promotion"),
+            FilterPolicy={"event": ["promoted", "deployed"]},
+        ),
     }
-    return {name: {**resource, "Condition": "HasUpstream"} for name, resource in found.items()}
+    return under("HasUpstream", found)
 
 
 def _function() -> Block:
     values = {
-        "STAGE": {"Fn::ImportValue": {"Fn::Sub": "${Shared}-Stage"}},
-        "CLUSTER": {"Ref": "Cluster"},
-        "SERVICE": {"Fn::Sub": "${AWS::StackName}-control"},
-        "STACK": {"Ref": "AWS::StackName"},
-        "DEPLOY_ROLE": {"Ref": "DeployRoleArn"},
+        "STAGE": shared("Stage"),
+        "CLUSTER": ref("Cluster"),
+        "SERVICE": sub("${AWS::StackName}-control"),
+        "STACK": ref("AWS::StackName"),
+        "DEPLOY_ROLE": ref("DeployRoleArn"),
     }
-    return {
-        "Type": "AWS::Lambda::Function",
-        "Properties": {
-            "Handler": "index.handler",
-            "Runtime": "python3.13",
-            "Timeout": 30,
-            "MemorySize": 256,
-            "Role": {"Fn::GetAtt": ["PromotionRole", "Arn"]},
-            "LoggingConfig": {"LogGroup": {"Ref": "PromotionLogs"}},
-            "Environment": {"Variables": values},
-            "Code": {"ZipFile": CODE.read_text()},
-        },
-    }
+    return resource(
+        "Lambda::Function",
+        Handler="index.handler",
+        Runtime="python3.13",
+        Timeout=30,
+        MemorySize=256,
+        Role=attribute("PromotionRole"),
+        LoggingConfig={"LogGroup": ref("PromotionLogs")},
+        Environment={"Variables": values},
+        Code={"ZipFile": CODE.read_text()},
+    )
 
 
 def _role() -> Block:
     inside = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}"
-    roles = [{"Fn::GetAtt": [name, "Arn"]} for name in ("ControlRole", "ExecutionRole")]
-    statements: list[Block] = [
-        _allow(
-            "ecs:DescribeServices", {"Fn::Sub": f"{inside}:service/${{Cluster}}/${{AWS::StackName}}-control"}
-        ),
-        _allow("ecs:RunTask", {"Fn::Sub": f"{inside}:task-definition/${{AWS::StackName}}-control:*"}),
-        _allow("iam:PassRole", roles, "ecs-tasks.amazonaws.com"),
-        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], {"Fn::GetAtt": ["PromotionLogs", "Arn"]}),
-    ]
     update = [
-        _allow(["cloudformation:DescribeStacks", "cloudformation:UpdateStack"], {"Ref": "AWS::StackId"}),
-        _allow("iam:PassRole", {"Ref": "DeployRoleArn"}, "cloudformation.amazonaws.com"),
+        allow(["cloudformation:DescribeStacks", "cloudformation:UpdateStack"], ref("AWS::StackId")),
+        _pass(ref("DeployRoleArn"), "cloudformation"),
     ]
-    nothing = {"Ref": "AWS::NoValue"}
-    statements += [{"Fn::If": ["HasDeployRole", one, nothing]} for one in update]
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    policy = {"Version": "2012-10-17", "Statement": statements}
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
-            "Policies": [{"PolicyName": "own", "PolicyDocument": policy}],
-        },
-    }
+    return role(
+        "lambda",
+        allow(["ecs:DescribeServices"], sub(f"{inside}:service/${{Cluster}}/${{AWS::StackName}}-control")),
+        allow(["ecs:RunTask"], sub(f"{inside}:task-definition/${{AWS::StackName}}-control:*")),
+        _pass([attribute("ControlRole"), attribute("ExecutionRole")], "ecs-tasks"),
+        allow(["logs:CreateLogStream", "logs:PutLogEvents"], attribute("PromotionLogs")),
+        *({"Fn::If": ["HasDeployRole", one, ref("AWS::NoValue")]} for one in update),
+    )
 
 
-def _allow(actions: str | list[str], resource: Any, passed_to: str = "") -> Block:
-    found: Block = {"Effect": "Allow", "Action": actions, "Resource": resource}
-    return found | {"Condition": {"StringEquals": {"iam:PassedToService": passed_to}}} if passed_to else found
+def _pass(roles: Block | list[Block], service: str) -> Block:
+    return allow(["iam:PassRole"], roles, **{"iam:PassedToService": f"{service}.amazonaws.com"})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.errors import SettingsError, listed
 
@@ -143,8 +142,3 @@ def _own(text: str) -> Role:
             f"--queue {text!r}: Fargate has no task of {cpu} CPU and {memory} MiB. It has {sizes}, in steps of 1024."
         )
     return worker(kind, words[0], slots, cpu, memory)
-
-
-def sub(text: str) -> Any:
-    """Write a text for the template, which puts parameters in where it names them."""
-    return {"Fn::Sub": text} if "${" in text else text
