@@ -300,6 +300,23 @@ def test_a_refused_report_sets_what_it_has_put_to_finished_and_late_and_takes_th
     assert check(stage, wave, "made") == {"a": "finished (late)", "b": "finished (late)"}
 
 
+def test_what_a_refused_report_has_set_to_finished_the_next_one_does_not_take_back(stage):
+    """Wherever the next run is, even when it has looked for pipes already."""
+    for calls in range(5):
+        wave = prepared(stage, "made")
+        lost = begun(stage, wave, "made", "lost")
+        stage.later(LEASE + 1)
+        fails(stage, wave, "made")
+        following = begun(stage, wave, "made", "next")
+        following.step(calls)
+        answers["made"] = 5.0
+        lost.finish()
+        assert check(stage, wave, "made") == {"a": "finished", "b": "finished"} or following.ended
+        answers["made"] = ValueError("not again")
+        following.finish()
+        assert set(check(stage, wave, "made").values()) <= {"finished", "finished (late)"}
+
+
 def test_what_runs_on_when_its_wave_is_closed_is_finished_late_and_counts_so_in_the_totals(stage):
     wave = prepared(stage, "made")
     lost = begun(stage, wave, "made", "lost")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import Wave, submit_wave
+from pipeline import State, Wave, submit_wave
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
@@ -73,3 +73,40 @@ def test_the_death_of_a_child_is_noticed_long_before_its_lease_ends(redis_url, r
         wave = submit_wave(flows["dying"], "2026-05-01T00", entities=["a", "b"], runtime=runtime).wait(60)
     assert statuses(wave) == {"finished"}
     assert wave.info().lost == 1
+
+
+def test_a_run_that_lost_its_lease_and_ends_after_another_one_has_failed_is_finished_late(
+    redis_url, runtime, flows
+):
+    """Its worker hangs and renews nothing, while its child runs on."""
+    with workers(redis_url, concurrency=1) as found:
+        found.wait_ready()
+        wave = submit_wave(flows["doubtful"], "2026-05-01T00", entities=["a"], runtime=runtime)
+        until(lambda: runtime.client.exists("wavering 2026-05-01T00"), 20)
+        found.children[0].send(signal.SIGSTOP)
+        try:
+            found.add()
+            wave.wait(60)
+            assert statuses(wave) == {"failed: error", "skipped: missing input"}
+            until(lambda: "finished (late)" in statuses(wave), 30)
+        finally:
+            found.children[0].send(signal.SIGCONT)
+    assert str(wave.statuses("wavering")["a"]) == "finished (late)"
+    assert wave.result("wavering", "a") == 5.0
+    assert runtime.store.window("main", "wavering", wave.date, 1, ["a"]).tolist() == [[5.0]]
+    assert wave.errors("wavering") == {}
+    assert wave.progress().tasks["wavering"] == {"finished (late)": 1}
+
+
+def test_workers_run_a_wave_that_is_submitted_again_as_it_is_now(redis_url, runtime, flows):
+    """Redis came back empty: they remember the wave that they ran, of other entities."""
+    state = State("meters")
+    with workers(redis_url, concurrency=2) as found:
+        found.wait_ready()
+        for names in (["old1", "old2", "old3"], ["new1", "new2"]):
+            runtime.client.flushdb()
+            runtime.states.bind(state).update({name: {} for name in names})
+            wave = submit_wave(flows["dying"], "2026-05-01T01", state=state, runtime=runtime).wait(60)
+            assert wave.statuses("fatal").keys() == set(names)
+            assert statuses(wave) == {"finished"}
+            assert runtime.store.get("main", "fatal", wave.date, names) == dict.fromkeys(names, 1)

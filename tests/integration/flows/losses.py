@@ -50,3 +50,19 @@ def fatal(entity: str, date: Any) -> int:
 
 
 dying = Flow("dying", [fatal])
+
+
+@task
+def wavering(entity: str, date: Any) -> float:
+    if not first_time(f"wavering {date:%Y-%m-%dT%H}"):
+        raise ValueError("not again")
+    time.sleep(14)
+    return 5.0
+
+
+@task
+def after(wavering: float) -> float:
+    return wavering + 1
+
+
+doubtful = Flow("doubtful", [wavering, after])
