@@ -30,7 +30,7 @@ T = TypeVar("T")
 CONTROL_RIGHTS = (
     "~* &* +@read +@write +@connection +@transaction +@scripting +@pubsub -@dangerous +time +info"
 )
-PIPE_RIGHTS = "~* +get +mget +set +getrange +setrange +ttl +pttl +expire +eval +scan +@connection +info"
+PIPE_RIGHTS = "~* +get +mget +set +getrange +setrange +ttl +pttl +expire +eval +@connection +info"
 PATIENCE = 2.0  # seconds that Redis may be gone before a program is told so
 WORKER_PATIENCE = 30.0  # the same for workers and beat: a restart or a failover is over by then
 HEALTH_CHECK = 10  # seconds without traffic after which a connection is tried before it is used

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -204,12 +204,6 @@ class Store(ABC):
             self._check_numeric(version, base, pipe, end, entities)
         return window
 
-    def keys(self, version: str, pipe: str, entity: str | None = None) -> list[PipeKey]:
-        """List the pipes of one task, of all entities or one, by date. It looks at every key of the store."""
-        head = _prefix(version, pipe) + ("" if entity is None else f"{entity} ")
-        found = [PipeKey.parse(key) for key in self._scan(head) if key.count(" ") == 2]
-        return sorted(found, key=lambda key: (key.date, key.entity))
-
     # -- what the parts above are made of
 
     def _expiry(self, wanted: float) -> int:
@@ -283,10 +277,6 @@ class Store(ABC):
         self, prefix: str, entities: Sequence[str], spans: Sequence[series.Span], rows: series.Bits
     ) -> None:
         """Fill a row an entity with the slots of some spans, one span after the other."""
-
-    @abstractmethod
-    def _scan(self, head: str) -> Iterator[str]:
-        """Find the keys that begin with `head`."""
 
 
 def _prefix(version: str, pipe: str) -> str:

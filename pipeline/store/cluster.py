@@ -6,7 +6,7 @@ It works on one Redis as well, where RedisStore is faster.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -158,10 +158,6 @@ class ClusterStore(Store):
                 for tail, first, last in places:
                     pipe.getrange(f"{prefix}{entity}{tail}", first, last)
             unpack(pipe.execute(), spans, rows[start : start + BLOCK])
-
-    def _scan(self, head: str) -> Iterator[str]:
-        pattern = "".join(f"\\{c}" if c in "*?[]\\^" else c for c in head) + "*"
-        return (key.decode() for key in self.client.scan_iter(match=pattern, count=10_000))
 
     def _pipeline(self) -> Any:
         return self.client.pipeline(transaction=False)

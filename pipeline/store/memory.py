@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
@@ -73,8 +73,3 @@ class MemoryStore(Store):
                 slots = held[span.offset : span.offset + span.size].ljust(span.size, b"\0")
                 series.unpack(slots, row[start : start + span.hours])
                 start += span.hours
-
-    def _scan(self, head: str) -> Iterator[str]:
-        with self._lock:
-            keys = [key for key in self._keys if key.startswith(head)]
-        return (key for key in keys if self.raw(key) is not None)

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import CodecError, KeyFormatError, WindowError
-from pipeline.flows.pipe import PipeKey
 from pipeline.store import codec, series
 
 HOUR, DAY = 3600.0, 86400.0
@@ -197,16 +196,6 @@ class ReadingContract:
         store.put("fix", "delay", shift(-1), {"B": 3}, ttl=DAY)
         found = store.get_grid("fix", "delay", [shift(-1), THEN], ["A", "B"], base="main")
         assert found == {("A", THEN): 1, ("B", THEN): 2, ("B", shift(-1)): 3}
-
-    def test_the_keys_of_a_pipe_are_listed_by_date(self, store):
-        odd = "it*s[a]?k\\ey"
-        store.put("main", "delay", THEN, {"B": 1, odd: 1}, ttl=DAY)
-        store.put("main", "delay", shift(-1), {"A": 1, odd: 1, "its[a]kkey": 1}, ttl=DAY)
-        store.put("main", "delayed", THEN, {"A": 1}, ttl=DAY)
-        found = [(key.entity, key.date) for key in store.keys("main", "delay", odd)]
-        assert found == [(odd, shift(-1)), (odd, THEN)]
-        assert store.keys("main", "delay", "B") == [PipeKey("main", "delay", "B", THEN)]
-        assert len(store.keys("main", "delay")) == 5
 
     def test_bytes_that_no_codec_wrote_are_named_by_their_key(self, store):
         store._add(["main/delay B 2013-06-25T13"], [b"{broken"], int(time.time() + DAY))

@@ -104,7 +104,6 @@ def entities(wave):
             "there is no pipe main/delay JFK-LAX 2013-06-25T13.",
         ),
         (["pipe", "delay"], "'delay' is not a pipe. Give its KEY"),
-        (["pipe", "main/delay", "JFK-LAX", "--dates"], "main/delay has no pipe of 'JFK-LAX' at any date."),
         (["state", "show", "rotues"], "no state 'rotues'. Did you mean 'routes'?"),
         (["state", "add", "routes", "LGA-LAX"], "entity 'LGA-LAX' lacks the feature 'origin'"),
         (["state", "add", "routes", "two words", "origin=JFK"], "has a space or a control character"),

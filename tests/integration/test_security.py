@@ -150,7 +150,6 @@ def test_a_wave_beat_and_the_doctor_need_the_documented_rights_alone(tmp_path, f
             runtime.states.bind(flows["steps"].state).update(ENTITIES)
             for hour in (7, 8):
                 run_wave(runtime, flows, hour)
-            runtime.store.keys("main", "brief")
             until(lambda: runtime.records.ids("main", "forgotten"), 20)
             assert {f.level for f in examine(runtime, flows.values())} <= {"OK", "WARN"}
         assert denied(server) == set()

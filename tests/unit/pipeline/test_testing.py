@@ -709,7 +709,7 @@ def test_hours(pipe_store, wave_runner):
     flow = Flow("f", [hour])
     wave_runner(flow, ["A"], "2013-06-25T12")
     assert wave_runner(flow, ["A"], "2013-06-25T13").result("hour", "A") == 13
-    assert [key.date.hour for key in pipe_store.keys("test", "hour")] == [12, 13]
+    assert [pipe_store.get("test", "hour", f"2013-06-25T{n}", ["A"]) for n in (12, 13)] == [{"A": 12}, {"A": 13}]
 """
 
 

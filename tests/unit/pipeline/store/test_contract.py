@@ -32,7 +32,6 @@ def test_time_is_the_clocks():
     assert store.get("main", "delay", "2001-09-09T01", ["A"]) == {"A": 1}
     clock.advance(2)
     assert store.get("main", "delay", "2001-09-09T01", ["A"]) == {}
-    assert store.keys("main", "delay") == []
 
 
 def test_of_many_threads_that_put_the_same_pipe_one_is_first():
