@@ -121,7 +121,7 @@ class Controller:
         The heartbeat is given by the loop: it tells of a round that hangs, and not of an AWS that does not answer.
         The clock (seconds since the epoch) is Redis' own, unless a test wants another.
         """
-        self._clock = clock or self._redis_time
+        self._clock = clock or runtime.clock.time
         self._heartbeat = heartbeat
         self._runtime = runtime
         self._cluster = cluster
@@ -191,11 +191,6 @@ class Controller:
         now = self._clock()
         ahead = max(service.lead(service.most * service.slots) for service in services)
         return backlogs(self._runtime, queues), loads(self._runtime, self._flows, ahead, now), now
-
-    def _redis_time(self) -> float:
-        client: Any = self._runtime.client
-        whole, micros = client.time()
-        return float(whole + micros / 1e6)
 
     def _scale(self, decisions: Iterable[Decision]) -> None:
         """Send ECS each count that is to change; one that fails does not keep the others from it."""

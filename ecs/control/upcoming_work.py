@@ -6,7 +6,6 @@ that it needs can be asked for at once, before the later tasks of it are in any 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -52,10 +51,9 @@ class Load:
         )
 
 
-def loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float | None = None) -> list[Load]:
+def loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float) -> list[Load]:
     """Return what open waves still have to do, and what waves that are due within `ahead` seconds will have."""
-    moment = time.time() if now is None else now
-    return [*open_loads(runtime), *coming_loads(runtime, flows, ahead, moment)]
+    return [*open_loads(runtime), *coming_loads(runtime, flows, ahead, now)]
 
 
 def open_loads(runtime: Runtime) -> list[Load]:
@@ -101,17 +99,13 @@ def _open_load(
 def coming_loads(runtime: Runtime, flows: Iterable[Flow], ahead: float, now: float) -> list[Load]:
     """Return what the scheduled waves of this version will have that start within `ahead` seconds.
 
-    One whose time has come and that has not started yet counts too, for a while. A schedule may be due more than once
-    in an hour: that is one wave.
+    One whose time has come and that has not started yet counts too, for a while.
     """
     version = runtime.settings.any_version()
     found = []
     for flow in flows:
-        dues: dict[str, datetime] = {}
         for due in _dues(flow, ahead, now):
-            dues.setdefault(stamp(due.replace(minute=0)), due)
-        for date, due in dues.items():
-            if (runtime.records.newest_scheduled(version, flow.name) or "") < date:
+            if (runtime.records.newest_scheduled(version, flow.name, due) or "") < stamp(due):
                 load = _coming_load(runtime, flow, version, due)
                 found += [load] if load is not None else []
     return found

@@ -17,7 +17,7 @@ from pipeline.gate.keys import DEADLINES, WAVES
 from pipeline.waves.runtime import Runtime
 
 PAGE = 1000  # keys that one SCAN looks at, and that one go removes
-KINDS = ("wave", "totals", "scheduled", "costs", "serve")  # keys `kind:version/name ...`
+KINDS = ("wave", "totals", "scheduled", "seen", "costs", "serve")  # keys `kind:version/name ...`
 INDEXES = {WAVES: "zscan_iter", DEADLINES: "zscan_iter", TOTALS: "sscan_iter"}  # their members name a version
 BINDING = "_kombu.binding."
 _QUEUE = re.compile(r"[A-Za-z0-9_-]+|serve\.[A-Za-z0-9._-]+")

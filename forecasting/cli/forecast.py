@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from pipeline.cli.options import base_option, json_option, version_option
 from pipeline.cli.output import table, write_json
 from pipeline.cli.session import HOUR, Session, with_session
 from pipeline.cli.waiting import busy, counted
-from pipeline.flows.pipe import ONE_HOUR, floor, stamp
+from pipeline.flows.pipe import ONE_HOUR, stamp
 from pipeline.formatting import plural, some
 
 SOME_ENTITIES = 10  # that are named of those with the least cover
@@ -81,7 +81,7 @@ def forecast(
       wave forecast delay_forecast --cover
     """
     version = version or session.settings.any_version()
-    present = floor(datetime.now(UTC))
+    present = session.runtime.store.present()
     where: dict[str, Any] = {"version": version, "base": base, "store": session.runtime.store}
     if covers:
         keys = chosen(session, pipe, entities, state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,7 +13,7 @@ from forecasting.dashboard.comparison import asked, compare
 from pipeline.dashboard.pages import Pages
 from pipeline.errors import PipelineError
 from pipeline.flows.discover import Flows
-from pipeline.flows.pipe import floor, stamp
+from pipeline.flows.pipe import stamp
 from pipeline.waves.runtime import Runtime
 
 WEEK = timedelta(days=7)
@@ -35,7 +35,7 @@ class ComparePage:
         self, pipe: str = "", versions: str = "", entities: str = "", first: str = "", last: str = ""
     ) -> Response:
         """Compare what several versions made of some entities and dates."""
-        present = floor(datetime.now(UTC))
+        present = self._runtime.store.present()
         form = {
             "pipe": pipe,
             "versions": versions,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from forecasting.models.columns import FRESH, MEAN, OBSERVED, OLDER
 from forecasting.reading.forecast_store import Issues, Stored
 from forecasting.reading.reader import Forecast, read_forecasts
-from pipeline.flows.pipe import ONE_HOUR, floor
+from pipeline.flows.pipe import ONE_HOUR
 from pipeline.store import Store
 
 AHEAD = 24  # hours that are shown where no forecast tells a horizon
@@ -92,7 +92,7 @@ def look_ahead(
     back   hours before it that are shown
     """
     issues = Issues.of(store, pipe, version, base)
-    present = floor(datetime.now(UTC))
+    present = store.present()
     newest = issues.newest([entity], issued or present, None, lambda stored: stored.last > 0).get(entity)
     at = issued or (newest.issued if newest else present)
     ahead = AHEAD if newest is None else min(newest.last, FURTHEST)

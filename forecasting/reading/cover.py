@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from forecasting.models.columns import MEAN
 from forecasting.reading.forecast_store import SAMPLE, Issues, Stored
-from pipeline.flows.pipe import ONE_HOUR, floor, hour
+from pipeline.app import settings
+from pipeline.flows.pipe import ONE_HOUR, hour
 from pipeline.store import Store
+from pipeline.waves.runtime import process_runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ def cover(
         horizon: How many issue dates are looked through, as in `read_forecasts`.
         store: The pipe store; the process' own by default.
     """
-    when = floor(datetime.now(UTC)) if now is None else hour(now)
     issues = Issues.of(store, pipe, version, base)
+    when = issues.store.present() if now is None else hour(now)
     found = issues.newest(entities, when, horizon, lambda stored: stored.last > 0)
     return Cover(pipe, when, {key: _left(found[key], when) if key in found else 0 for key in entities})
 
@@ -102,7 +104,8 @@ def covers(
         base: The version that is read where this one has none for an issue date.
         store: The pipe store; the process' own by default.
     """
-    when = floor(datetime.now(UTC)) if now is None else hour(now)
+    store = store or process_runtime(settings).store
+    when = store.present() if now is None else hour(now)
     sample = entities[:: max(len(entities) // SAMPLE, 1)][:SAMPLE]
     return {
         pipe: cover(pipe, entities, when, version=version, base=base, store=store)

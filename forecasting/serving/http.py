@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -115,7 +115,7 @@ def one(
 ) -> Response:
     """Return the freshest forecast of one entity for an hour, however old it is."""
     services = services_of(request)
-    when, now = _hours(at)
+    when, now = _hours(services, at)
     found = read_forecast(
         pipe,
         entity,
@@ -172,7 +172,7 @@ def _some(
     version: str | None,
     base: str | None,
 ) -> Mapping[str, Forecast]:
-    when, now = _hours(at)
+    when, now = _hours(services, at)
     found = read_forecasts(
         pipe,
         list(dict.fromkeys(entities)),
@@ -203,9 +203,9 @@ def _count(services: Services, pipe: str, answers: Iterable[Forecast]) -> None:
         counter.labels(pipe, source).inc(found[source])
 
 
-def _hours(at: str | None) -> tuple[datetime, datetime]:
+def _hours(services: Services, at: str | None) -> tuple[datetime, datetime]:
     """Return the hour that is asked about and the present one."""
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    now = services.runtime.store.present()
     return (now + ONE_HOUR if at is None else hour(at)), now
 
 

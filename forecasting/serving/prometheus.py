@@ -26,7 +26,7 @@ log = get_logger("forecasting.exposed")
 def metrics(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
     """Yield all of them. Labels are versions, flows, pipes and stages, never entities or partitions."""
     yield from _cover(runtime, flows)
-    yield from _ages(_live.known())
+    yield from _ages(_live.known(), runtime.clock.time())
 
 
 def _cover(runtime: Runtime, flows: Sequence[Flow]) -> Iterator[Metric]:
@@ -91,8 +91,8 @@ class _Live:
 _live = _Live()
 
 
-def _ages(found: Sequence[Ages]) -> Iterator[Metric]:
-    labels, now = ("pipe", "stage"), time.time()
+def _ages(found: Sequence[Ages], now: float) -> Iterator[Metric]:
+    labels = ("pipe", "stage")
     ages = [(one.pipe, one.stage, now - one.oldest) for one in found if one.oldest is not None]
     text = "Seconds since the oldest of a pipe's live models was made, over its partitions."
     yield gauge("waves_model_age_seconds", text, labels, ages)

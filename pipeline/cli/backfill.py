@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from pipeline.cli.session import HOUR, Session, check_past, flow_argument, with_
 from pipeline.cli.waiting import progress_bar
 from pipeline.errors import DurationError
 from pipeline.flows import durations
-from pipeline.flows.pipe import floor, hour, stamp
+from pipeline.flows.pipe import hour, stamp
 from pipeline.formatting import length, plural, some
 from pipeline.waves.backfill import IN_FLIGHT, Backfill, Tally, hours
 
@@ -97,8 +97,8 @@ def backfill(
       wave backfill delays --from 2013-05-01 --to 2013-06-30
       wave backfill delays --from 2013-06-25T06 --to 2013-06-25T12 --missing
     """
-    check_past(first, "Give --from an earlier one.")
-    found, last = session.flow(flow), min(last, floor(datetime.now(UTC)))
+    check_past(session, first, "Give --from an earlier one.")
+    found, last = session.flow(flow), min(last, session.runtime.clock.hour())
     step = None if every is None else _whole_hours(every)
     job = Backfill(
         found,

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -21,7 +21,7 @@ from pipeline.cli.options import Chosen, flows_option, redis_option, together
 from pipeline.errors import FlowError, KeyFormatError, PipelineError, UnknownName, listed, near
 from pipeline.flows.discover import Flows, load_flows
 from pipeline.flows.flow import Flow
-from pipeline.flows.pipe import floor, hour, stamp
+from pipeline.flows.pipe import hour, stamp
 from pipeline.flows.state import State
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime, unreachable
@@ -191,9 +191,9 @@ class Hour(click.ParamType[datetime]):
 HOUR = Hour()
 
 
-def check_past(date: datetime, remedy: str) -> None:
+def check_past(session: Session, date: datetime, remedy: str) -> None:
     """Refuse an hour that has not begun: its wave would be the newest one until then. Raises KeyFormatError."""
-    present = floor(datetime.now(UTC))
+    present = session.runtime.clock.hour()
     if date > present:
         raise KeyFormatError(
             f"date {stamp(date)} is later than the present hour, {stamp(present)} (UTC): its wave would count as the "

@@ -60,7 +60,7 @@ def submit(
       wave submit delays --version fix-weather --base main --only delay_forecast
     """
     if date is not None and not force:
-        check_past(date, "Give an earlier one, or --force if it is meant.")
+        check_past(session, date, "Give an earlier one, or --force if it is meant.")
     found, runtime = session.flow(flow), session.runtime
     over = None if state is None else session.state(state, found)
     left = LeftOut()

@@ -22,6 +22,7 @@ _FIELDS = {
     "day-of-week": "0 to 7",
 }
 _MINUTE = timedelta(minutes=1)
+_ANY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Cron:
                 f"schedule {line!r} is not a cron line. Write five fields (UTC): '5 * * * *' is five past each hour."
             )
         try:
-            found = CronSim(line, datetime.now(UTC))
+            found = CronSim(line, _ANY)
         except CronSimError as error:
             name = str(error).removeprefix("Bad ")
             text = fields[list(_FIELDS).index(name)]
@@ -52,6 +53,19 @@ class Cron:
                 f"schedule {line!r} restricts both the day of the month and the weekday. Restrict one of them."
             )
         return cls(line)
+
+    @classmethod
+    def hourly(cls, line: str) -> Cron:
+        """Read a line that comes at most once in an hour, as waves do: their dates are hours. Raises DurationError."""
+        found, minute = cls.parse(line), line.split()[0]
+        minutes = sorted(CronSim(line, _ANY).minutes)
+        if len(minutes) > 1:
+            first = " ".join([str(minutes[0]), *line.split()[1:]])
+            raise DurationError(
+                f"schedule {line!r}: minute {minute!r} comes {len(minutes)} times within an hour. A wave's date is an "
+                f"hour, so that each hour has one wave at most. Name one minute: {first!r}."
+            )
+        return found
 
     def last(self, now: datetime) -> datetime:
         """Return the newest minute that matches, at or before `now`."""

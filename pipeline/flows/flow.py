@@ -279,6 +279,6 @@ def _check_schedule(flow: str, schedule: str | None) -> str | None:
     if schedule is None:
         return None
     try:
-        return Cron.parse(schedule).line
+        return Cron.hourly(schedule).line
     except DurationError as error:
         raise FlowError(f"flow {flow!r}: {error}") from None

@@ -17,6 +17,7 @@ waves                sorted set: the ids of all waves, by when Redis forgets the
 totals:{version}/{flow}  hash: sums over all waves (see flow_totals); the set `totals` has their names
 scheduled:{version}/{flow}  text: the hour of the newest wave that its schedule has started
 makers:{version}     hash: flow -> who makes its pipes (see pipeline.waves.makers)
+seen:{version}/{flow}    text: when somebody first saw it (see waves/first_seen)
 costs:{version}/{flow}  hash: task -> seconds and entities, sums over waves of which the older count less
 """
 

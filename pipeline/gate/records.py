@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from pipeline.errors import UnreadableError
 from pipeline.flows.left_out import KEPT, LeftOut
+from pipeline.flows.pipe import stamp
 from pipeline.forms import DAMAGE, FORM, readable
 from pipeline.gate.incidents import Incident
 from pipeline.gate.keys import WAVES, wave_key
@@ -99,6 +101,10 @@ def name_of(wave_id: str) -> tuple[str, str, str]:
     if not between:
         raise ValueError(wave_id)
     return version, flow, date
+
+
+def _scheduled(version: str, flow: str) -> str:
+    return f"scheduled:{version}/{flow}"
 
 
 class Records:
@@ -280,14 +286,22 @@ class Records:
                 pipe.hgetall(f"{wave_key(wave_id)} left")
             return {i: _left_out(fields) for i, fields in zip(wave_ids, pipe.execute(), strict=True)}
 
-    def newest_scheduled(self, version: str, flow: str) -> str | None:
-        """Return the hour of the newest wave that a flow's schedule has started, None before the first."""
-        found = self.client.get(f"scheduled:{version}/{flow}")
-        return found.decode() if found else None
+    def newest_scheduled(self, version: str, flow: str, now: datetime) -> str | None:
+        """Return the hour of the newest wave that a flow's schedule has started, None before the first.
+
+        One that is later than `now` was started by a wrong clock: it does not count, and the next wave replaces it.
+        """
+        found = self.client.get(_scheduled(version, flow))
+        return found.decode() if found and found.decode() <= stamp(now) else None
+
+    def scheduled(self, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return (version, flow) -> that hour of each flow that has one, whatever it is."""
+        marks = self.client.mget([_scheduled(*each) for each in named]) if named else []
+        return {each: mark.decode() for each, mark in zip(named, marks, strict=True) if mark}
 
     def note_scheduled(self, version: str, flow: str, date: str) -> str | None:
         """Note the hour of a scheduled wave that was started, and return the one before."""
-        found = self.client.set(f"scheduled:{version}/{flow}", date, get=True)
+        found = self.client.set(_scheduled(version, flow), date, get=True)
         return found.decode() if found else None
 
     def ids(self, version: str | None = None, flow: str | None = None) -> list[str]:

@@ -1,8 +1,8 @@
-"""The transport of messages: kombu's for Redis, with one fault of it mended.
+"""The transport of messages: kombu's for Redis, with two faults of it mended.
 
 When only the connection on which a worker hears remote control is cut, kombu 5.7 over redis-py 8 stops for good: the
 loop wakes, redis-py connects anew by itself and then waits, without a limit, for a message that nobody sent. Here it
-looks whether there is one, and goes on.
+looks whether there is one, and goes on. And it dates what a worker has taken by that worker's clock: here by Redis'.
 
 With the transport option `ack_emulation: false` a worker keeps in its memory alone what it has not acknowledged. That
 is for messages which somebody sends again when their worker dies.
@@ -13,17 +13,52 @@ as it is, and the names stay kombu's own: it knows TLS by `rediss`, and logs add
 
 from __future__ import annotations
 
+import time
 from functools import cached_property, partial
 from typing import Any
 
 from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport import redis, virtual
+from kombu.utils.json import dumps
 
+from pipeline.clock import RedisClock
 from pipeline.connections.address import Address
 from pipeline.connections.broker import connection_params
 
 WAIT = 1.0  # seconds in which the rest of a message must come whose beginning has
+
+
+class _ByRedisClock(redis.QoS):
+    """What was not acknowledged, dated by Redis' clock.
+
+    kombu dates it by the worker's own: one whose clock is hours ahead would send again all that others run, and what
+    one takes whose clock is behind would be sent again by the others.
+    """
+
+    @cached_property
+    def _clock(self) -> RedisClock:
+        return RedisClock(self._ask)
+
+    def _ask(self) -> tuple[int, int]:
+        with self.channel.conn_or_acquire() as client:
+            whole, micros = client.time()
+        return whole, micros
+
+    @property
+    def visibility_timeout(self) -> float:
+        """What kombu takes from its own time to come to what Redis' time was that long ago."""
+        return float(self.channel.visibility_timeout) + time.time() - self._clock.time()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note a message that was taken, and when."""
+        info = message.delivery_info
+        raw = dumps([message._raw, info["exchange"], info["routing_key"]])
+        with self.pipe_or_acquire() as pipe:
+            pipe.zadd(self.unacked_index_key, {delivery_tag: self._clock.time()})
+            pipe.hset(self.unacked_key, delivery_tag, raw)
+            pipe.execute()
+        virtual.QoS.append(self, message, delivery_tag)
 
 
 class _InMemory(virtual.QoS):
@@ -38,7 +73,7 @@ class _InMemory(virtual.QoS):
 class _Mended:
     """A channel that never waits for what may not come."""
 
-    QoS: Any
+    QoS: Any = _ByRedisClock
     ack_emulation: bool
     address: Address | None = (
         None  # where it connects to, a transport option; None for what kombu's own URL says

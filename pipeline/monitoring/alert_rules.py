@@ -5,13 +5,17 @@ They need no Prometheus; `docker/prometheus/rules.yml` holds the same for those 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from pipeline.environment import read, seconds, setting, share, size
+from pipeline.flows.pipe import stamp
 from pipeline.monitoring.cover import Covered
 from pipeline.monitoring.observe import Observed, Standing
+from pipeline.waves.presence import wrong_clocks
 
 CRITICAL, WARNING = "critical", "warning"
 
@@ -41,9 +45,9 @@ class Alert:
     """One thing to look at."""
 
     level: str  # critical or warning
-    # late, failed, entities, incidents, untaken, memory, keeper, cover, unreadable or redis
+    # late, failed, entities, incidents, untaken, memory, keeper, cover, clock, schedule, unreadable or redis
     what: str
-    about: str  # a flow, a task of one, a queue or a server
+    about: str  # a flow, a task of one, a queue, a machine or a server
     text: str  # what is wrong, and what to do
 
 
@@ -58,14 +62,15 @@ def alerts(
 
     counts      id of the newest ended wave of a flow -> task -> status as it is written -> entities
     covers      how long the forecasts of flows last, as `cover.Covers` knows it
-    incidents   version/flow -> kind -> how many there were lately
+    incidents   wave -> kind -> how many there were lately
     """
     found = [
-        *(alert for standing in observed.standings for alert in _late(standing, bounds)),
+        *(alert for standing in observed.standings for alert in _late(standing, observed.now, bounds)),
         *(alert for wave_id, tasks in counts.items() for alert in _failed(wave_id, tasks, bounds)),
         *(alert for covered in covers for alert in _uncovered(covered, bounds)),
-        *(alert for name, kinds in (incidents or {}).items() for alert in _rising(name, kinds, bounds)),
+        *_rising(incidents or {}, bounds),
         *_left_out(observed),
+        *_clocks(observed),
         *_untaken(observed),
         *_memory(observed, bounds),
         *_unreadable(observed),
@@ -82,16 +87,15 @@ def alerts(
     return sorted(found, key=lambda alert: alert.level)
 
 
-def _late(standing: Standing, bounds: Bounds) -> Iterator[Alert]:
+def _late(standing: Standing, now: datetime, bounds: Bounds) -> Iterator[Alert]:
     if standing.late > bounds.late:
-        name = f"{standing.version}/{standing.flow}"
+        name = standing.name
         newest = f"the newest good one is {standing.newest}" if standing.newest else "none has ended well yet"
-        yield Alert(
-            CRITICAL,
-            "late",
-            name,
-            f"{name} is late by {_minutes(standing.late)}: {newest}. `wave show {name}` tells why.",
-        )
+        started = next((date for date in standing.waves if date <= stamp(now) + "~"), None)
+        why = f"`wave show {name} {started}` tells why."
+        if standing.unstarted or started is None:
+            why = f"The wave of {standing.unstarted} has not started: `wave doctor` tells what is missing."
+        yield Alert(CRITICAL, "late", name, f"{name} is late by {_minutes(standing.late)}: {newest}. {why}")
 
 
 def _failed(wave_id: str, tasks: Mapping[str, Mapping[str, int]], bounds: Bounds) -> Iterator[Alert]:
@@ -115,22 +119,47 @@ def _uncovered(found: Covered, bounds: Bounds) -> Iterator[Alert]:
             WARNING if found.p5 else CRITICAL,
             "cover",
             f"{name} {found.pipe}",
-            f"{name}: the forecasts {found.pipe} of one entity in twenty {last}. `wave forecast {found.pipe} --cover` "
-            "names those with the least.",
+            f"{name}: the forecasts {found.pipe} of one entity in twenty {last}. `wave forecast {found.pipe} --cover "
+            f"--version {found.version}` names those with the least.",
         )
 
 
-def _rising(name: str, kinds: Mapping[str, int], bounds: Bounds) -> Iterator[Alert]:
-    count = sum(kinds.values())
-    if count > bounds.incidents:
-        which = ", ".join(f"{n:,} {kind}" for kind, n in sorted(kinds.items(), key=lambda item: -item[1]))
+def _rising(incidents: Mapping[str, Mapping[str, int]], bounds: Bounds) -> Iterator[Alert]:
+    flows: dict[str, list[str]] = {}
+    for wave_id in incidents:
+        flows.setdefault(wave_id.split(" ")[0], []).append(wave_id)
+    for name, waves in flows.items():
+        kinds = sum((Counter(incidents[wave_id]) for wave_id in waves), Counter[str]())
+        if kinds.total() > bounds.incidents:
+            which = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
+            most = max(waves, key=lambda wave_id: sum(incidents[wave_id].values()))
+            yield Alert(
+                WARNING,
+                "incidents",
+                name,
+                f"{kinds.total():,} runs of {name} went otherwise than they should within 15 minutes: {which}. They "
+                f"are run again by themselves. `wave show {most}` tells of each why.",
+            )
+
+
+def _clocks(observed: Observed) -> Iterator[Alert]:
+    for host, wrong in wrong_clocks(observed.processes).items():
         yield Alert(
             WARNING,
-            "incidents",
-            name,
-            f"{count:,} runs of {name} went otherwise than they should within 15 minutes: {which}. They are run again "
-            f"by themselves. `wave show {name}` tells of each why.",
+            "clock",
+            host,
+            f"the clock of {wrong}. Let NTP set it: waves follow Redis' clock alone, but AWS refuses the requests of "
+            "a machine whose clock is minutes off.",
         )
+    for standing in observed.standings:
+        if standing.ahead:
+            yield Alert(
+                WARNING,
+                "schedule",
+                standing.name,
+                f"{standing.name} is marked as started for {standing.ahead}, an hour to come: a beat with a wrong "
+                "clock did that. It stops nothing, and goes when beat starts the next wave of it.",
+            )
 
 
 def _left_out(observed: Observed) -> Iterator[Alert]:

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from pipeline.clock import skew
 from pipeline.flows.flow import Flow
 from pipeline.forms import named_unreadable
 from pipeline.gate.keys import DEADLINES, WAVES, wave_key
 from pipeline.monitoring.findings import Facts, Finding
+from pipeline.monitoring.observe import standings
 from pipeline.monitoring.record_checks import check_records
 from pipeline.monitoring.redis_checks import check_redis
 from pipeline.monitoring.worker_checks import STUCK, check_workers, needed
@@ -35,20 +36,25 @@ def diagnose(facts: Facts) -> list[Finding]:
 def collect(runtime: Runtime, flows: tuple[Flow, ...]) -> Facts:
     """Ask Redis for all that the checks need."""
     client: Any = runtime.client
-    before = time.time()
-    seconds, micros = client.time()
-    skew = (before + time.time()) / 2 - (seconds + micros / 1e6)
+    now = runtime.clock.look()
     version = runtime.settings.version or "main"
     names = needed(version, flows)
-    past = client.zrangebyscore(DEADLINES, "-inf", (seconds - STUCK) * 1000, start=0, num=100)
+    past = client.zrangebyscore(DEADLINES, "-inf", (now.timestamp() - STUCK) * 1000, start=0, num=100)
+    stand = standings(runtime, version, flows, now)
     return Facts(
         version=version,
         flows=flows,
         control=client.info(),
         stores=runtime.store_info(),
         saves=_saves(client),
-        skew=skew,
+        skew=skew(client.time),
         processes=tuple(present(client)),
+        unstarted={
+            f"{one.name} {one.unstarted}": now.timestamp() - max(one.due.timestamp(), one.seen)
+            for one in stand
+            if one.unstarted and one.due
+        },
+        ahead={one.name: one.ahead for one in stand if one.ahead},
         depths={name: client.llen(name) for name in names},
         deadlines=client.zcard(DEADLINES),
         overlooked=tuple(member.decode(errors="replace") for member in past),

@@ -35,6 +35,11 @@ class Facts:
     saves: bool | None = None  # whether the control Redis writes snapshots; None where it does not tell
     skew: float = 0.0  # seconds that this machine's clock is ahead of Redis'
     processes: tuple[Process, ...] = ()
+    # flow, and the hour of its wave that was due and has not started -> seconds for which it could have
+    unstarted: Mapping[str, float] = field(default_factory=dict)
+    ahead: Mapping[str, str] = field(
+        default_factory=dict
+    )  # version/flow -> the later hour that its schedule has marked
     depths: Mapping[str, int] = field(default_factory=dict)  # messages that wait in each queue
     deadlines: int = 0
     overlooked: tuple[str, ...] = ()  # deadlines that are long past, the oldest first

@@ -8,13 +8,11 @@ from typing import Any
 
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Totals, read_totals
-from pipeline.monitoring.observe import Observed, Standing, observe
+from pipeline.monitoring.observe import Named, Observed, Standing, observe
 from pipeline.waves.presence import Process
 from pipeline.waves.progress import Progress
 from pipeline.waves.runtime import Runtime
 from pipeline.waves.wave import Wave
-
-Named = tuple[str, str]  # version, flow
 
 
 @dataclass(frozen=True)

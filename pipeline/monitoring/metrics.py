@@ -20,6 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from pipeline.clock import SKEW
 from pipeline.extensions import installed
 from pipeline.flows.flow import Flow
 from pipeline.gate.flow_totals import Histogram, Totals, read_totals
@@ -200,6 +201,9 @@ def _queues(observed: Observed) -> Iterator[Metric]:
     kinds = Counter((process.version, process.kind) for process in observed.processes)
     there, text = [(*key, n) for key, n in kinds.items()], "Workers, beats and keepers."
     yield gauge("waves_processes", text, ("version", "kind"), there)
+    skew = max((abs(process.skew) for process in observed.processes), default=0.0)
+    text = f"The most that the clock of a worker or beat differs from Redis', where that is over {SKEW:g} s."
+    yield gauge("waves_clock_skew_seconds", text, (), [(skew,)])
     yield gauge("waves_deadlines", "Units and waves that keepers look after.", (), [(observed.deadlines,)])
 
 

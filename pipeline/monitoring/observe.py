@@ -14,17 +14,21 @@ from typing import Any
 from pipeline.flows.cron import Cron
 from pipeline.flows.flow import Flow
 from pipeline.flows.left_out import LeftOut
-from pipeline.flows.pipe import floor, stamp
+from pipeline.flows.pipe import stamp
 from pipeline.flows.task import COLLECT, COMPUTE, CONTROL, SOLO
 from pipeline.forms import named_unreadable
 from pipeline.gate.keys import DEADLINES
 from pipeline.gate.records import WaveInfo, name_of
 from pipeline.monitoring.backlog import Backlog, backlogs
+from pipeline.waves.first_seen import first_seen
 from pipeline.waves.presence import WORKER, Process, present
 from pipeline.waves.progress import in_words
 from pipeline.waves.runtime import Runtime
 
+Named = tuple[str, str]  # version, flow
+
 LOOKED_AT = 12  # of a flow's waves, the newest
+HOURS = 13  # characters of an hour in a wave's id, which a digest may follow
 LATELY = 900.0  # seconds over which incidents are counted
 
 
@@ -38,6 +42,14 @@ class Standing:
     waves: Mapping[str, WaveInfo]
     due: datetime | None = None  # when the newest wave was due by the schedule; None without one
     late: float = 0.0  # seconds since a wave was due that has not ended well; 0 when the newest has
+    unstarted: str | None = None  # the date of the wave that was due last, where that has not started
+    seen: float = 0.0  # when the flow was first seen, in seconds since the epoch
+    ahead: str | None = None  # the hour to come that is marked as started, by a beat whose clock was wrong
+
+    @property
+    def name(self) -> str:
+        """How commands name its newest wave."""
+        return f"{self.version}/{self.flow}"
 
     @property
     def open(self) -> int:
@@ -110,28 +122,25 @@ def outcomes(runtime: Runtime, observed: Observed) -> dict[str, dict[str, dict[s
 
 
 def lately(runtime: Runtime, observed: Observed, seconds: float = LATELY) -> dict[str, Counter[str]]:
-    """Count what went otherwise than it should in the last while: version/flow -> kind of incident -> times."""
+    """Count what went otherwise than it should in the last while: wave -> kind of incident -> times."""
     since = observed.now.timestamp() - seconds
-    waves = {
-        f"{standing.version}/{standing.flow} {date}": f"{standing.version}/{standing.flow}"
+    waves = [
+        f"{standing.name} {date}"
         for standing in observed.standings
         for date, info in standing.waves.items()
         if info.ended is None or info.ended >= since
+    ]
+    found = {
+        wave_id: Counter(incident.kind for incident in incidents if incident.at >= since)
+        for wave_id, incidents in runtime.records.incidents_of(waves).items()
     }
-    found: dict[str, Counter[str]] = {}
-    for wave_id, incidents in runtime.records.incidents_of(list(waves)).items():
-        kinds = Counter(incident.kind for incident in incidents if incident.at >= since)
-        if kinds:
-            found[waves[wave_id]] = found.get(waves[wave_id], Counter()) + kinds
-    return found
+    return {wave_id: kinds for wave_id, kinds in found.items() if kinds}
 
 
 def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: datetime) -> list[Standing]:
     """Return how each flow stands of which Redis holds a wave, or which has a schedule."""
-    dates: dict[tuple[str, str], list[tuple[str, str]]] = {
-        (version, flow.name): [] for flow in flows if flow.schedule
-    }
-    others: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    dates: dict[Named, list[tuple[str, str]]] = {(version, flow.name): [] for flow in flows if flow.schedule}
+    others: dict[Named, list[tuple[str, str]]] = {}
     for wave_id in runtime.records.ids():
         at, flow, date = name_of(wave_id)
         # Waves of some entities or tasks only tell nothing of a flow that has others.
@@ -139,36 +148,48 @@ def standings(runtime: Runtime, version: str, flows: Sequence[Flow], now: dateti
     dates |= {key: found for key, found in others.items() if not dates.get(key)}
     newest = {key: sorted(found, reverse=True)[: 2 * LOOKED_AT] for key, found in dates.items()}
     infos = runtime.records.infos([wave_id for found in newest.values() for _, wave_id in found])
-    schedules = {(version, flow.name): flow.schedule for flow in flows}
-    return [
-        _standing(
-            key,
-            {date: infos[i] for date, i in found if i in infos and not infos[i].backfill},
-            schedules.get(key),
-            now,
-        )
+    schedules = {(version, flow.name): Cron.parse(flow.schedule) for flow in flows if flow.schedule}
+    waves = {
+        key: {date: infos[i] for date, i in found if i in infos and not infos[i].backfill}
         for key, found in sorted(newest.items())
+    }
+    seen = first_seen(runtime.client, list(schedules), now.timestamp())
+    marks = runtime.records.scheduled(list(schedules))
+    return [
+        _standing(key, found, schedules.get(key), now, seen.get(key, 0.0), marks.get(key, ""))
+        for key, found in waves.items()
     ]
 
 
 def _standing(
-    key: tuple[str, str], waves: Mapping[str, WaveInfo], schedule: str | None, now: datetime
+    key: Named, waves: Mapping[str, WaveInfo], cron: Cron | None, now: datetime, seen: float, mark: str
 ) -> Standing:
     shown = dict(list(waves.items())[:LOOKED_AT])
-    if schedule is None:
+    if cron is None:
         return Standing(*key, shown)
-    cron = Cron.parse(schedule)
-    well = next((date for date, info in waves.items() if info.reason in ("done", "empty")), "")
-    due = missed = cron.last(now)
-    late = 0.0
+    ahead = mark if mark > stamp(now) else None
+    started = {date: info for date, info in waves.items() if date[:HOURS] <= stamp(now)}
+    forgotten = "" if ahead or mark in started else mark  # nothing can be told of how that one ended
+    well = next((date for date, info in started.items() if info.reason in ("done", "empty")), "")
+    missed = _missed(cron, max(well, forgotten), now)
+    known = min([seen, *(info.submitted for info in waves.values())])
+    late = 0.0 if missed is None else max(now.timestamp() - max(missed.timestamp(), known), 0.0)
+    due = cron.last(now)
+    unstarted = None if stamp(due) <= max([forgotten, *started]) else stamp(due)
+    return Standing(*key, shown, due, late, unstarted, known, ahead)
+
+
+def _missed(cron: Cron, well: str, now: datetime) -> datetime | None:
+    """Return when the first wave was due after the newest that ended well; None where none was."""
+    due, missed = cron.last(now), None
     for _ in range(LOOKED_AT):
-        if stamp(floor(missed)) <= well:
+        if stamp(due) <= well:
             break
-        late = (now - missed).total_seconds()
+        missed = due
         if not well:
             break
-        missed = cron.last(missed - timedelta(minutes=1))
-    return Standing(*key, shown, due, late)
+        due = cron.last(due - timedelta(minutes=1))
+    return missed
 
 
 def _queues(version: str, processes: Sequence[Process]) -> list[str]:

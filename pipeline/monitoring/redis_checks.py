@@ -117,5 +117,8 @@ def clock(skew: float) -> Finding:
     text = f"this machine is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} Redis"
     if abs(skew) < SKEW_WARN:
         return Finding(OK, "clock", f"within {SKEW_WARN:g} s of Redis")
-    advice = "Let NTP set the clocks of both. Deadlines follow Redis' clock, but hours are begun by this one."
+    advice = (
+        "Let NTP set the clocks of both. Waves follow Redis' clock alone, but AWS refuses the requests of a machine "
+        "whose clock is minutes off, and its logs mislead."
+    )
     return Finding(FAIL if abs(skew) >= SKEW_FAIL else WARN, "clock", text, advice)

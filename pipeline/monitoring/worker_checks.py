@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.app import KINDS, VISIBILITY
+from pipeline.clock import SKEW
 from pipeline.errors import listed
 from pipeline.flows.flow import Flow
 from pipeline.flows.task import CONTROL, SOLO
 from pipeline.monitoring.findings import FAIL, OK, WARN, Facts, Finding
-from pipeline.waves.presence import BEAT, REFUSED
+from pipeline.waves.presence import BEAT, REFUSED, Process, wrong_clocks
 
 STUCK = 30.0  # seconds past its time after which a deadline was overlooked: keepers look every second
+STARTS = 120.0  # seconds within which a wave that is due starts: beat asks for it twice
 SHOWN = 3  # of many things, how many are named
 
 
@@ -21,6 +23,9 @@ def check_workers(facts: Facts) -> list[Finding]:
         limits(facts.flows),
         *queues(facts),
         beat(facts),
+        schedules(facts),
+        marks(facts.ahead),
+        clocks(facts.processes),
         keepers(facts),
         deadlines(facts),
         foreign(facts.refused),
@@ -87,6 +92,50 @@ def beat(facts: Facts) -> Finding:
             "Start one: celery -A pipeline.app beat (two do no harm).",
         )
     return Finding(OK, "beat", "none, and no flow that is known here has a schedule")
+
+
+def schedules(facts: Facts) -> Finding:
+    """Check that the waves that were due have started."""
+    check = "schedules"
+    if not facts.unstarted:
+        known = any(flow.schedule for flow in facts.flows)
+        return Finding(
+            OK, check, "what was due has started" if known else "no flow that is known here has one"
+        )
+    text = f"due, and not started: {_some(list(facts.unstarted))}"
+    if max(facts.unstarted.values()) < STARTS:
+        return Finding(OK, check, f"{text}; beat asks for them every minute")
+    queue = f"{facts.version}.{CONTROL}"
+    advice = (
+        f"Beat asks for them every minute: see its log, and that of the workers of queue {queue} for why."
+    )
+    return Finding(WARN, check, text, advice)
+
+
+def marks(ahead: Mapping[str, str]) -> Finding:
+    """Check that no flow is marked as started for an hour that has not come."""
+    if not ahead:
+        return Finding(OK, "scheduled marks", "none is of an hour to come")
+    return Finding(
+        WARN,
+        "scheduled marks",
+        f"of an hour to come: {_some([f'{name} {hour}' for name, hour in ahead.items()])}",
+        "A beat with a wrong clock left them. They stop nothing: beat's next wave of the flow replaces its mark.",
+    )
+
+
+def clocks(processes: Sequence[Process]) -> Finding:
+    """Check that the machines of workers and beats agree with Redis on the time."""
+    wrong = wrong_clocks(processes)
+    if not wrong:
+        return Finding(OK, "clocks", f"of workers and beat: within {SKEW:g} s of Redis")
+    return Finding(
+        WARN,
+        "clocks",
+        _some(list(wrong.values())),
+        "Let NTP set the clocks of these machines. Waves follow Redis' clock alone, but AWS refuses the requests of a "
+        "machine whose clock is minutes off, and its logs mislead.",
+    )
 
 
 def keepers(facts: Facts) -> Finding:

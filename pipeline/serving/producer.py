@@ -17,6 +17,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from pipeline.clock import HeardClock
 from pipeline.serving.batcher import MOST, Lane, Waiting
 from pipeline.serving.catalogue import Entry
 from pipeline.serving.names import Place, catalogue_key
@@ -25,7 +26,6 @@ from pipeline.serving.status_board import (
     LEASE,
     POLL,
     POLL_SCRIPT,
-    RedisClock,
     View,
     cancel_command,
     poll_args,
@@ -64,7 +64,7 @@ class Producer:
         self._lanes: dict[str, Lane] = {}
         self._waiting: dict[str, Waiting] = {}
         self._replies = ReplyStream(client, self.id)
-        self._clock = RedisClock()
+        self._clock = HeardClock()
         self._tasks: set[asyncio.Task[None]] = set()
         # By queue. One push at a time: a burst after a pause must not take all connections.
         self._leaving: dict[str, list[tuple[bytes, Sequence[Waiting]]]] = {}
@@ -144,7 +144,7 @@ class Producer:
         if late is not None:
             raise Refused(f"{entry.name!r} has more to do than it can answer in {deadline:g} s.", late)
         self._count += 1
-        until = self._clock.now() + round(deadline * 1000)
+        until = round((self._clock.time() + deadline) * 1000)
         loop = asyncio.get_running_loop()
         asked = Asked(f"{self.id}{self._count:x}", until, version, pinned, instances)
         request = Waiting(asked, lane.place, loop.create_future(), loop.time(), shadow_of, size)
@@ -242,7 +242,7 @@ class Producer:
             refused, lane.refused = lane.refused, 0
             keys, args = poll_args(lane.place, self.id, lane.waiting, self._lease, refused)
             view = view_of(entry, await self._poll(keys=keys, args=args))
-            self._clock.seen(view.now_ms, asked)
+            self._clock.heard(view.now_ms / 1000, asked)
             self.views[name] = view
             if not view.queued:
                 lane.inflight.empty_queue(asked)

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline.allowed import Allowed
+from pipeline.clock import HeardClock
 from pipeline.serving.catalogue import Catalogue, Entry, Options, Source
 from pipeline.serving.errors import ModelFault
 from pipeline.serving.loaded_models import Held, Loaded, NotHeld
@@ -23,7 +24,7 @@ from pipeline.serving.models import load, newest, predict
 from pipeline.serving.names import Place
 from pipeline.serving.replies import Replier
 from pipeline.serving.slots import Part, Slots, Work, parts_of
-from pipeline.serving.status_board import BEAT, Beats, RedisClock, WorkerState
+from pipeline.serving.status_board import BEAT, Beats, WorkerState
 from pipeline.serving.wire import FAILED, GONE, OK, REFUSED, Answered, Batch, writable
 from pipeline.telemetry.logs import get_logger
 
@@ -47,7 +48,7 @@ class Server:
         self._held = Held(partial(load, allowed=allowed))
         self._options = Options()
         self._slots = Slots(slots, self._call, lambda: self._options.batch)
-        self._clock = RedisClock()
+        self._clock = HeardClock()
         self._cancelled: dict[str, None] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -118,7 +119,7 @@ class Server:
     def _tell(self) -> None:
         asked = time.monotonic()
         now, entry = self._beats.tell(self.state())
-        self._clock.seen(now, asked)
+        self._clock.heard(now / 1000, asked)
         if entry is None:
             entry = Entry(self._place.model)  # it was removed: nothing is needed
         self._options = entry.options
@@ -134,7 +135,7 @@ class Server:
     def take(self, batch: Batch, taken: Callable[[], None]) -> None:
         """Begin to answer a batch; `taken` is called once slots have taken all of it, from any thread."""
         self._replier.took(batch.producer, batch.id)
-        now = self._clock.now()
+        now = self._clock.time() * 1000
         parts = [
             part
             for asked in batch.requests
@@ -148,7 +149,7 @@ class Server:
 
     def _call(self, parts: list[Part]) -> None:
         """Answer some parts in one call, or, where that raises, each in one of its own."""
-        now = self._clock.now()
+        now = self._clock.time() * 1000
         parts = [p for p in parts if p.work.asked.until > now and p.work.asked.id not in self._cancelled]
         if not parts:
             return

@@ -6,7 +6,6 @@ asked of another one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,21 +117,6 @@ class View:
     def held(self, version: str) -> bool:
         """Return whether every worker holds a version, so that traffic may be given to it."""
         return bool(self.workers) and len(self.able(version)) == len(self.workers)
-
-
-class RedisClock:
-    """Redis' clock, as a process knows it between two looks at the board: ms, from this process' own clock."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() * 1000 - time.monotonic() * 1000
-
-    def seen(self, now_ms: int, asked: float) -> None:
-        """Note that Redis said that it is `now_ms`, when it was asked at `asked` (monotonic s)."""
-        self._offset = now_ms - (asked + time.monotonic()) / 2 * 1000
-
-    def now(self) -> int:
-        """Return Redis' time, in ms."""
-        return round(time.monotonic() * 1000 + self._offset)
 
 
 class Beats:

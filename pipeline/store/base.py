@@ -6,13 +6,13 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
 
 from pipeline.errors import CodecError, WindowError
-from pipeline.flows.pipe import PipeKey, check_version, hour, stamp
+from pipeline.flows.pipe import PipeKey, check_version, floor, hour, stamp
 from pipeline.store import codec, series
 from pipeline.store.codec import Encoded
 from pipeline.store.windows import SLICE, read_window
@@ -31,7 +31,7 @@ class Store(ABC):
     Args:
         min_ttl: Seconds that a pipe is kept at least, however old its date.
         max_value: Bytes that one encoded value may take.
-        clock: Returns the time in seconds since 1970.
+        clock: Returns the time in seconds since 1970; that of a store on Redis is by default that Redis' own.
 
     Example:
         >>> store: Store = MemoryStore(min_ttl=3600)
@@ -51,6 +51,10 @@ class Store(ABC):
         self.min_ttl = min_ttl
         self.max_value = max_value
         self.clock = clock
+
+    def present(self) -> datetime:
+        """Return the present hour (UTC), by the store's clock."""
+        return floor(datetime.fromtimestamp(self.clock(), UTC))
 
     # -- writing
 

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from redis import Redis, RedisCluster
 from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 
+from pipeline.clock import RedisClock
 from pipeline.errors import StoreError
 from pipeline.store import series
 from pipeline.store.base import Store
@@ -76,9 +77,10 @@ class ClusterStore(Store):
         client: Redis | RedisCluster | Callable[[], RedisCluster],
         *,
         place: str | None = None,
+        clock: Callable[[], float] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(clock=clock or RedisClock(self._time).time, **options)
         self.place = place
         self._given = client
 
@@ -91,6 +93,11 @@ class ClusterStore(Store):
         """Close its connections, if it has made any."""
         if "client" in self.__dict__:
             self.client.close()
+
+    @telling
+    def _time(self) -> tuple[int, int]:
+        whole, micros = self.client.time()
+        return whole, micros
 
     @telling
     def raw(self, key: str) -> bytes | None:

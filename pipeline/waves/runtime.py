@@ -16,6 +16,7 @@ from redis.exceptions import OutOfMemoryError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from pipeline import app
+from pipeline.clock import RedisClock
 from pipeline.connections.address import is_cluster, parse
 from pipeline.connections.sync_clients import PATIENCE, connect, connect_cluster
 from pipeline.errors import UnreachableError
@@ -55,6 +56,11 @@ class Runtime:
         return connect(self.settings.redis_url, self.settings.socket_timeout, self.patience)
 
     @cached_property
+    def clock(self) -> RedisClock:
+        """The control Redis' clock: what is decided by the time of day is decided by it."""
+        return RedisClock(self.client.time)
+
+    @cached_property
     def store(self) -> Store:
         """The pipe store.
 
@@ -62,7 +68,8 @@ class Runtime:
         it. An error of the control Redis stays what it is: nothing can be told to fail then.
         """
         url, timeout = self.settings.pipe_store_url, self.settings.socket_timeout
-        options = {"min_ttl": self.settings.min_ttl, "max_value": self.settings.max_value}
+        options: dict[str, Any] = {"min_ttl": self.settings.min_ttl, "max_value": self.settings.max_value}
+        options["clock"] = self.clock.time
         if url == self.settings.redis_url:
             return RedisStore(self.client, **options)
         if is_cluster(url):

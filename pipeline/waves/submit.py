@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -85,9 +84,9 @@ def submit_wave(
         DurationError: `expiry` cannot be read.
         UnreachableError: Redis does not answer.
     """
-    runtime, began = runtime or process_runtime(app_settings), time.time()
+    runtime = runtime or process_runtime(app_settings)
     tracer = runtime.tracer
-    when = floor(datetime.now(UTC)) if date is None else hour(date)
+    when = None if date is None else hour(date)
     version = check_version(version or runtime.settings.any_version())
     base = base if base is None else check_version(base)
     only = None if only is None else tuple(only)
@@ -95,8 +94,10 @@ def submit_wave(
     source = _state_of(flow, state, entities is not None)
     left = LeftOut()
     own = None if entities is None else own_entities(entities, source or State("entities"), left)
-    wave_id = wave_id_of(flow, when, version, base, only, own, None if state is None else source)
     with runtime.reachable():
+        now = runtime.clock.look()
+        when = when or floor(now)
+        wave_id = wave_id_of(flow, when, version, base, only, own, None if state is None else source)
         known = runtime.records.spec(wave_id)
         if known is not None:
             return _continued(Wave(known, runtime))
@@ -116,29 +117,38 @@ def submit_wave(
             partitions=tuple(shard.partition for shard in shards),
             sizes=tuple(len(shard.keys) for shard in shards),
             fused=fused_segments(plan, costs, max((len(shard.keys) for shard in shards), default=0)),
-            expiry=_expiry(flow, expiry, backfill),
+            expiry=_expiry(flow, expiry, backfill, now),
             commit=_commit(),
             backfill=backfill,
             form=form_to_write(runtime.client),
             submission=uuid4().hex,
         )
         made = _made(runtime, spec, shards, left)
-        tracer.submitted(spec, began)
+        tracer.submitted(spec, now.timestamp())
         if not shards:
             tracer.ended(spec)
         return made
 
 
 def submit_scheduled(flow: Flow, date: str, now: datetime, runtime: Runtime) -> Wave | None:
-    """Start the wave that was due at `date`, unless a newer one is due by `now` or was started: then return None.
+    """Start the wave that was due at `date`; return None where by `now` none or a newer one is, or one was started.
 
+    `now` is Redis' time: who asks for a date that is not due yet has a wrong clock. So had who started a wave of a
+    later hour than this one: that wave counts for nothing here.
     The flow's scheduled wave before it is closed, if it is still open: the newest wave wins, and after an outage or
     a wave that takes longer than its period nothing piles up. What it had finished is kept.
     """
     assert flow.schedule is not None
     version = runtime.settings.own_version()
-    newest = runtime.records.newest_scheduled(version, flow.name) or ""
-    if date < max(newest, stamp(due_hour(flow.schedule, now))):
+    newest, due = (
+        runtime.records.newest_scheduled(version, flow.name, now) or "",
+        stamp(due_hour(flow.schedule, now)),
+    )
+    if date > due:
+        log.warning(
+            "not due yet; the clock of the beat that asked is wrong", flow=flow.name, date=date, due=due
+        )
+    if date != due or date < newest:
         return None
     wave = submit_wave(flow, date=date, runtime=runtime)
     before = runtime.records.note_scheduled(version, flow.name, date)
@@ -244,14 +254,14 @@ def wave_id_of(
     return f"{wave_id} {digest[:10]}"
 
 
-def _expiry(flow: Flow, given: Duration | None, backfill: bool) -> float:
+def _expiry(flow: Flow, given: Duration | None, backfill: bool, now: datetime) -> float:
     if given is not None and given != 0:
         return seconds(given, "expiry")
     if backfill or given is not None:
         return 0.0
     if flow.expiry is not None:
         return flow.expiry
-    return Cron.parse(flow.schedule).period(datetime.now(UTC)) if flow.schedule else 0.0
+    return Cron.parse(flow.schedule).period(now) if flow.schedule else 0.0
 
 
 @cache

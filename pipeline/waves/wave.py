@@ -109,7 +109,7 @@ class Wave:
     def progress(self) -> Progress:
         """Count the entities of each task by status."""
         info, counts = self.info(), self.runtime.records.counts(self.id)
-        ended = self._now() if info.ended is None else info.ended
+        ended = self.runtime.clock.time() if info.ended is None else info.ended
         return Progress.of(self._spec, info, counts, ended - info.submitted)
 
     def running(self) -> dict[str, int]:
@@ -120,10 +120,6 @@ class Wave:
                 if condition.name == "running":
                     found[unit.task] = found.get(unit.task, 0) + self._spec.size(unit)
         return found
-
-    def _now(self) -> float:
-        whole, micros = self.runtime.client.time()
-        return whole + micros / 1e6
 
     def statuses(self, task: str) -> dict[str, Status]:
         """Return the status of each entity of a task; of its scope for a partition- or wave-scoped one."""

@@ -29,6 +29,7 @@ from pipeline.monitoring.alert_channels import channels
 from pipeline.monitoring.alert_delivery import Teller, Watch
 from pipeline.monitoring.alert_rules import Bounds
 from pipeline.telemetry.logs import get_logger
+from pipeline.waves.first_seen import first_seen
 from pipeline.waves.keeper import Keeper
 from pipeline.waves.presence import BEAT, KEEPER, Presence, Process, form_to_write
 from pipeline.workers.heartbeat import Heartbeat
@@ -37,38 +38,41 @@ from pipeline.workers.worker import known_flows, make_runner, runtime
 log = get_logger("pipeline.schedule")
 
 ASK_AGAIN = 60.0  # seconds until a wave is asked for again that was not started
+TRY_AGAIN = 5.0  # seconds until Redis is asked again that did not answer
 
 
 class DueWave(BaseSchedule):
     """Says when the next wave of a flow must be asked for."""
 
-    def __init__(self, flow: Flow, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        super().__init__(nowfun=now, app=app)
+    def __init__(self, flow: Flow, now: Callable[[], datetime] | None = None) -> None:
+        """Take what gives the time by which waves are due: by default Redis' own."""
+        # What beat puts its entries in order by is its own affair. Nobody sets a monotonic clock.
+        super().__init__(nowfun=lambda: datetime.fromtimestamp(time.monotonic(), UTC), app=app)
         assert flow.schedule is not None
         self._flow, self._line = flow.name, flow.schedule
+        self._now = now or runtime().clock.look
         self._asked = ("", 0.0)  # for which hour, and when
+        self.due = ""  # the hour of the wave that was due at the last look, as keys hold it
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Return whether to ask now, and after how many seconds to look again."""
-        now = self.now()
-        return schedstate(self._must_ask(self.date(now)), 60.0 - now.second - now.microsecond / 1e6)
-
-    def date(self, now: datetime) -> str:
-        """Return the hour of the wave that was due last, as keys hold it."""
-        return stamp(due_hour(self._line, now))
-
-    def _must_ask(self, date: str) -> bool:
         try:
-            newest = runtime().records.newest_scheduled(settings.own_version(), self._flow)
+            now = self._now()
+            newest = runtime().records.newest_scheduled(settings.own_version(), self._flow, now)
         except (RedisError, OSError) as error:
             log.warning("redis does not answer, trying again", error=str(error))
-            return False
-        hour, at = self._asked
-        return (newest or "") < date and (hour != date or time.monotonic() - at >= ASK_AGAIN)
+            return schedstate(False, TRY_AGAIN)
+        self.due = stamp(due_hour(self._line, now))
+        return schedstate(self._must_ask(newest or ""), 60.0 - now.second - now.microsecond / 1e6)
 
-    def asked(self, date: str) -> None:
-        """Note that the wave of an hour was asked for; beat looks at `is_due` more often than it sends."""
-        self._asked = (date, time.monotonic())
+    def _must_ask(self, newest: str) -> bool:
+        hour, at = self._asked
+        return newest < self.due and (hour != self.due or time.monotonic() - at >= ASK_AGAIN)
+
+    def asked(self) -> str:
+        """Return the hour that was due, and note that its wave is asked for: beat looks more often than it sends."""
+        self._asked = (self.due, time.monotonic())
+        return self.due
 
     def __repr__(self) -> str:
         return f"<wave of {self._flow} at {self._line}>"
@@ -107,6 +111,8 @@ class WaveScheduler(Scheduler):
         self.schedule = entries()
         self.install_default_entries(self.schedule)
         client, version = runtime().client, settings.own_version()
+        with suppress(RedisError, OSError):  # then who looks at the flows first notes it
+            first_seen(client, [(version, name) for name in self.schedule], runtime().clock.time())
         beside = Presence(client, Process.this(KEEPER, version))
         self._keeper = Keeper(make_runner(runtime()), runtime().sender, lambda: (), settings.keeper, beside)
         self._keeper.start()
@@ -127,9 +133,8 @@ class WaveScheduler(Scheduler):
     ) -> Any:
         """Ask for a wave, with its date."""
         if isinstance(entry.schedule, DueWave):
-            date = entry.schedule.date(entry.schedule.now())
-            entry.args, entry.kwargs = (entry.name, date), {"form": form_to_write(runtime().client)}
-            entry.schedule.asked(date)
+            form = form_to_write(runtime().client)
+            entry.args, entry.kwargs = (entry.name, entry.schedule.asked()), {"form": form}
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 
     def close(self) -> None:

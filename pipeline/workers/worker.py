@@ -16,7 +16,6 @@ import traceback
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -176,9 +175,11 @@ def submit(flow: str, date: str, **_: Any) -> None:
     """Start the wave of a flow for the hour that was due, as beat asks for it."""
     try:
         found = known_flows().find(flow)
-        wave = submit_scheduled(found, date, datetime.now(UTC), runtime())
+        wave = submit_scheduled(found, date, runtime().clock.look(), runtime())
         if wave is None:
-            log.info("not started: a newer wave was due or has started", flow=flow, date=date)
+            log.info(
+                "not started: it is not due, or a newer wave was due or has started", flow=flow, date=date
+            )
     except PipelineError as error:
         log.error("cannot start the wave", flow=flow, date=date, error=str(error))
     except (Exception, KeyboardInterrupt):  # the user's own: a worker hears Ctrl-C otherwise

@@ -17,9 +17,10 @@ from pipeline.flows.pipe import floor
 from pipeline.local.processes import celery_command, worker_env
 from pipeline.local.supervise import Processes
 from pipeline.monitoring.alert_channels import Webhook, channels
-from pipeline.monitoring.alert_delivery import KEY, TURN, Teller, Watch
+from pipeline.monitoring.alert_delivery import KEY, TURN, Teller, Watch, look
 from pipeline.monitoring.alert_rules import Bounds
 from pipeline.settings import Settings
+from pipeline.waves.first_seen import first_seen
 from pipeline.waves.runtime import Runtime
 from tests.support.aws import REGION, aws
 from tests.support.breakable_redis import BreakableRedis
@@ -44,7 +45,14 @@ def hourly() -> Flow:
 
 @pytest.fixture
 def runtime(redis_url):
-    return Runtime(Settings(redis_url=redis_url, version="main"))
+    found = Runtime(Settings(redis_url=redis_url, version="main"))
+    seen_long_ago(found)
+    return found
+
+
+def seen_long_ago(runtime: Runtime) -> None:
+    """Let the flows be late by all of the half hour: else lateness counts from now, when they are first seen."""
+    first_seen(runtime.client, [("main", name) for name in ("hourly", "overdue")], time.time() - 7200)
 
 
 @pytest.fixture
@@ -71,6 +79,42 @@ def test_an_alert_is_told_once_when_it_begins_and_once_when_it_ends(runtime, to,
     looking.look()
     assert to.told() == [NEW, OVER]
     assert not runtime.client.exists(KEY, TURN)
+
+
+def test_a_flow_is_late_from_when_it_was_first_seen_and_the_command_that_is_named_has_something_to_say(
+    runtime, wave, hourly, tmp_path
+):
+    runtime.client.delete("seen:main/hourly")
+    assert look(runtime, [hourly], Bounds())[0] == []
+    time.sleep(1.1)
+    (found,) = look(runtime, [hourly], Bounds(late=1.0))[0]
+    assert found.text.startswith("main/hourly is late by 0 min: none has ended well yet. The wave of ")
+    assert found.text.endswith(" has not started: `wave doctor` tells what is missing.")
+    at = f"{due_hour(hourly.schedule, datetime.now(UTC)):%Y-%m-%dT%H}"
+    unstarted = f"due, and not started: main/hourly {at}"
+    level, text = doctored(wave, hourly, tmp_path)["schedules"]
+    assert (level, text) == ("OK", f"{unstarted}; beat asks for them every minute")
+    runtime.client.set("seen:main/hourly", int(time.time()) - 7200)
+    assert doctored(wave, hourly, tmp_path)["schedules"] == ("WARN", unstarted)
+    started = submit_wave(hourly, date=at, entities=["a"], runtime=runtime)
+    runtime.client.delete("seen:main/hourly")
+    runtime.client.hset(f"wave:{started.id}", "submitted", round((time.time() - 7200) * 1000))
+    alone, _, digest = started.id.partition(" ")[2].partition(" ")
+    (found,) = (one for one in look(runtime, [hourly], Bounds())[0] if one.what == "late")
+    words = found.text.split("`")[1].split(" ")
+    assert words == ["wave", "show", "main/hourly", alone, digest]
+    assert started.id in wave(*words[1:]).stdout
+
+
+def doctored(wave, flow: Flow, folder: Path) -> dict[str, tuple[str, str]]:
+    """What the doctor says who knows the flow: check -> level, text."""
+    file = folder / "hourly_flow.py"
+    file.write_text(
+        "from pipeline import Flow, State, task\n@task\ndef single(entity): return 1\n"
+        f"hourly = Flow('hourly', [single], state=State('nobody', source=list), schedule={flow.schedule!r})\n"
+    )
+    found = json.loads(wave("doctor", "--json", "-F", str(file), code=1).stdout)
+    return {one["check"]: (one["level"], one["text"]) for one in found}
 
 
 def test_many_that_look_at_once_tell_once(runtime, to, hourly):
@@ -155,6 +199,7 @@ def test_a_thread_looks_until_it_is_stopped(runtime, to, hourly):
     watch.stop()
 
 
+@pytest.mark.usefixtures("runtime")
 def test_beat_tells_where_the_environment_says_to_whom(redis_url, to):
     env = worker_env(redis_url, [OVERDUE], "main") | {"PIPELINE_ALERT_WEBHOOK": to.url}
     with Processes(patience=5) as processes:
@@ -181,6 +226,7 @@ def test_a_topic_gets_a_message_for_each_with_attributes_to_filter_by(runtime, h
         gone = channels({"PIPELINE_ALERT_TOPIC": arn.replace("alerts", "nothing")})
         assert gone[0].tell([]) == 0
         runtime.client.flushdb()
+        seen_long_ago(runtime)
         Teller(runtime, [hourly], gone, Bounds()).look()
         assert b"[]" in runtime.client.hgetall(KEY)[b"critical late main/hourly"]
 

@@ -21,7 +21,6 @@ from ecs.cli import ecs
 from ecs.control.controller import LEADER, Controller
 from ecs.control.scaling import NAMESPACE, Aws, ServiceMissing
 from ecs.control.services import Cluster, Service
-from ecs.control.upcoming_work import coming_loads
 from pipeline import Flow, State, Wave, submit_wave, task
 from pipeline.settings import Settings
 from pipeline.waves.presence import present
@@ -227,18 +226,6 @@ def test_tasks_for_a_wave_that_is_due_and_has_not_started_are_late_by_their_star
     )
     (decision,) = found.round()
     assert decision.wanted == 10  # 600 s of work in what is left of 120 s: 60 s
-
-
-def test_a_wave_that_is_due_twice_in_its_hour_is_counted_once(runtime):
-    remember_routes(runtime)
-    often = Flow("routes", [first, second], state=State("routes"), schedule="*/5 * * * *")
-    now = at_rest("2026-05-01T07:00:30")()
-    (load,) = coming_loads(runtime, [often], 300.0, now)
-    assert load.due == now - 30
-    assert load.seconds == {"main.compute": 600.0}
-    assert [load.due for load in coming_loads(runtime, [often], 300.0, now - 60)] == [now - 30]
-    at_the_hours_end = [load.due for load in coming_loads(runtime, [often], 300.0, now - 240)]
-    assert at_the_hours_end == [now - 330, now - 30], "two hours, two waves"
 
 
 def test_a_service_that_is_not_there_is_named(runtime, cluster):

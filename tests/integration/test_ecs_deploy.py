@@ -270,7 +270,7 @@ def test_all_keys_of_a_version_go_and_those_of_others_stay(redis_url: str, redis
     runtime = Runtime(Settings(redis_url=redis_url))
     for version in ("main", "feature", "feature/x"):
         runtime.store.put(version, "delay", "2999-06-25T13", {"JFK": 1.5, "LGA": 2.5}, 3600)
-        for kind in ("totals", "costs", "scheduled"):
+        for kind in ("totals", "costs", "scheduled", "seen"):
             redis_client.set(f"{kind}:{version}/delays", 1)
         redis_client.set(f"wave:{version}/delays 2999-06-25T13", 1)
         redis_client.zadd("waves", {f"{version}/delays 2999-06-25T13": 1})

@@ -17,6 +17,7 @@ from pipeline.local.processes import Workers
 from pipeline.monitoring.metrics import FLOWS_SHOWN, WaveCollector
 from pipeline.monitoring.observe import observe
 from pipeline.settings import Settings
+from pipeline.waves.first_seen import first_seen
 from pipeline.waves.runtime import Runtime
 from tests.support.breakable_redis import BreakableRedis
 from tests.support.servers import until
@@ -105,6 +106,7 @@ def test_what_waits_is_told_in_messages_and_in_seconds(runtime):
 
 def test_a_flow_is_late_from_the_minute_in_which_its_oldest_missing_wave_was_due(runtime):
     now = datetime.now(UTC)
+    first_seen(runtime.client, [("main", "hourly")], now.timestamp() - 86400)
     (standing,) = observe(runtime, [hourly]).standings
     assert standing.due is not None
     assert 0 <= standing.late - (now - standing.due).total_seconds() < 60

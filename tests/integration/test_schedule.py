@@ -70,7 +70,7 @@ def test_beat_asks_until_the_wave_was_started_with_a_pause_between(runtime, monk
     due = DueWave(flow, lambda: NOON)
     date = "2026-05-01T12"
     assert [due.is_due(NOON).is_due for _ in range(2)] == [True, True]
-    due.asked(date)
+    assert due.asked() == date
     assert not due.is_due(NOON).is_due
     assert due.is_due(NOON).next == 60
     monkeypatch.setattr("pipeline.workers.schedule.ASK_AGAIN", 0.0)

@@ -100,7 +100,7 @@ def awake(sleepy: int) -> int:
 
 
 expiring = Flow("expiring", [sleepy, awake], expiry="1s")
-scheduled = Flow("scheduled", [other], state=cities, schedule="*/5 * * * *")
+scheduled = Flow("scheduled", [other], state=cities, schedule="0 * * * *")
 
 
 @task

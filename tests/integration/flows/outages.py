@@ -77,4 +77,4 @@ def after_oversized(oversized: str) -> int:
 
 keys = Flow("keys", [keyed, again])
 big = Flow("big", [oversized, after_oversized])
-forgotten = Flow("forgotten", [keyed], state=places, schedule="* * * * *", expiry="3s")
+forgotten = Flow("forgotten", [keyed], state=places, schedule="0 * * * *", expiry="3s")

@@ -205,8 +205,8 @@ def test_cover_under_the_bound_is_an_alert_and_none_left_a_critical_one():
             "warning",
             "cover",
             "main/shop f",
-            "main/shop: the forecasts f of one entity in twenty last for 3 h more at most. `wave forecast f --cover` "
-            "names those with the least.",
+            "main/shop: the forecasts f of one entity in twenty last for 3 h more at most. `wave forecast f --cover "
+            "--version main` names those with the least.",
         )
     ]
     over = Covered("main", "shop", "f", 0, 0, 23, 9, 40)

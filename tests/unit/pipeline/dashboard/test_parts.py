@@ -12,13 +12,14 @@ from pipeline.dashboard.timeline import timeline
 from pipeline.errors import SettingsError
 from pipeline.flows.cron import Cron
 from pipeline.flows.left_out import LeftOut
+from pipeline.gate.records import WaveInfo
 from pipeline.gate.status_groups import by_kind, kind
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.monitoring.alert_rules import Alert, Bounds, alerts
 from pipeline.monitoring.backlog import Backlog
 from pipeline.monitoring.observe import Observed, Standing
-from pipeline.waves.presence import WORKER, Process
+from pipeline.waves.presence import BEAT, WORKER, Process
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
@@ -156,11 +157,50 @@ def test_all_is_well_where_nothing_is_wrong():
 
 
 def test_a_late_flow_is_critical_and_says_since_when():
-    (found,) = alerts(observed(standings=[Standing("main", "sales", {}, NOW, 7200.0)]), {}, Bounds())
+    unstarted = Standing("main", "sales", {}, NOW, 7200.0, unstarted="2026-11-20T11")
+    (found,) = alerts(observed(standings=[unstarted]), {}, Bounds())
     assert (found.level, found.what, found.about) == ("critical", "late", "main/sales")
     assert found.text == (
-        "main/sales is late by 2.0 h: none has ended well yet. `wave show main/sales` tells why."
+        "main/sales is late by 2.0 h: none has ended well yet. The wave of 2026-11-20T11 has not started: "
+        "`wave doctor` tells what is missing."
     )
+
+
+def test_a_late_flow_whose_wave_has_started_names_that_wave_and_none_of_an_hour_to_come():
+    info = WaveInfo("open", None, 1, 0.0, 0.0, None, 0)
+    waves = {"2026-12-20T11": info, f"{NOW:%Y-%m-%dT%H} 0123456789": info, "2026-11-20T01": info}
+    (found,) = alerts(observed(standings=[Standing("main", "sales", waves, NOW, 7200.0)]), {}, Bounds())
+    assert found.text.endswith(f"`wave show main/sales {NOW:%Y-%m-%dT%H} 0123456789` tells why.")
+
+
+def test_many_incidents_name_the_wave_with_the_most():
+    incidents = {"main/sales 2026-11-20T10": {"lost": 1}, "main/sales 2026-11-20T11": {"lost": 4, "hung": 2}}
+    (found,) = alerts(observed(), {}, Bounds(), incidents=incidents)
+    assert (found.what, found.about) == ("incidents", "main/sales")
+    assert "7 runs of main/sales" in found.text
+    assert ": 5 lost, 2 hung. " in found.text
+    assert found.text.endswith("`wave show main/sales 2026-11-20T11` tells of each why.")
+
+
+def test_a_machine_with_a_wrong_clock_is_named_once_and_so_is_a_mark_of_an_hour_to_come():
+    processes = [
+        Process(WORKER, "main", "box", 1, ("main.collect",), 4, skew=7200.0),
+        Process(BEAT, "main", "box", 2, skew=7199.0),
+        Process(WORKER, "main", "slow", 3, skew=-6.0),
+        Process(WORKER, "main", "right", 4, skew=4.9),
+    ]
+    marked = Standing("main", "sales", {}, NOW, ahead="2026-12-20T11")
+    found = alerts(observed(processes=processes, standings=[marked]), {}, Bounds())
+    assert [(a.level, a.what, a.about) for a in found] == [
+        ("warning", "clock", "box"),
+        ("warning", "clock", "slow"),
+        ("warning", "schedule", "main/sales"),
+    ]
+    assert found[0].text.startswith(
+        "the clock of box (worker pid 1, beat pid 2) is 2 h 00 min ahead of Redis. Let NTP set it:"
+    )
+    assert found[1].text.startswith("the clock of slow (worker pid 3) is 6.0 s behind Redis. ")
+    assert found[2].text.startswith("main/sales is marked as started for 2026-12-20T11, an hour to come: ")
 
 
 def test_many_failures_of_a_task_are_a_warning():
