@@ -93,7 +93,7 @@ def test_a_terminal_gets_text(redis_url):
     here, there = pty.openpty()
     env = os.environ | worker_env(redis_url, ["nowhere_at_all"], "main") | {"PIPELINE_LOG": ""}
     script = (
-        "import logging; from pipeline import logs; logs.set_up(); "
+        "import logging; from pipeline.telemetry import logs; logs.set_up(); "
         "logs.get_logger('x').warning('hello', wave='main/a 2026-01-01T00')"
     )
     subprocess.run([sys.executable, "-c", script], stderr=there, env=env, check=True, timeout=30)

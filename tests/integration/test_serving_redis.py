@@ -83,8 +83,10 @@ def test_a_client_for_asyncio_knows_what_the_others_know():
     with pytest.raises(RedisConnectionError):
         asyncio.run(ping("sentinel://127.0.0.1:1;127.0.0.1:2/0?master=nobody"))
     assert time.monotonic() - began < 3  # each Sentinel is asked once, without pauses
-    for url in ("redis+cluster://127.0.0.1:1", "http://127.0.0.1:1"):
-        with pytest.raises(
-            UnreachableError, match=r"names no single Redis, which serving needs\. Set REDIS_URL"
-        ):
+    refused = {
+        "redis+cluster://127.0.0.1:1": r"names no single Redis, which serving needs\. Set REDIS_URL",
+        "http://127.0.0.1:1": r"is not a Redis URL\. It begins with one of redis://",
+    }
+    for url, why in refused.items():
+        with pytest.raises(UnreachableError, match=why):
             async_clients.connect(url, 1.0)
