@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from pipeline.errors import AnswerError, TimedOut
+from pipeline.execution.child_processes import children, kill_workers
 from pipeline.execution.django_databases import close_connections
 from pipeline.flows.exits import told_to_end
 
@@ -87,11 +88,13 @@ def _ctrl_c() -> Iterator[list[int]]:
 def _guarded(fn: Function, rows: Sequence[Sequence[Any]], limit: float) -> Iterator[Answer]:
     """Call in this thread. The alarm strikes only inside a call, never while its answer is used."""
     inside = fired = False
+    before = children()
 
     def strike(*_: Any) -> None:
         nonlocal fired
         fired = True
         if inside:
+            kill_workers(before)  # else the end of a `with` would wait for them
             raise _Interrupt
 
     with _ctrl_c() as heard, _alarm(limit, strike):

@@ -44,6 +44,7 @@ from pipeline.waves.keeper import Keeper, finish
 from pipeline.waves.presence import REFUSED, WORKER, Presence, Process
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.submit import submit_scheduled
+from pipeline.workers.pools import allow_pools, closing_pools, end_orphans_soon, prefer_forkserver
 from pipeline.workers.timers import tidy_timers
 from pipeline.workers.watchdog import Runs, Watchdog
 
@@ -96,6 +97,7 @@ class PipelineRequest(Request):
             getattr(raised, "exc", raised), WorkerLostError
         ):  # billiard wraps what it raises itself
             self._tell(runtime().gate.drop)
+            end_orphans_soon(self.worker_pid)
         with self._about():
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
@@ -103,6 +105,7 @@ class PipelineRequest(Request):
         """Report that a child which is killed at its time limit hung: its run is not repeated."""
         if not soft:
             self._tell(runtime().gate.hang)
+            end_orphans_soon(self.worker_pid)
         with self._about():
             super().on_timeout(soft, timeout)
 
@@ -125,7 +128,7 @@ def run(*args: Any, **fields: Any) -> None:
         _name_unreadable(f"message {list(args)!r:.200}: {error}")
         return
     for unit in order.units:
-        with about(order.wave_id, unit.task, unit.where):
+        with about(order.wave_id, unit.task, unit.where), closing_pools():
             _run_unit(order.wave_id, unit, order.follow, order.alone)
 
 
@@ -305,6 +308,7 @@ def _check(**_: Any) -> None:
     """Refuse to start where the version or the flows are not known, before anything is taken from a queue."""
     try:
         settings.own_version()
+        prefer_forkserver()
         known_flows()
         check_traces(settings)
         runtime().check()
@@ -317,7 +321,11 @@ def _check(**_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _fresh_clients(**_: Any) -> None:
-    """Leave the parent's connections to the parent, and what was imported to the parent's pages."""
+    """Leave the parent's connections to the parent, and what was imported to the parent's pages.
+
+    What tasks start in such a child is theirs alone, and ends with them.
+    """
+    allow_pools()
     runtime()
     gc.freeze()  # each full collection would go through it, a seventh of the time of tasks that make many objects
 
