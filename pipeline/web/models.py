@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
 from pipeline.errors import listed, near
 from pipeline.serving.batcher import Waiting
@@ -18,78 +19,58 @@ from pipeline.serving.status_board import View
 from pipeline.serving.wire import GONE, OK, REFUSED, Answered
 from pipeline.web.direct_routes import PlainRoute
 from pipeline.web.guard import BODY, REQUEST_ID
-from pipeline.web.responses import HttpError, json_response
+from pipeline.web.responses import JSON, HttpError, json_response
 from pipeline.web.server import LEFT
 from pipeline.web.services import Services, services_of
 
 KEY = b"x-routing-key"
 PREDICT = ":predict"  # the end of the paths that are asked most
 
-_ERROR = {
-    "description": "What is wrong and what to do",
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["error", "request_id"],
-                "properties": {"error": {"type": "string"}, "request_id": {"type": "string"}},
-            }
-        }
-    },
-}
-_FAULTS: dict[int | str, dict[str, Any]] = dict.fromkeys(
-    (400, 401, 404, 408, 413, 422, 429, 500, 502, 503, 504), _ERROR
-)
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["instances"],
-                    "properties": {"instances": {"type": "array", "minItems": 1, "items": {}}},
-                }
-            }
-        },
-    },
-}
-_KEY_PARAMETER = {
-    "name": "X-Routing-Key",
-    "in": "header",
-    "required": False,
-    "description": "Requests of the same key get the same version, where traffic is split",
-    "schema": {"type": "string"},
+
+class Instances(BaseModel):
+    """What a prediction is asked for."""
+
+    instances: list[Any] = Field(min_length=1)
+
+
+class Predictions(BaseModel):
+    """A prediction for each instance, in their order."""
+
+    predictions: list[Any]
+
+
+class Fault(BaseModel):
+    """What is wrong and what to do."""
+
+    error: str
+    request_id: str
+
+
+_FAULT: dict[str, Any] = {"model": Fault, "description": "What is wrong and what to do"}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Predictions, "description": "A prediction for each instance, in their order"},
+    **dict.fromkeys((400, 401, 404, 408, 413, 422, 429, 500, 502, 503, 504), _FAULT),
 }
 
 
-def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+def _parameter(name: str, where: str = "path", text: str = "") -> dict[str, Any]:
+    told = {"description": text} if text else {}
+    return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}, **told}
 
 
 def _extra(*names: str) -> dict[str, Any]:
-    return {**_BODY, "parameters": [*(_path(name) for name in names), _KEY_PARAMETER]}
-
-
-_ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A prediction for each instance, in their order",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["predictions"],
-                    "properties": {"predictions": {"type": "array", "items": {}}},
-                }
-            }
-        },
+    """Describe what a route that parses by itself takes: fields of its path, a header and a body."""
+    text = "Requests of the same key get the same version, where traffic is split"
+    return {
+        "parameters": [*map(_parameter, names), _parameter("X-Routing-Key", "header", text)],
+        "requestBody": {"required": True, "content": {JSON: {"schema": Instances.model_json_schema()}}},
     }
-}
+
 
 router = APIRouter(tags=["models"], route_class=PlainRoute)
 
 
-@router.post("/v1/models/{name}:predict", responses=_ANSWER | _FAULTS, openapi_extra=_extra("name"))
+@router.post("/v1/models/{name}:predict", responses=_ANSWERS, openapi_extra=_extra("name"))
 async def predict(request: Request) -> Response:
     """Predict with the live version, or as the traffic is split."""
     return await _predict(request, None)
@@ -97,7 +78,7 @@ async def predict(request: Request) -> Response:
 
 @router.post(
     "/v1/models/{name}/versions/{version}:predict",
-    responses=_ANSWER | _FAULTS,
+    responses=_ANSWERS,
     openapi_extra=_extra("name", "version"),
 )
 async def predict_version(request: Request) -> Response:
@@ -111,7 +92,7 @@ async def models(request: Request) -> Response:
     return json_response({"models": sorted(services_of(request).producer.views)})
 
 
-@router.get("/v1/models/{name}", responses={404: _ERROR}, openapi_extra={"parameters": [_path("name")]})
+@router.get("/v1/models/{name}", responses={404: _FAULT}, openapi_extra={"parameters": [_parameter("name")]})
 async def model(request: Request) -> Response:
     """Describe a model: whether it is ready, its versions, how its traffic is split, its workers."""
     view = _view(services_of(request), request.path_params["name"])
