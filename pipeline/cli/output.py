@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
@@ -29,12 +29,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[st
     if console is None:
         plain_table(head, texts, right)
         return
+    cells = [[Text(cell, style=_colour(cell)) for cell in row] for row in texts]
+    console.print(rich_table(head, cells, right, overflow="fold"))
+
+
+def rich_table(
+    head: Sequence[str], rows: Sequence[Sequence[Any]], right: Collection[str], **how: Any
+) -> Table:
+    """Build a table for a terminal; `how` are options of its columns."""
     found = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in head:
-        found.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in texts:
-        found.add_row(*(Text(cell, style=_colour(cell)) for cell in row))
-    console.print(found)
+        found.add_column(name, justify="right" if name in right else "left", **how)
+    for row in rows:
+        found.add_row(*row)
+    return found
 
 
 def _colour(cell: str) -> str:

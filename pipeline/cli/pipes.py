@@ -58,9 +58,8 @@ def _key(words: Sequence[str]) -> PipeKey:
 def _others(store: Store, key: PipeKey) -> str:
     """Return which dates of the same pipe are nearest, within some days."""
     around = [key.date + ONE_HOUR * n for n in range(-AROUND, AROUND + 1)]
-    found = sorted(
-        store.get_dates(key.version, key.pipe, key.entity, around), key=lambda d: abs(d - key.date)
-    )
+    grid = store.get_grid(key.version, key.pipe, around, [key.entity])
+    found = sorted((date for _, date in grid), key=lambda d: abs(d - key.date))
     if not found:
         return f" {key.version}/{key.pipe} has none of {key.entity!r} within {AROUND // 24} days of it."
     return f" The nearest of {key.entity!r} are at {', '.join(sorted(map(stamp, found[:3])))}."

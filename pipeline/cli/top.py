@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.graph import bar
 from pipeline.cli.options import json_option
-from pipeline.cli.output import plain_table, terminal, write_json
+from pipeline.cli.output import plain_table, rich_table, terminal, write_json
 from pipeline.cli.session import Session, with_session
 from pipeline.flows import durations
 from pipeline.formatting import length, plural, size
@@ -76,12 +73,10 @@ def _live(session: Session, console: Console, before: Look, pause: float) -> Non
 def picture(before: Look, now: Look) -> Group:
     """Draw it for a terminal."""
     found, observed = lines(before, now), now.observed
-    parts: list[RenderableType] = [Text(head(observed), style="bold")]
     rows = [[*_flow(line)[:2], _bar(line), *_flow(line)[2:]] for line in found]
-    parts.append(_table(FLOWS, rows))
-    parts.append(_table(QUEUES, _queues(observed)))
-    parts.append(_table(PROCESSES, _processes(observed)))
-    return Group(*parts)
+    tables = ((FLOWS, rows), (QUEUES, _queues(observed)), (PROCESSES, _processes(observed)))
+    drawn = (rich_table(names, cells, RIGHT, no_wrap=True) for names, cells in tables)
+    return Group(Text(head(observed), style="bold"), *drawn)
 
 
 def _once(before: Look, now: Look) -> None:
@@ -150,12 +145,3 @@ def _processes(observed: Observed) -> list[list[str]]:
         [kind, version, f"{count:,}", f"{slots:,}" if slots else "", queues]
         for (kind, version, queues), (count, slots) in grouped(observed.processes).items()
     ]
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    found = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in names:
-        found.add_column(name, justify="right" if name in RIGHT else "left", no_wrap=True)
-    for row in rows:
-        found.add_row(*row)
-    return found

@@ -153,13 +153,6 @@ class Store(ABC):
         tail = f" {stamp(hour(date))}"
         return self._first(version, base, pipe, entities, lambda prefix, entity: f"{prefix}{entity}{tail}")
 
-    def get_dates(
-        self, version: str, pipe: str, entity: str, dates: Sequence[datetime], base: str | None = None
-    ) -> dict[datetime, Any]:
-        """Return date -> value of one entity, for those dates that have the pipe."""
-        dates = [hour(date) for date in dates]
-        return self._first(version, base, pipe, dates, lambda prefix, date: f"{prefix}{entity} {stamp(date)}")
-
     def get_grid(
         self,
         version: str,

@@ -73,11 +73,6 @@ def spans(end: datetime, hours: int) -> list[Span]:
     return found
 
 
-def dates(end: datetime, hours: int) -> list[datetime]:
-    """List the `hours` hours up to and including `end`, oldest first."""
-    return [end - timedelta(hours=back) for back in range(hours - 1, -1, -1)]
-
-
 def pack(values: Sequence[float]) -> bytes:
     """Turn numbers into slots, one after the other."""
     return (np.asarray(values, np.float64).view(np.uint64) ^ _NAN).astype("<u8", copy=False).tobytes()

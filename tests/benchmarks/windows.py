@@ -12,7 +12,7 @@ import json
 import math
 import statistics
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def numbers(end: datetime) -> np.ndarray:
 
 def fill(store: RedisStore, end: datetime, values: np.ndarray) -> None:
     """Write them: see the module."""
-    for hour, date in enumerate(series.dates(end, HOURS)):
+    for hour, date in enumerate([end - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]):
         row = values[hour, :SAMPLE].tolist()
         known = {name: value for name, value in zip(NAMES, row, strict=False) if value == value}
         store.put(VERSION, PIPE, date, known, TTL)
@@ -87,7 +87,9 @@ def fill(store: RedisStore, end: datetime, values: np.ndarray) -> None:
 
 def read_singles(client: Redis, end: datetime) -> np.ndarray:
     """Read the same window of the sample from its single pipes, all of an entity's in one command."""
-    stamps = [f" {stamp(date)}" for date in series.dates(end, HOURS)]
+    stamps = [
+        f" {stamp(date)}" for date in [end - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
+    ]
     columns = []
     for name in NAMES[:SAMPLE]:
         head = f"{VERSION}/{PIPE} {name}"

@@ -183,14 +183,6 @@ class ReadingContract:
         assert store.get("fix/delay", "delay", THEN, entities) == {"B": 20, "C": 30}
         assert store.get("main", "delay", THEN, entities, base="main") == {"A": 1, "B": 2}
 
-    def test_many_dates_of_one_entity(self, store):
-        store.put("main", "delay", THEN, {"A": 1, "B": 9}, ttl=DAY)
-        store.put("main", "delay", shift(-3), {"A": {"n": 2}}, ttl=DAY)
-        store.put("fix", "delay", shift(-3), {"A": 3}, ttl=DAY)
-        dates = series.dates(THEN, 5)
-        assert store.get_dates("main", "delay", "A", dates) == {shift(-3): {"n": 2}, THEN: 1}
-        assert store.get_dates("fix", "delay", "A", dates, base="main") == {shift(-3): 3, THEN: 1}
-
     def test_many_dates_of_many_entities(self, store):
         store.put("main", "delay", THEN, {"A": 1, "B": 2}, ttl=DAY)
         store.put("fix", "delay", shift(-1), {"B": 3}, ttl=DAY)
