@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ import click
 from redis.exceptions import RedisError
 
 from tests.chaos import checks
+from tests.chaos.faults import BAD, CALM, Faults
 from tests.chaos.flows import COUNTERS
+from tests.chaos.outcome import total
 from tests.chaos.scene import Scene, scene
 
 KILL_EVERY = 2.0  # seconds
 AWAY = 1.0  # seconds that Redis is away when it is restarted
 RESTARTS = 3
 AT_ONCE = 3  # open waves
-CALM = 3  # waves without kills and restarts, which tell what is usual
 DRAIN = 60.0  # seconds that the last messages have after the last wave
+ZERO = ("status_errors", "pipe_errors", "window_errors", "left_out_errors")
 SURPLUS = 0.001  # of all finished: pipes that nobody finished
 
 
@@ -44,8 +47,9 @@ def calm(stage: Scene) -> float:
 
 
 def storm(stage: Scene, waves: int, say: Callable[[str], None]) -> int:
-    """Run waves while workers are killed and Redis is restarted; gives how often it was."""
+    """Run waves while workers are killed, Redis is restarted, and once emptied; gives how often it was restarted."""
     wanted, began, restarts = len(stage.waves) + waves, time.monotonic(), 0
+    flushing = stage.faults.flush
     kill_at = report_at = began
     limit = began + stage.expiry * (waves / AT_ONCE + 2)
     while (left := stage.open()) or len(stage.waves) < wanted:
@@ -59,8 +63,12 @@ def storm(stage: Scene, waves: int, say: Callable[[str], None]) -> int:
             kill_at = now + KILL_EVERY
             stage.crowd.kill_one()
             stage.crowd.bury()
+            stage.crowd.replace_ended()
         ended = len(stage.waves) - left - (wanted - waves)
-        if restarts < RESTARTS and ended * (RESTARTS + 1) >= waves * (restarts + 1):
+        if flushing and left and ended * 2 >= waves:
+            flushing = False
+            flush(stage)
+        elif restarts < RESTARTS and ended * (RESTARTS + 1) >= waves * (restarts + 1):
             restarts += 1
             restart(stage, hard=restarts % 2 == 1)
         if now >= report_at:
@@ -80,8 +88,23 @@ def restart(stage: Scene, hard: bool) -> None:
     stage.redis.start()
 
 
+def flush(stage: Scene) -> None:
+    """Empty Redis once, as soon as it answers."""
+    until(lambda: answers(stage), DRAIN)
+    stage.flush()
+
+
+def answers(stage: Scene) -> bool:
+    """Whether Redis does."""
+    try:
+        return bool(stage.client.ping())
+    except RedisError:
+        return False
+
+
 def drained(stage: Scene) -> bool:
     """Whether nothing is left in Redis."""
+    stage.crowd.replace_ended()
     try:
         return not checks.leftovers(stage.client)
     except RedisError:
@@ -91,28 +114,19 @@ def drained(stage: Scene) -> bool:
 def measure(stage: Scene, usual: float, restarts: int, stormy: int) -> dict[str, Any]:
     """Check everything, and give the figures."""
     until(lambda: drained(stage), DRAIN)
-    waves, client = stage.waves, stage.client
-    left = checks.leftovers(client)
-    stormed = waves[-stormy:]
-    pipes = [checks.pipes(wave, stage.runtime) for wave in waves]
-    finished, pipe_errors, surplus = (sum(column) for column in zip(*pipes, strict=True))
-    reruns, claims = (
-        sum(column) for column in zip(*(checks.attempts(w, client) for w in waves), strict=True)
-    )
-    median, worst = checks.lateness(stormed, usual)
-    counts = {name: int(client.get(f"chaos:{name}") or 0) for name in COUNTERS}
-    info = checks.infos(stormed)
-    faults = counts | {"kills": stage.crowd.kills, "restarts": restarts}
-    folder = Path(client.config_get("dir")["dir"])
+    left = checks.leftovers(stage.client)
+    outcomes = stage.outcomes()
+    infos = [one.info for one in outcomes[-stormy:]]
+    median, worst = checks.lateness(infos, usual)
+    finished, surplus = total(outcomes, "finished"), total(outcomes, "surplus")
+    faults = done(stage, restarts)
     return {
-        "waves": len(stormed),
-        "ended_by_deadline": checks.by_deadline(stormed),
-        "expired": sum(i.reason == "expired" for i in info),
-        "status_errors": checks.total(checks.status_errors, waves),
-        "pipe_errors": pipe_errors,
-        "window_errors": checks.total(lambda wave: checks.window_errors(wave, stage.runtime), waves),
-        "overwritten": checks.overwritten(folder, waves),
-        "leftovers": sum(left.values()) + claims,
+        "waves": len(infos),
+        "ended_by_deadline": checks.by_deadline(infos),
+        "expired": sum(info.reason == "expired" for info in infos),
+        **{name: total(outcomes, name) for name in ZERO},
+        "overwritten": checks.overwritten(Path(stage.client.config_get("dir")["dir"]), stage.waves),
+        "leftovers": sum(left.values()) + total(outcomes, "claims"),
         "left": ", ".join(f"{name}: {n}" for name, n in left.items()),
         "finished": finished,
         "surplus": surplus,
@@ -120,23 +134,43 @@ def measure(stage: Scene, usual: float, restarts: int, stormy: int) -> dict[str,
         "usual_s": usual,
         "late_median_s": median,
         "late_worst_s": worst,
-        "reruns": reruns,
-        "lost_attempts": sum(i.lost for i in info),
+        "reruns": total(outcomes, "reruns"),
+        "lost_attempts": sum(info.lost for info in infos),
         "orphans": stage.crowd.orphans,
+        "guilty": dict(sum((one.guilty for one in outcomes), Counter())),
+        "ended_workers": stage.crowd.ended,
+        "resubmitted": stage.again,
         "faults": sum(faults.values()),
         **faults,
+        "not_done": ", ".join(name for name, n in faults.items() if not n),
     }
+
+
+def done(stage: Scene, restarts: int) -> dict[str, int]:
+    """Count what was done of each kind of fault that is not left out."""
+    crowd, faults = stage.crowd, stage.faults
+    off = [name for name in ("exits", "holds") if not getattr(faults, name)]
+    off += [] if faults.twice else ["doubled"]
+    names = [name for name in COUNTERS if not name.startswith(tuple(off))]
+    found = {name: int(stage.counted.get(name) or 0) for name in names}
+    found |= {"kills": crowd.kills, "restarts": restarts}
+    if faults.flush:
+        found["flushes"] = stage.flushes
+    if faults.bad_entities:
+        found["bad_entities"] = BAD * len(stage.waves)
+    for name in ("clocks", "mixed"):
+        if getattr(faults, name):
+            found[f"workers_{name}"] = crowd.started(name)
+    return found
 
 
 def failures(figures: dict[str, Any]) -> list[str]:
     """Name the figures that are not as they must be."""
-    bad = [
-        n
-        for n in ("status_errors", "pipe_errors", "window_errors", "overwritten", "leftovers", "orphans")
-        if figures[n]
-    ]
+    bad = [name for name in (*ZERO, "overwritten", "leftovers", "orphans") if figures[name]]
     if figures["ended_by_deadline"] < figures["waves"]:
         bad.append("ended_by_deadline")
+    if figures["not_done"]:
+        bad.append("not_done")
     return bad + ["surplus_share"] * (figures["surplus_share"] > SURPLUS)
 
 
@@ -145,12 +179,17 @@ def failures(figures: dict[str, Any]) -> list[str]:
 @click.option("--entities", default=2000, show_default=True, help="how many entities each has")
 @click.option("--deadline", default=180.0, show_default=True, help="seconds after which a wave is closed")
 @click.option("--seed", default=0, show_default=True, help="decides who is killed")
+@click.option("--exits/--no-exits", default=True, help="tasks call sys.exit and such")
+@click.option("--holds/--no-holds", default=True, help="tasks hold the GIL past their time limit")
+@click.option("--clocks/--no-clocks", default=True, help="the clocks of some workers are 2 h or 30 d ahead")
+@click.option("--flush/--no-flush", default=True, help="Redis is emptied once, in the middle")
+@click.option("--bad-entities/--no-bad-entities", default=True, help="the state's source has a bad entity")
 @click.option("--mixed", is_flag=True, help="some of the workers are of the release before")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="file for the figures")
-def main(waves: int, entities: int, deadline: float, seed: int, mixed: bool, path: Path | None) -> None:
-    """Run waves while workers are killed, Redis restarts, sources hang and fail, and messages come twice."""
+def main(waves: int, entities: int, deadline: float, seed: int, path: Path | None, **faults: bool) -> None:
+    """Run waves under every fault: workers are killed, Redis restarts, sources hang and fail, messages come twice."""
     began = time.monotonic()
-    with scene(entities, deadline, seed, mixed=mixed) as stage:
+    with scene(entities, deadline, seed, Faults(**faults)) as stage:
         usual = calm(stage)
         click.echo(f"without kills a wave of {entities:,} entities takes {usual:.1f} s")
         restarts = storm(stage, waves, click.echo)

@@ -10,13 +10,19 @@ from pathlib import Path
 WRITES = {b"SET", b"DEL", b"UNLINK", b"GETSET", b"APPEND", b"SETRANGE", b"RENAME"}
 
 
-def written(folder: Path, prefix: bytes) -> Counter[bytes]:
-    """Count for each key with that prefix how often it was written, or taken away."""
-    found: Counter[bytes] = Counter()
+FLUSHES = {b"FLUSHDB", b"FLUSHALL"}
+
+
+def written(folder: Path, prefix: bytes) -> Counter[tuple[int, bytes]]:
+    """Count for each key with that prefix how often it was written, or taken away, after so many flushes."""
+    found: Counter[tuple[int, bytes]] = Counter()
+    flushes = 0
     for path in sorted(folder.rglob("*.aof")):
         for command in commands(path):
-            if len(command) > 1 and command[1].startswith(prefix) and command[0].upper() in WRITES:
-                found[command[1]] += 1
+            name = command[0].upper()
+            flushes += name in FLUSHES
+            if len(command) > 1 and command[1].startswith(prefix) and name in WRITES:
+                found[flushes, command[1]] += 1
     return found
 
 

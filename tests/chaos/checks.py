@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from redis import Redis
@@ -14,6 +13,7 @@ from redis import Redis
 from pipeline import Wave
 from pipeline.flows.pipe import stamp
 from pipeline.gate.keys import DEADLINES
+from pipeline.gate.records import WaveInfo
 from pipeline.gate.unit_record import Condition
 from pipeline.gate.units import Unit
 from pipeline.store.codec import is_numeric
@@ -26,11 +26,11 @@ GRACE = 2.0  # seconds after its expiry until a wave must be closed
 LASTING = (
     "_kombu.",
     "costs:",
-    "chaos:",
     "deadlines",
     "waves",
     "scheduled",
     "state:",
+    "states",
     "totals",
     "unacked_mutex",
 )
@@ -89,10 +89,10 @@ def attempts(wave: Wave, client: Redis) -> tuple[int, int]:
 
 
 def overwritten(folder: Path, waves: list[Wave]) -> int:
-    """Count the pipes that were written more than once, or taken away."""
+    """Count the pipes that were written more than once between two flushes, or taken away otherwise."""
     dates = tuple(stamp(wave.date).encode() for wave in waves)
     counts = written(folder, b"main/")
-    return sum(n != 1 for key, n in counts.items() if key.endswith(dates))
+    return sum(n != 1 for (_, key), n in counts.items() if key.endswith(dates))
 
 
 def leftovers(client: Redis) -> dict[str, int]:
@@ -113,27 +113,17 @@ def leftovers(client: Redis) -> dict[str, int]:
     return {name: n for name, n in found.items() if n}
 
 
-def lateness(waves: list[Wave], usual: float) -> tuple[float, float]:
+def lateness(infos: Sequence[WaveInfo], usual: float) -> tuple[float, float]:
     """Give by how many seconds waves took longer than is usual without faults: the median, the worst."""
-    late = [max(0.0, (info.ended or info.expires + 3600) - info.submitted - usual) for info in infos(waves)]
+    late = [max(0.0, (info.ended or info.expires + 3600) - info.submitted - usual) for info in infos]
     return median(late), max(late)
 
 
-def infos(waves: list[Wave]) -> list[Any]:
-    """Give how waves stand."""
-    return [wave.info() for wave in waves]
-
-
-def seconds(waves: list[Wave]) -> float:
+def seconds(waves: Sequence[Wave]) -> float:
     """Give the median of what waves took."""
-    return median((info.ended or 0) - info.submitted for info in infos(waves))
+    return median((info.ended or 0) - info.submitted for info in (wave.info() for wave in waves))
 
 
-def by_deadline(waves: list[Wave]) -> int:
+def by_deadline(infos: Sequence[WaveInfo]) -> int:
     """Count the waves that ended by their deadline."""
-    return sum(info.ended is not None and info.ended <= info.expires + GRACE for info in infos(waves))
-
-
-def total(count: Callable[[Wave], int], waves: list[Wave]) -> int:
-    """Add up a count over waves."""
-    return sum(count(wave) for wave in waves)
+    return sum(info.ended is not None and info.ended <= info.expires + GRACE for info in infos)

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -15,24 +16,30 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from pipeline import Flow, State, task
+from tests.chaos.faults import POOLS, counters, misbehave, source, told
 
 HANG, RAISE = 0.05, 0.02  # shares of the collection calls
 TWICE = 0.1  # share of the messages
 HANG_SECONDS = 60
-COUNTERS = ("hangs", "raised", "doubled")
+COUNTERS = (
+    "hangs",
+    "raised",
+    "doubled",
+    *(f"{what}_{pool}" for what in ("exits", "holds") for pool in POOLS.values()),
+)
 
-shops = State("shops", partition_by="city")
+shops = State("shops", partition_by="city", source=source)
 
 
 @cache
 def _redis(_pid: int) -> Redis:
-    return Redis.from_url(os.environ["REDIS_URL"])
+    return counters(os.environ["REDIS_URL"])
 
 
 def note(what: str) -> None:
     """Count a fault; one that is made while Redis is away is not counted."""
     with suppress(RedisError):
-        _redis(os.getpid()).incr(f"chaos:{what}")
+        _redis(os.getpid()).incr(what)
 
 
 def call_a_source() -> float:
@@ -58,6 +65,23 @@ def weather(entity: str) -> float:
     return call_a_source()
 
 
+@task(time_limit="2s", concurrency=4, queue="threads")
+def threaded(entity: str, date: datetime) -> float:
+    misbehave("threaded", entity, date, note)
+    return random.random()
+
+
+@task(time_limit="2s")
+def forked(entity: str, date: datetime) -> float:
+    misbehave("forked", entity, date, note)
+    return random.random()
+
+
+@task(timeout="40s")
+def either(threaded: float | None = None, forked: float | None = None) -> float:
+    return (threaded or 0.0) + (forked or 0.0)
+
+
 @task(timeout="30s")
 def joined(sales: float, weather: float | None = None) -> list[float | None]:
     return [sales, weather, random.random()]
@@ -75,11 +99,11 @@ def level(scaled: Any) -> float:
 
 
 @task(timeout="80s")
-def told(scaled: float, level: float | None = None) -> float:
+def final(scaled: float, level: float | None = None) -> float:
     return scaled - (level or 0.0)
 
 
-flow = Flow("chaos", [sales, weather, joined, scaled, level, told], state=shops)
+flow = Flow("chaos", [sales, weather, threaded, forked, either, joined, scaled, level, final], state=shops)
 
 
 def deliver_some_twice(noted: Callable[[], None]) -> None:
@@ -95,5 +119,5 @@ def deliver_some_twice(noted: Callable[[], None]) -> None:
     Channel._put = put_twice
 
 
-if os.environ.get("CHAOS_TWICE"):
+if told("twice"):
     deliver_some_twice(lambda: note("doubled"))

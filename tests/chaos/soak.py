@@ -25,7 +25,7 @@ from pipeline.local.embedded import EmbeddedRedis
 from pipeline.local.processes import Workers
 from pipeline.settings import Settings
 from pipeline.waves.runtime import Runtime
-from tests.chaos.scene import CITIES, START
+from tests.chaos.faults import CITIES, START
 
 FLOWS = str(Path(__file__).with_name("soak_flows.py"))
 KEPT = 20.0  # seconds that a wave and its pipes are kept
