@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -145,8 +145,10 @@ def unit_of(wave: Wave, name: str) -> Unit:
 
 
 @pytest.fixture
-def stage(redis_url: str) -> Stage:
-    return Stage(redis_url)
+def stage(redis_url: str) -> Iterator[Stage]:
+    found = Stage(redis_url)
+    yield found
+    found.client.connection_pool.disconnect()
 
 
 def check(stage: Stage, wave: Wave, name: str) -> dict[str, str]:
