@@ -109,6 +109,9 @@ class Registry:
             left.error = failed = error
         try:
             added = self._add(given, left)
+        except Exception:  # nobody was added: who is left out is named all the same
+            self.left_out.take(left)
+            raise
         finally:
             self._states._leave(self.name, _dump(left))
         if failed is not None:

@@ -320,8 +320,10 @@ class RegistryContract:
             routes.features("X")
 
     def test_what_a_source_raises_says_of_which_state_it_was(self, states):
+        shops = states.bind(State("shops", source=no_source))
         with pytest.raises(RuntimeError, match="the source is down") as raised:
-            states.bind(State("shops", source=no_source)).fill()
+            shops.fill()
+        assert shops.left_out.lines() == ["(the rest of its source): RuntimeError: the source is down"]
         assert "state 'shops'" in raised.value.__notes__[0]
 
     # -- all states
