@@ -8,6 +8,7 @@ import linecache
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -58,7 +59,8 @@ class Place:
     def _files(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(file for file, _ in self.spots))
 
-    def note(self) -> dict[str, str]:
+    @cached_property
+    def note(self) -> Mapping[str, str]:
         """Describe it for processes that may run elsewhere: see `same_note`."""
         texts = [self.name, *(Path(file).name for file in self._files), *map(_source, self.spots)]
         if any(file.startswith("<") for file in self._files):  # of no file: all that tells is the code itself

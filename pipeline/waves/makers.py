@@ -73,7 +73,7 @@ def _read(stored: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
 def _note(flow: Flow, state: State | None, pipes: Iterable[str]) -> dict[str, Any]:
     makers = {name: flow.tasks[name].place for name in pipes if name in flow.tasks}
     return {
-        "pipes": {name: place.note() for name, place in makers.items() if place is not None},
+        "pipes": {name: place.note for name, place in makers.items() if place is not None},
         "state": None if state is None or state.bare else _definition(state),
     }
 
@@ -103,7 +103,7 @@ def _check_noted(
     """Hold a flow against what is noted of another, which this process does not know."""
     for name in sorted(pipes):
         place, its = flow.tasks[name].place, note["pipes"][name]
-        if place is not None and not same_note(place.note(), its):
+        if place is not None and not same_note(place.note, its):
             raise FlowError(
                 f"{two_makers(name, (other, its['at']), (flow.name, place))} {_while(other, note)}"
             )

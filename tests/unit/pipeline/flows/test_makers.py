@@ -175,7 +175,7 @@ def test_states_with_other_sources_are_two():
 
 
 def noted(write, name: str, text: str) -> dict[str, str]:
-    return runpy.run_path(str(write(name, text)))["value"].place.note()
+    return runpy.run_path(str(write(name, text)))["value"].place.note
 
 
 def test_a_note_is_known_by_its_file_and_name_and_elsewhere_by_its_text(write, tmp_path):
@@ -194,5 +194,5 @@ def test_what_is_declared_in_no_file_is_known_by_its_code():
         exec(compile(text, "<stdin>", "exec"), space)
         return space["value"].place
 
-    assert same_note(run(TASKS).note(), run(TASKS).note())
-    assert not same_note(run(TASKS).note(), run(TASKS.replace("1.0", "2.0")).note())
+    assert same_note(run(TASKS).note, run(TASKS).note)
+    assert not same_note(run(TASKS).note, run(TASKS.replace("1.0", "2.0")).note)
