@@ -60,6 +60,7 @@ def run(
     patience: float,
     ready: Callable[[float], None],
     silent: Sequence[str] = (),
+    renewed: Sequence[str] = (),
 ) -> int:
     """Start all, wait for a signal or for a child that ends by itself, end all; returns the exit code.
 
@@ -67,6 +68,7 @@ def run(
     patience   seconds that they have at the end
     ready      is called with the seconds that it took until all said that they are ready
     silent     names of those that never say so
+    renewed    names of those that are started anew when they end, unless they had never come up
     """
     # Their output is ours to show: it is for people where this one is.
     form = {LOG: TEXT} if sys.stdout.isatty() and LOG not in os.environ else {}
@@ -77,7 +79,7 @@ def run(
                 processes.start(name, command, {**form, **env})
             processes.wait_ready(START_LIMIT, [name for name in processes.names if name not in silent])
             ready(time.monotonic() - began)
-            while not processes.ended():
+            while not _ended(processes, renewed):
                 time.sleep(0.1)
             for child in processes.ended():
                 click.echo(f"wave: {child.name} ended by itself with exit code {child.code}", err=True)
@@ -86,6 +88,17 @@ def run(
             return 0
         finally:
             _let_hurry(processes)
+
+
+def _ended(processes: Processes, renewed: Sequence[str]) -> bool:
+    """Return whether a child has ended for good; start those anew that are to go on."""
+    for index, child in enumerate(processes.children):
+        if child.code is None:
+            continue
+        if child.name not in renewed or not processes.renew(index):
+            return True
+        click.echo(f"wave: {child.name} ended with exit code {child.code} and is started anew", err=True)
+    return False
 
 
 def _let_hurry(processes: Processes) -> None:

@@ -177,7 +177,9 @@ def up(
             if at:
                 click.echo(f"  dashboard: {address(at)}/")
 
-        raise click.exceptions.Exit(run(commands, limit + GIVE_BACK, ready, ("beat", "flower")))
+        others = ("beat", "flower", "web")
+        renewed = [name for name, _, _ in commands if name not in others]
+        raise click.exceptions.Exit(run(commands, limit + GIVE_BACK, ready, ("beat", "flower"), renewed))
 
 
 def _kinds(flows: Flows, concurrency: int) -> list[str]:

@@ -49,6 +49,8 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path | None  # where its output goes; None when it is shown
     ready: Path  # exists from when it said that it is ready
+    command: tuple[str | Path, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))  # the last that were shown
     pump: threading.Thread | None = None
     cleared: bool = False  # nothing of its group is left
@@ -130,12 +132,27 @@ class Processes:
         """Start a child with that environment, beside what is in this process' own."""
         child = self._spawn(name, command, {**os.environ, **env, READY: str(self.folder / f"{name}.ready")})
         self.children.append(child)
+        self._let_go(child)
+        return child
+
+    def renew(self, index: int) -> bool:
+        """Start a child anew in the place of one that has ended, or end as one that never came up: then False."""
+        ended = self.children[index]
+        if not ended.ready.exists():
+            return False
+        self.kill(index)  # with what it has left
+        ended.ready.unlink()
+        self.children[index] = self._spawn(ended.name, ended.command, ended.env)
+        self._let_go(self.children[index])
+        return True
+
+    def _let_go(self, child: Child) -> None:
+        """Let a child begin, once the sentinel knows of it."""
         self._tell_sentinel()
         assert child.process.stdin is not None
         with suppress(BrokenPipeError):  # it is gone already; whoever waits for it will see that
             child.process.stdin.write(b"go\n")
             child.process.stdin.close()
-        return child
 
     def _spawn(self, name: str, command: Sequence[str | Path], env: Mapping[str, str]) -> Child:
         folder = self._logs or self.folder
@@ -150,7 +167,7 @@ class Processes:
             env=dict(env),
             start_new_session=True,
         )
-        child = Child(name, process, log, Path(env[READY]))
+        child = Child(name, process, log, Path(env[READY]), tuple(command), env)
         if log is None:
             child.pump = threading.Thread(target=self._pump, args=(child,), daemon=True)
             child.pump.start()

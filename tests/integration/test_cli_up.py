@@ -156,15 +156,31 @@ def test_when_patience_is_over_what_runs_is_given_back(wave_up, redis_client):
     assert up.ended() == 0
 
 
-def test_a_child_that_dies_ends_all_with_an_error(wave_up):
-    up = wave_up("--workers", "2", "--no-beat")
+def child_named(up: Up, name: str) -> psutil.Process | None:
+    found = psutil.Process(up.process.pid).children()
+    return next((child for child in found if f" {name}" in " ".join(child.cmdline())), None)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_worker_that_dies_is_started_anew(wave_up, wave):
+    up = wave_up("--workers", "1", "--no-beat")
     up.read_until("ready after")
-    worker = next(
-        child for child in psutil.Process(up.process.pid).children() if "worker2" in " ".join(child.cmdline())
-    )
-    worker.kill()
+    first = child_named(up, "worker1")
+    first.kill()
+    assert up.process.stderr.readline() == "wave: worker1 ended with exit code 137 and is started anew\n"
+    until(lambda: (found := child_named(up, "worker1")) is not None and found.pid != first.pid)
+    assert "finished" in wave("submit", "delays", "--date", "2013-06-25T13", "--wait").output
+    up.process.send_signal(signal.SIGINT)
+    assert up.ended() == 0
+
+
+@pytest.mark.usefixtures("state")
+def test_another_process_that_dies_ends_all_with_an_error(wave_up):
+    up = wave_up()
+    up.read_until("ready after")
+    child_named(up, "beat").kill()
     assert up.ended() == 1
-    assert "wave: worker2 ended by itself with exit code 137" in up.process.stderr.read()
+    assert "wave: beat ended by itself with exit code 137" in up.process.stderr.read()
 
 
 def test_nothing_is_left_when_it_is_killed(wave_up):
