@@ -30,6 +30,7 @@ class Outcome:
     surplus: int
     reruns: int
     claims: int  # that are left
+    unrun: Counter[str]  # entities of tasks that its expiry left without a run
     guilty: Counter[str]  # what its guilty entities did and how they stand
 
     @property
@@ -52,6 +53,7 @@ def outcome(wave: Wave, runtime: Runtime) -> Outcome:
         surplus,
         reruns,
         claims,
+        unrun(wave),
         ends(wave),
     )
 
@@ -60,6 +62,12 @@ def left_out_errors(wave: Wave) -> int:
     """Count by how many entities a wave differs from the good ones of its source, and what it names from the bad."""
     missing = told("entities") - sum(wave.spec.sizes)
     return abs(missing) + abs(wave.left_out().count - BAD * told("bad_entities"))
+
+
+def unrun(wave: Wave) -> Counter[str]:
+    """Count the entities of each task that are expired."""
+    reasons = {name: [s.reason for s in wave.statuses(name).values()] for name in wave.spec.plan.steps}
+    return Counter({name: found.count("expired") for name, found in reasons.items() if "expired" in found})
 
 
 def ends(wave: Wave) -> Counter[str]:

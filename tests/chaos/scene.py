@@ -48,6 +48,7 @@ class Crowd:
 
     kinds: dict[str, Workers]
     chance: random.Random
+    whole: int  # workers that there are to be
     kills: int = 0
     ended: int = 0  # workers that were ended by others, as one is that stands still
     orphans: int = 0  # killed workers whose children did not end by themselves
@@ -64,9 +65,12 @@ class Crowd:
         ]
 
     def kill_one(self) -> None:
-        """Kill the main process of some worker, as the system does when memory runs out, and start another."""
+        """Kill the main process of some worker, as the system does when memory runs out, and start another.
+
+        Not while half of them are starting, as on a machine that is busy with other things: else none would work.
+        """
         living = self.living()
-        if living:
+        if 2 * len(living) > self.whole:
             workers, child = self.chance.choice(living)
             child.send(signal.SIGKILL)
             self._dead.append((time.monotonic(), workers, child))
@@ -218,7 +222,7 @@ def scene(entities: int, expiry: float, seed: int, faults: Faults) -> Iterator[S
         counted = stack.enter_context(counters(redis.url))
         if faults.twice:
             deliver_some_twice(lambda: counted.incr("doubled"))
-        crowd = Crowd(kinds, random.Random(seed))
+        crowd = Crowd(kinds, random.Random(seed), sum(len(workers.children) for workers in kinds.values()))
         flow = load_flows([FLOWS])["chaos"]
         yield Scene(redis, crowd, Runtime(settings), counted, flow, faults, expiry)
         crowd.bury(0.0)
