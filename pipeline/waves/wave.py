@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.app import settings as app_settings
 from pipeline.errors import UnknownName, WaveError, near
+from pipeline.execution.current_run import running
 from pipeline.flows.left_out import LeftOut
 from pipeline.gate.incidents import Incident
 from pipeline.gate.records import WaveInfo
@@ -95,9 +96,18 @@ class Wave:
         return info
 
     def wait(self, timeout: float | None = None) -> Wave:
-        """Wait until the wave has ended, and return it. Raises WaveError when it has not within `timeout` seconds."""
+        """Wait until the wave has ended, and return it.
+
+        Raises WaveError when it has not within `timeout` seconds, and in a task, which would hold the slot that the
+        wave may need.
+        """
         start = time.monotonic()
         while not self.closed:
+            if (run := running()) is not None:
+                raise WaveError(
+                    f"task {run.task!r} waits for wave {self.id!r} in its own slot, which that wave may need to end. "
+                    "Submit it without waiting, and let a task of a later wave read what it makes."
+                )
             waited = time.monotonic() - start
             if timeout is not None and waited > timeout:
                 raise WaveError(

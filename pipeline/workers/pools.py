@@ -12,12 +12,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import context, process
 from pathlib import Path
+from typing import Any
 
+from pipeline.errors import SettingsError
 from pipeline.execution.child_processes import end_children
 
 OWNER = "PIPELINE_POOL_CHILD"  # in the environment of all that a child starts: the child's process id
 AFTER = 2.0  # seconds in which a child that is stopped has ended
 _PDEATHSIG = 1  # of prctl
+
+
+def refuse_green(pool: Any) -> None:
+    """Raise SettingsError for a pool of gevent or eventlet, under which neither a time limit nor a keeper holds."""
+    name = pool if isinstance(pool, str) else pool.__module__
+    for kind in ("gevent", "eventlet"):
+        if kind in name.lower():
+            raise SettingsError(
+                f"a worker cannot run in a pool of {kind}: one task that computes would hold up all others, their time "
+                "limits and the keeper. Use -P prefork, or -P threads for tasks that wait for others' servers."
+            )
 
 
 def prefer_forkserver() -> None:

@@ -44,7 +44,13 @@ from pipeline.waves.keeper import Keeper, finish
 from pipeline.waves.presence import REFUSED, WORKER, Presence, Process
 from pipeline.waves.runtime import Runtime, process_runtime
 from pipeline.waves.submit import submit_scheduled
-from pipeline.workers.pools import allow_pools, closing_pools, end_orphans_soon, prefer_forkserver
+from pipeline.workers.pools import (
+    allow_pools,
+    closing_pools,
+    end_orphans_soon,
+    prefer_forkserver,
+    refuse_green,
+)
 from pipeline.workers.timers import tidy_timers
 from pipeline.workers.watchdog import Runs, Watchdog
 
@@ -304,9 +310,10 @@ def _count_refused(message: Any = None, **_: Any) -> None:
 
 
 @signals.worker_init.connect
-def _check(**_: Any) -> None:
+def _check(sender: Any = None, **_: Any) -> None:
     """Refuse to start where the version or the flows are not known, before anything is taken from a queue."""
     try:
+        refuse_green(getattr(sender, "pool_cls", ""))
         settings.own_version()
         prefer_forkserver()
         known_flows()

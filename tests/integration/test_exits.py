@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import submit_wave
+from pipeline import Wave, submit_wave
 from pipeline.errors import DefinitionError
 from pipeline.flows.discover import load_flows
 from pipeline.local.processes import Workers, worker_command, worker_env
@@ -120,3 +120,12 @@ def test_a_worker_whose_flows_exit_when_imported_says_which_and_does_not_start(r
     )
     assert done.returncode == 2
     assert f"wave: importing {str(path)!r} raised SystemExit: no licence. It is run by" in done.stderr
+
+
+def test_a_task_that_waits_for_a_wave_in_its_own_slot_is_told_so(runtime, workers, flows):
+    wave = submit_wave(flows["nested"], date="2026-05-01T08", entities=["a"], runtime=runtime).wait(30)
+    inner = wave.result("submits", "a")
+    assert wave.errors("waits")["waits"]["a"].startswith(
+        f"WaveError: task 'waits' waits for wave {inner!r} in its own slot, which that wave may need to end. "
+    )
+    assert Wave.find(inner, runtime).wait(30).progress().ended == 5

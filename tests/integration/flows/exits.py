@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
-from pipeline import Flow, State, task
+from pipeline import Flow, State, submit_wave, task
 
 
 class Ends(BaseException):
@@ -94,3 +94,16 @@ def keys() -> Iterator[str]:
 
 exits = Flow("exits", [each, threaded, whole, scoped, after])
 unlisted = Flow("unlisted", [each], state=State("unlisted", source=keys))
+
+
+@task
+def waits(entity: str) -> int:
+    return submit_wave(exits, date="2026-05-01T09", entities=["first"]).wait(30).progress().total
+
+
+@task
+def submits(entity: str) -> str:
+    return submit_wave(exits, date="2026-05-01T09", entities=["first"]).id
+
+
+nested = Flow("nested", [waits, submits])
