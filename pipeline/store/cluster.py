@@ -77,10 +77,9 @@ class ClusterStore(Store):
         client: Redis | RedisCluster | Callable[[], RedisCluster],
         *,
         place: str | None = None,
-        clock: Callable[[], float] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(clock=clock or RedisClock(self._time).time, **options)
+        super().__init__(**{"clock": RedisClock(self._time).time, **options})
         self.place = place
         self._given = client
 

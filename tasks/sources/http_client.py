@@ -172,7 +172,7 @@ class HttpSource:
         said = call.clean(body[: 4 * _SHOWN].decode(errors="replace"))[:_SHOWN]
         text += f" ({said})" if said else ""
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _Passing(text, retry_after(response.headers.get("retry-after"), datetime.now(UTC)))
+            raise _Passing(text, retry_after(response.headers.get("retry-after"), sent_at(response)))
         raise self._error(call, text)
 
     def _body(self, call: Call, response: httpx.Response, deadline: float) -> bytes:
@@ -192,6 +192,14 @@ def backoff(tries: int) -> float:
     """Return the seconds to wait after so many tries: twice as long each time, less a random part up to a half."""
     longest: float = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT)
     return longest * random.uniform(0.5, 1.0)
+
+
+def sent_at(response: httpx.Response) -> datetime:
+    """Return when a response was sent, by the clock that its Retry-After goes by; now where it does not tell."""
+    try:
+        return parsedate_to_datetime(response.headers.get("date", ""))
+    except ValueError:
+        return datetime.now(UTC)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:

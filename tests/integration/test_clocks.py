@@ -72,7 +72,7 @@ def settled(runtime: Runtime) -> datetime:
     return runtime.clock.hour()
 
 
-@pytest.mark.parametrize("offset", ["+30d", "+2h", "-2h", "-30d"])
+@pytest.mark.parametrize("offset", ["+30d", "-2h"])
 def test_a_wave_on_a_worker_with_a_wrong_clock_is_as_any_other(runtime, redis_url, flow, processes, offset):
     hour = settled(runtime)
     start(processes, redis_url, "worker", offset)
@@ -118,9 +118,7 @@ def test_machines_whose_clock_is_wrong_are_named_by_doctor_alert_and_metrics(run
     assert not runtime.client.exists("present:skewed")
 
 
-@pytest.mark.parametrize(
-    ("beat", "worker"), [("+30d", "+30d"), ("+2h", "-2h"), ("-30d", "+30d"), ("-2h", "-30d")]
-)
+@pytest.mark.parametrize(("beat", "worker"), [("+30d", "+30d"), ("+2h", "-2h"), ("-30d", "+2h")])
 def test_beat_with_a_wrong_clock_starts_the_wave_that_is_due_by_redis(
     runtime, redis_url, processes, beat, worker
 ):

@@ -43,6 +43,38 @@ def test_a_request_that_comes_too_late_starts_nothing(runtime):
     assert runtime.records.ids() == ["main/hourly 2026-05-01T12"]
 
 
+def test_an_hour_that_is_not_due_yet_is_never_started(runtime, caplog):
+    for date in ("2026-05-01T13", "2026-05-31T12"):
+        assert submit_scheduled(flow, date, NOON, runtime) is None
+    assert submit_scheduled(flow, "2026-05-01T12", NOON.replace(minute=4), runtime) is None
+    assert runtime.records.ids() == []
+    assert runtime.records.scheduled([("main", flow.name)]) == {}
+    assert "not due yet; the clock of the beat that asked is wrong" in caplog.text
+
+
+def test_a_mark_of_an_hour_to_come_stops_nothing_and_is_replaced(runtime, monkeypatch):
+    monkeypatch.setattr("pipeline.workers.schedule.runtime", lambda: runtime)
+    version = settings.own_version()
+    runtime.records.note_scheduled(version, flow.name, "2026-05-31T12")
+    assert DueWave(flow, lambda: NOON).is_due(NOON).is_due
+    runtime.records.note_scheduled("main", flow.name, "2026-05-31T12")
+    assert submit_scheduled(flow, "2026-05-01T12", NOON, runtime) is not None
+    assert runtime.records.scheduled([("main", flow.name)]) == {("main", flow.name): "2026-05-01T12"}
+
+
+def test_a_mark_that_a_schedule_of_before_has_left_still_holds(runtime):
+    daily = Flow("hourly", [nothing], state=flow.state, schedule="5 3 * * *")
+    runtime.records.note_scheduled("main", flow.name, "2026-05-01T12")
+    assert submit_scheduled(daily, "2026-05-01T03", NOON, runtime) is None
+
+
+def test_beat_goes_on_while_redis_does_not_answer():
+    gone = Runtime(Settings(redis_url="redis://127.0.0.1:1/0", version="main"), patience=0.1)
+    due = DueWave(flow, gone.clock.look)
+    assert due.is_due(NOON) == (False, 5.0)
+    assert due.now() - due.now() < timedelta(seconds=1)
+
+
 def test_the_hours_of_an_outage_do_not_pile_up(runtime):
     asked = [(NOON - n * HOUR).strftime("%Y-%m-%dT%H") for n in range(48, -1, -1)]
     started = [submit_scheduled(flow, date, NOON, runtime) for date in asked]

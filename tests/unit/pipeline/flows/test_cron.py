@@ -128,3 +128,27 @@ def test_no_match_lies_between_the_last_one_and_now(line, minutes):
     )
     assert cron.next(last - timedelta(seconds=1)) == last
     assert cron.next(last) > now
+
+
+@pytest.mark.parametrize(
+    ("line", "minute", "times", "first"),
+    [
+        ("*/15 * * * *", "*/15", 4, "0 * * * *"),
+        ("0,30 * * * *", "0,30", 2, "0 * * * *"),
+        ("* * * * *", "*", 60, "0 * * * *"),
+        ("5,6 3 * * *", "5,6", 2, "5 3 * * *"),
+        ("10-12 8-18 * * 1-5", "10-12", 3, "10 8-18 * * 1-5"),
+    ],
+)
+def test_a_wave_is_of_an_hour_and_none_has_two(line, minute, times, first):
+    with pytest.raises(DurationError) as caught:
+        Cron.hourly(line)
+    assert str(caught.value) == (
+        f"schedule {line!r}: minute {minute!r} comes {times} times within an hour. A wave's date is an hour, so that "
+        f"each hour has one wave at most. Name one minute: {first!r}."
+    )
+
+
+@pytest.mark.parametrize("line", ["5 * * * *", "*/60 * * * *", "7-7 3 * * 1", "59 */2 1 * *"])
+def test_one_minute_of_an_hour_is_enough(line):
+    assert Cron.hourly(line).line == line

@@ -26,7 +26,7 @@ from pipeline.flows.entity import Entity
 from pipeline.testing import run_wave
 from tasks.sources import http_client
 from tasks.sources.http import http_json
-from tasks.sources.http_client import backoff, client_of, close_clients, new_client, retry_after
+from tasks.sources.http_client import backoff, client_of, close_clients, new_client, retry_after, sent_at
 
 DATE = datetime(2013, 6, 25, 13, tzinfo=UTC)
 JFK = Entity("JFK-LAX", {"origin": "JFK", "airline": "AA/US"}, "JFK")
@@ -379,6 +379,13 @@ def test_waits_double_and_vary():
     longest = [http_client.FIRST_WAIT * factor for factor in (1, 2, 4)] + [http_client.LONGEST_WAIT]
     for some, most in zip(waits, longest, strict=True):
         assert most / 2 <= min(some) < max(some) <= most
+
+
+def test_a_date_to_wait_for_goes_by_the_clock_of_who_names_it():
+    names = {"date": "Sun, 06 Nov 1994 08:49:07 GMT", "retry-after": "Sun, 06 Nov 1994 08:49:37 GMT"}
+    assert retry_after(names["retry-after"], sent_at(httpx.Response(503, headers=names))) == 30
+    told = sent_at(httpx.Response(503, headers={"date": "soon"}))
+    assert abs((told - datetime.now(UTC)).total_seconds()) < 60
 
 
 def test_retry_after_is_read_as_seconds_or_as_a_date():
