@@ -36,7 +36,7 @@ class Flow:
         name: Letters, digits and . _ -: it is part of the wave's name.
         tasks: In any order; inputs are found by their names.
         state: Whose entities it is run for; None: given at submission.
-        schedule: Five cron fields, UTC.
+        schedule: Five cron fields, UTC, that name one minute of an hour: a date is an hour, and has one wave.
         expiry: From a wave's submission to its closing; one period of the schedule by default.
         reads: Flows whose stored pipes are inputs here; nothing of them is run.
         keep: {"pipe": "60d"}: how long the past of a pipe is kept for windows of such flows.

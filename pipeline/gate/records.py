@@ -291,13 +291,13 @@ class Records:
 
         One that is later than `now` was started by a wrong clock: it does not count, and the next wave replaces it.
         """
-        found = self.client.get(_scheduled(version, flow))
-        return found.decode() if found and found.decode() <= stamp(now) else None
+        found = self.scheduled([(version, flow)]).get((version, flow))
+        return found if found and found <= stamp(now) else None
 
     def scheduled(self, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return (version, flow) -> that hour of each flow that has one, whatever it is."""
         marks = self.client.mget([_scheduled(*each) for each in named]) if named else []
-        return {each: mark.decode() for each, mark in zip(named, marks, strict=True) if mark}
+        return {each: mark.decode(errors="replace") for each, mark in zip(named, marks, strict=True) if mark}
 
     def note_scheduled(self, version: str, flow: str, date: str) -> str | None:
         """Note the hour of a scheduled wave that was started, and return the one before."""

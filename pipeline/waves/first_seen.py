@@ -6,6 +6,7 @@ seen:{version}/{flow}    text: when, in seconds by Redis' clock
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from redis import Redis
 
@@ -19,5 +20,10 @@ def first_seen(client: Redis, named: Sequence[tuple[str, str]], now: float) -> d
             key = f"seen:{version}/{flow}"
             pipe.set(key, int(now), nx=True, ex=KEPT)
             pipe.getex(key, ex=KEPT)
-        answers = pipe.execute()[1::2]
-    return {each: float(at) for each, at in zip(named, answers, strict=True)}
+        answers = pipe.execute(raise_on_error=False)[1::2]
+    return {each: _time(at, now) for each, at in zip(named, answers, strict=True)}
+
+
+def _time(answer: Any, now: float) -> float:
+    """Read it; what is no time counts as now, so that nobody is late by it."""
+    return float(answer) if isinstance(answer, bytes) and answer.isdigit() else now
