@@ -5,7 +5,7 @@
     simulate a load     Scenario of FlowModel (its Stages), TaskModel; Simulation of Arrivals under a Policy gives
                         an Outcome
     render a template   render
-    errors              CloudError, DeployFailed, ServiceMissing, AgentError
+    errors              CloudError, DeployFailed, ServiceMissing
 
 It uses the engine, and nothing of the engine knows of it.
 """
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from pipeline.lazy import public
 
 if TYPE_CHECKING:
-    from ecs.control.protection import AgentError
     from ecs.control.scaling import ServiceMissing
     from ecs.deployment.errors import CloudError, DeployFailed
     from ecs.simulator.outcome import Outcome
@@ -29,7 +28,6 @@ else:
     __getattr__, __dir__ = public(
         __name__,
         {
-            "ecs.control.protection": "AgentError",
             "ecs.control.scaling": "ServiceMissing",
             "ecs.deployment.errors": "CloudError DeployFailed",
             "ecs.simulator.outcome": "Outcome",
@@ -41,6 +39,6 @@ else:
     )
 
 __all__ = [
-    "AgentError", "Arrival", "CloudError", "DeployFailed", "FlowModel", "Outcome", "Policy", "Scenario",
+    "Arrival", "CloudError", "DeployFailed", "FlowModel", "Outcome", "Policy", "Scenario",
     "ServiceMissing", "Simulation", "Stage", "TaskModel", "render",
 ]  # fmt: skip
