@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline import submit_wave
 from pipeline.flows.cron import due_hour
+from pipeline.waves.first_seen import first_seen
 from tests.prometheus.conftest import DOCKER, FLOWS, HERE, Stack
 from tests.support.servers import until
 
@@ -109,6 +111,7 @@ def test_in_a_good_run_no_alert_fires_and_in_a_staged_failure_each_does(good):
     good.stop("api")
     fires("ApiDown")
     assert "WaveLate" not in prometheus.firing()
+    first_seen(client, [("main", "overdue")], time.time() - 7200)
     good.start_api("api again", FLOWS, OVERDUE)
     fires("WaveLate")
     fires("NobodyKeepsDeadlines", 40)
