@@ -95,7 +95,7 @@ def test_a_registry_keeps_it_as_any_other_estimator(panel, tmp_path: Path):
     model = LocalForecaster(RIDGE).fit(panel)
     span = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
     stored = registry.save("delay", "JFK", model, span, entities=ENTITIES)
-    assert stored.kind == "forecasting.models.local.forecaster:LocalForecaster"
+    assert stored.kind == "forecasting:LocalForecaster"
     assert stored.features == model.features
     found = registry.load("delay", "JFK", stored.version)
     assert np.array_equal(found.forecast(panel).mean, model.forecast(panel).mean)
