@@ -154,6 +154,13 @@ def test_an_import_that_runs_up_or_across_is_a_breach(module: str, imported: str
     assert breaches({module: [imported]}) == [f"{module} imports {imported}"]
 
 
+def test_the_table_of_old_names_leads_to_modules_that_are_there():
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## Where modules of 0.1.0 are now")[1]
+    rows = re.findall(r"^\| `([\w.]+)` \| (?:`([\w.]+)`|gone) \|$", table, re.MULTILINE)
+    assert len(rows) > 150
+    assert not [new for _, new in rows if new and new not in MODULES]
+
+
 def test_no_folder_is_a_drawer():
     sizes = Counter(path.parent.relative_to(ROOT) for path in MODULES.values() if path.name != "__init__.py")
     assert not {
