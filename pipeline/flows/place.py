@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from types import CodeType, FrameType
 from typing import Any
 
@@ -103,9 +104,9 @@ def _frames(frame: FrameType) -> tuple[FrameType, FrameType]:
 
 
 def _source(spot: tuple[str, int]) -> str:
-    """Return the text of the statement at a place, "" where there is none to read."""
+    """Return the text of the statement at a place, or of its line where that is within one; "" where there is none."""
     file, line = spot
     try:
         return "".join(inspect.getblock(linecache.getlines(file)[line - 1 :]))
-    except (SyntaxError, IndexError, ValueError):
-        return ""
+    except (SyntaxError, TokenError, IndexError, ValueError):
+        return linecache.getline(file, line)

@@ -196,3 +196,22 @@ def test_what_is_declared_in_no_file_is_known_by_its_code():
 
     assert same_note(run(TASKS).note, run(TASKS).note)
     assert not same_note(run(TASKS).note, run(TASKS.replace("1.0", "2.0")).note)
+
+
+def test_a_task_that_is_made_within_a_statement_of_many_lines_has_a_note(tmp_path, monkeypatch):
+    text = """
+from pipeline import Flow, task
+
+def value(entity):
+    return 1
+
+FLOWS = dict(
+    made=Flow("made", [
+        task(value)]))
+"""
+    (tmp_path / "many_lines.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    flow = importlib.import_module("many_lines").FLOWS["made"]
+    place = flow.tasks["value"].place
+    assert place is not None
+    assert place.note["at"].endswith("many_lines.py:9")
