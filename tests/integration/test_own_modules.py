@@ -18,28 +18,30 @@ from pipeline.waves.wave import Wave
 ROOT = Path(__file__).parents[2]
 FILES = {
     "tasks.py": """
-        from pipeline import task
+        from pipeline import State, task
         from forecasting.models.naive import SeasonalNaive  # ours is within reach
         from ecs import FACTOR
 
         @task
         def sales(entity, date):
             return FACTOR * (date.hour + 1)
+
+        shops = State("shops", source=lambda: ["a", "b"])
         """,
     "ecs.py": "FACTOR = 3\n",
     "flows.py": """
-        from pipeline import Flow, State
-        from tasks import sales
+        from pipeline import Flow
+        from tasks import sales, shops
 
-        flow = Flow("own", [sales], state=State("shops", source=lambda: ["a", "b"]))
+        flow = Flow("own", [sales], state=shops)
         """,
     "proj/__init__.py": "",
-    "proj/parts.py": "from tasks import sales\n",
+    "proj/parts.py": "from tasks import sales, shops\n",
     "proj/flows.py": """
-        from pipeline import Flow, State
-        from .parts import sales
+        from pipeline import Flow
+        from .parts import sales, shops
 
-        flow = Flow("inside", [sales], state=State("shops", source=lambda: ["a", "b"]))
+        flow = Flow("inside", [sales], state=shops)
         """,
     "script.py": """
         from pipeline import submit_wave
