@@ -65,7 +65,7 @@ def test_a_lease_is_renewed_for_as_long_as_a_task_runs(redis_url, runtime, flows
 def test_a_child_that_dies_costs_one_more_run_at_once(redis_url, runtime, flows):
     with start(redis_url, count=1) as workers:
         workers.wait_ready()
-        wave = submit_wave(flows["killing"], date=DATE, entities=["one"], runtime=runtime).wait(10)
+        wave = submit_wave(flows["killing"], date=DATE, entities=["one"], runtime=runtime).wait(30)
     assert wave.result("hearse", "one") == 1
     assert wave.info().lost == 1
     assert [(i.kind, i.unit.task) for i in wave.incidents()] == [("died", "deadly")]
